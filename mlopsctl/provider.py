@@ -1,0 +1,332 @@
+"""The seam: what every provider answers, the usual answers, and the registry.
+
+A provider is a module with the names of ``Provider``. A new one is one file and one line in ``PROVIDERS``;
+the module is imported only when a manifest names it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+from .canonical import digest_of, plain
+from .types import (
+    GUARD,
+    Action,
+    Address,
+    Change,
+    Cost,
+    Digest,
+    Entry,
+    Input,
+    Json,
+    Need,
+    Observed,
+    Outcome,
+    Reason,
+    Resource,
+    TreeFile,
+    Verdict,
+)
+
+PROVIDERS: Mapping[str, str] = {
+    "data/dvc": "mlopsctl.providers.data.dvc",
+    "data/command": "mlopsctl.providers.data.command",
+    "train/local": "mlopsctl.providers.train.local",
+    "train/command": "mlopsctl.providers.train.command",
+    "gates/metric": "mlopsctl.providers.gates.metric",
+    "gates/scan": "mlopsctl.providers.gates.scan",
+    "gates/command": "mlopsctl.providers.gates.command",
+    "targets/onnxruntime": "mlopsctl.providers.targets.onnxruntime",
+    "targets/tvm": "mlopsctl.providers.targets.tvm",
+    "targets/program": "mlopsctl.providers.targets.program",
+    "targets/command": "mlopsctl.providers.targets.command",
+    "deployments/local": "mlopsctl.providers.deployments.local",
+    "deployments/command": "mlopsctl.providers.deployments.command",
+}
+
+DEFAULT_USE: Mapping[str, str] = {
+    "data": "dvc",
+    "train": "local",
+    "gates": "metric",
+    "targets": "onnxruntime",
+    "deployments": "local",
+}
+
+Specs = Mapping[str, Mapping[str, Any]]
+"""All specs of a manifest: section, then name."""
+
+
+class Tree(Protocol):
+    """The files of the project folder, as the working tree or one commit has them; paths use ``/``."""
+
+    def files(self) -> Sequence[str]:
+        """Every tracked path, and every untracked one that is not ignored, sorted."""
+
+    def file(self, path: str) -> TreeFile | None:
+        """Mode and blob id of one file, without git's filters; None where there is no such file."""
+
+    def read(self, path: str) -> bytes:
+        """The bytes of one file. Raises FileNotFoundError."""
+
+    def open_path(self, path: str) -> Path:
+        """A path on disk that holds the file's bytes (a temporary copy for a commit). Raises FileNotFoundError."""
+
+
+class Store(Protocol):
+    """The content-addressed store of outputs."""
+
+    def has(self, digest: Digest) -> bool: ...
+
+    def put(self, path: Path) -> Digest:
+        """Takes over a file (``sha256:``) or a folder (``dirhash:``), atomically."""
+
+    def checkout(self, digest: Digest, destination: Path) -> Path:
+        """Writes a verified copy of the file or folder to ``destination``. Raises EvidenceError on other bytes."""
+
+    def path(self, digest: Digest) -> Path:
+        """The verified path of a *file* inside the store, for reading only. Raises EvidenceError."""
+
+
+class Trail(Protocol):
+    """Questions to the trusted, valid part of the audit trail."""
+
+    def result(self, made_from: Digest) -> Entry | None:
+        """The result in force for this fingerprint."""
+
+    def latest(self, address: Address, kinds: Sequence[str] = ("result",)) -> Entry | None:
+        """The newest entry of one of these kinds for the address, by (seq, id)."""
+
+    def entry(self, entry_id: str) -> Entry | None: ...
+
+    def with_output(self, digest: Digest) -> Entry | None:
+        """The newest result that has this output."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a provider may use while it works; ``scratch`` is an empty folder of this step's own."""
+
+    root: Path
+    state: Path
+    scratch: Path
+    tree: Tree
+    store: Store
+    trail: Trail
+    project: str
+    tell: Callable[[str], None]
+    """Shows one line of progress, in words."""
+    log: Path | None = None
+    """Where the step's full log is kept."""
+    public_key: str = ""
+    """PEM of the key that signs here; a deployment checks artifacts against it."""
+
+
+Inputs = Sequence[Input]
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a look at a running deployment found: ``serving``, ``halted`` or ``down``."""
+
+    state: str
+    text: str = ""
+    endpoint: str = ""
+
+
+class Provider(Protocol):
+    """Satisfied by a module. All but ``read`` (of deployments), ``apply``, ``verify`` and ``remove`` are pure."""
+
+    Spec: type[Any]
+    RESULT_VERSION: int
+
+    def needs(self, spec: Any, specs: Specs) -> tuple[Need, ...]: ...
+
+    def sources(self, want: Resource, tree: Tree) -> Mapping[str, TreeFile]: ...
+
+    def read(self, want: Resource, made_from: Digest | None, ctx: Context) -> Observed | None: ...
+
+    def diff(self, want: Resource, inputs: Inputs, seen: Observed | None) -> tuple[Action, Reason]: ...
+
+    def judge(self, want: Resource, seen: Observed, inputs: Inputs) -> Verdict: ...
+
+    def notes(self, want: Resource, inputs: Inputs) -> tuple[str, ...]: ...
+
+    def apply(self, want: Resource, inputs: Inputs, ctx: Context) -> Outcome: ...
+
+    def verify(self, want: Resource, entry: Entry, ctx: Context) -> None: ...
+
+    def remove(self, seen: Observed, ctx: Context) -> Outcome: ...
+
+
+class Deployment(Provider, Protocol):
+    """A deployment can also be cut out at once, set going again and looked at."""
+
+    def halt(self, address: Address, reason: str, ctx: Context) -> None: ...
+
+    def resume(self, address: Address, ctx: Context) -> None: ...
+
+    def probe(self, address: Address, ctx: Context) -> Probe: ...
+
+
+@cache
+def provider(name: str) -> Provider:
+    """The provider registered as ``section/use``. Raises KeyError for an unknown name."""
+    return cast(Provider, import_module(PROVIDERS[name]))
+
+
+# --- Spec fields -------------------------------------------------------------------------------------------
+
+
+def _spec_field(kind: str, default: Any, doc: str, schema: Mapping[str, Any]) -> Any:
+    metadata = {"kind": kind, "doc": doc, **schema}
+    if default is ...:
+        return dataclasses.field(metadata=metadata)
+    if isinstance(default, dict | list):
+        return dataclasses.field(default_factory=lambda: type(default)(default), metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def result(default: Any = ..., *, doc: str, **schema: Any) -> Any:
+    """A Spec field that enters the fingerprint. Without a default the key is required.
+
+    ``schema`` may hold ``minimum``, ``maximum``, ``exclusive_minimum``, ``pattern``, ``ref`` (the section whose names the key takes),
+    ``quantity`` (``duration`` in seconds, ``size`` in bytes) and ``placeholders=True`` for text with ``{…}``.
+    """
+    return _spec_field("result", default, doc, schema)
+
+
+def run(default: Any = ..., *, doc: str, **schema: Any) -> Any:
+    """A Spec field about how a step runs (resources, retries, timeouts); never a reason to run again."""
+    return _spec_field("run", default, doc, schema)
+
+
+def policy(default: Any = ..., *, doc: str, **schema: Any) -> Any:
+    """A Spec field about what is allowed (bars, approvals); judged anew at every plan, measured never again."""
+    return _spec_field("policy", default, doc, schema)
+
+
+def result_fields(spec: Any) -> dict[str, Json]:
+    """The result fields of a Spec that differ from their defaults, ready for canonical JSON."""
+    found: dict[str, Json] = {}
+    for item in dataclasses.fields(spec):
+        if item.metadata.get("kind") != "result":
+            continue
+        value = getattr(spec, item.name)
+        default = item.default_factory() if item.default_factory is not dataclasses.MISSING else item.default
+        if value == default and type(value) is type(default):
+            continue
+        found[item.name] = _plain_spec(value)
+    return found
+
+
+def _plain_spec(value: Any) -> Json:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return result_fields(value)
+    return plain(value)
+
+
+# --- Fingerprints ------------------------------------------------------------------------------------------
+
+
+def ingredients(want: Resource, sources: Mapping[str, TreeFile], inputs: Inputs) -> dict[str, Json] | None:
+    """All that a result is made from, as canonical JSON can hold it; None while an input is unknown.
+
+    Guards are left out: a gate decides whether a step may run, not what it makes.
+    """
+    given: dict[str, Json] = {}
+    for item in inputs:
+        if item.role == GUARD:
+            continue
+        if item.digest is None:
+            return None
+        # Addresses do not enter: renaming a resource makes nothing anew.
+        given.setdefault(item.role, []).append(item.digest)
+    found: dict[str, Json] = {
+        "provider": want.provider,
+        "version": provider(want.provider).RESULT_VERSION,
+        "spec": result_fields(want.spec),
+        "inputs": given,
+    }
+    if sources:
+        from .gitobjects import tree_oid
+
+        found["tree"] = "gitoid:" + tree_oid(sources)
+    return found
+
+
+def fingerprint(parts: Mapping[str, Json]) -> Digest:
+    """``made_from``: sha256 of the canonical JSON of the ingredients."""
+    return digest_of(dict(parts))
+
+
+# --- The usual answers, taken over by name -----------------------------------------------------------------
+
+
+def no_sources(want: Resource, tree: Tree) -> Mapping[str, TreeFile]:
+    """Nothing of the repository's files enters the result."""
+    return {}
+
+
+def read_from_trail(want: Resource, made_from: Digest | None, ctx: Context) -> Observed | None:
+    """The result in force for the fingerprint, or None."""
+    entry = ctx.trail.result(made_from) if made_from else None
+    return entry.observed() if entry else None
+
+
+def diff_by_fingerprint(want: Resource, inputs: Inputs, seen: Observed | None) -> tuple[Action, Reason]:
+    """NOOP where a result stands, CREATE where none does; plan adds what changed since the last one."""
+    if seen is not None:
+        return Action.NOOP, Reason("up to date")
+    unknown = [str(item.need.address) for item in inputs if item.role != GUARD and item.digest is None]
+    if unknown:
+        return Action.CREATE, Reason("waits for " + ", ".join(sorted(set(unknown))))
+    return Action.CREATE, Reason("no result yet")
+
+
+def always_fine(want: Resource, seen: Observed, inputs: Inputs) -> Verdict:
+    """The verdict of anything that is no gate."""
+    return Verdict()
+
+
+def no_notes(want: Resource, inputs: Inputs) -> tuple[str, ...]:
+    """Nothing to add to the plan's line."""
+    return ()
+
+
+def nothing_to_verify(want: Resource, entry: Entry, ctx: Context) -> None:
+    """Outputs are checked by digest and signature; this provider has nothing to add."""
+
+
+def nothing_to_remove(seen: Observed, ctx: Context) -> Outcome:
+    """The trail remembers the result; there is nothing in the world to take away."""
+    return Outcome()
+
+
+COSTS: Mapping[str, Cost] = {
+    "data": Cost.PIN,
+    "train": Cost.RETRAIN,
+    "gates": Cost.REEVALUATE,
+    "targets": Cost.RECOMPILE,
+    "deployments": Cost.REDEPLOY,
+}
+
+
+def changes_since(old: Mapping[str, Json], new: Mapping[str, Json]) -> tuple[Change, ...]:
+    """The ingredients that differ, one Change a spec field, input role or source tree."""
+    found: list[Change] = []
+    for part in ("spec", "inputs"):
+        before, after = old.get(part) or {}, new.get(part) or {}
+        for key in sorted({*before, *after}):
+            if before.get(key) != after.get(key):
+                name = key if part == "spec" else f"input {key}"
+                found.append(Change(name, before.get(key), after.get(key)))
+    for key in ("tree", "provider", "version"):
+        if old.get(key) != new.get(key):
+            found.append(Change("code" if key == "tree" else key, old.get(key), new.get(key)))
+    return tuple(found)

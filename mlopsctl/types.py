@@ -1,0 +1,249 @@
+"""The nouns of mlopsctl: frozen, standard library only, no I/O."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any, NewType
+
+Digest = NewType("Digest", str)
+"""Always ``algorithm:hex``: ``sha256:…`` for a file, ``dirhash:…`` for a folder, ``gitoid:…`` for a git object."""
+
+Json = Any
+"""A value that canonical JSON can hold: str, int, bool, None, list, dict with str keys; decimals are strings."""
+
+SECTIONS = ("data", "train", "gates", "targets", "deployments")
+
+_ADDRESS = re.compile(r"([a-z]+)\.([a-z][a-z0-9_-]*)(?:\[([^\]]+)\])?")
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class Address:
+    """Names one resource: ``gates.accuracy``, or ``deployments.production[eu]`` for one of several instances."""
+
+    section: str
+    name: str
+    instance: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> Address:
+        """Reads ``section.name`` or ``section.name[instance]``.
+
+        Raises ValueError where the text has another form or the section is unknown.
+        """
+        match = _ADDRESS.fullmatch(text)
+        if match is None or match[1] not in SECTIONS:
+            raise ValueError(f"'{text}' is no address: write section.name, for example gates.accuracy")
+        return cls(match[1], match[2], match[3] or "")
+
+    def __str__(self) -> str:
+        return f"{self.section}.{self.name}" + (f"[{self.instance}]" if self.instance else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """A place in a file; line and column count from 1."""
+
+    file: str
+    line: int = 1
+    column: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+class Action(Enum):
+    """What a step does to its resource; the value is the glyph that a plan shows beside the word."""
+
+    NOOP = " "
+    CREATE = "+"
+    UPDATE = "~"
+    REPLACE = "±"
+    DELETE = "-"
+    READ = "?"
+    MOVE = ">"
+    IMPORT = "<"
+    FORGET = "."
+
+
+class Cost(Enum):
+    """What a step costs the user, in words of machine learning."""
+
+    NOTHING = ""
+    PIN = "pin data"
+    RETRAIN = "retrain"
+    REEVALUATE = "re-evaluate"
+    RECOMPILE = "recompile"
+    REDEPLOY = "redeploy"
+    POINTER = "pointer swap"
+    METADATA = "metadata only"
+
+
+GUARD = "guard"
+"""The role of a need that must be judged well before the step may run, and that enters no fingerprint."""
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """An edge of the graph: ``role`` is what the output serves as (``data``, ``model``, ``artifact``, GUARD)."""
+
+    role: str
+    address: Address
+    output: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TreeFile:
+    """One file of a git tree: its mode as git writes it (``100644``) and its blob id."""
+
+    mode: str
+    oid: str
+
+
+@dataclass(frozen=True)
+class Resource:
+    """One declared thing: the desired state. ``provider`` is ``section/use``, for example ``targets/tvm``."""
+
+    address: Address
+    provider: str
+    spec: Any
+    needs: tuple[Need, ...] = ()
+    where: Where | None = None
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What stands now: a result found in the trail, or what a deployment really runs."""
+
+    made_from: Digest
+    outputs: Mapping[str, Digest]
+    facts: Mapping[str, Json] = field(default_factory=dict)
+    entry: str = ""
+    at: str = ""
+    ingredients: Mapping[str, Json] = field(default_factory=dict)
+    drift: str = ""
+    """Why the world no longer is what the entry says ("the server process is gone"); empty where it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A need and what stands behind it now; ``seen`` is None while the upstream step has yet to run."""
+
+    need: Need
+    seen: Observed | None
+
+    @property
+    def role(self) -> str:
+        return self.need.role
+
+    @property
+    def digest(self) -> Digest | None:
+        """The digest of the needed output, or None while it is unknown."""
+        return self.seen.outputs.get(self.need.output) if self.seen else None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One field that differs, for people and for ``plan --format json``."""
+
+    field: str
+    old: Json
+    new: Json
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a step is planned, in words a person understands, with the fields behind it."""
+
+    text: str
+    changes: tuple[Change, ...] = ()
+
+
+class Status(Enum):
+    """The verdict on a measurement. Only INCONCLUSIVE can be downgraded, and only by the manifest."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    INCONCLUSIVE = "inconclusive"
+    NOT_ASSESSED = "not_assessed"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A judgement of what was observed; ``blocks`` says whether it stops what it guards."""
+
+    status: Status = Status.PASSED
+    text: str = ""
+    hint: str = ""
+    blocks: bool = False
+
+
+@dataclass(frozen=True)
+class Step:
+    """One line of a plan."""
+
+    address: Address
+    provider: str
+    action: Action
+    cost: Cost
+    reason: Reason
+    made_from: Digest | None
+    """None while an input is unknown ("known after apply")."""
+    needs: tuple[Need, ...] = ()
+    relies_on: tuple[str, ...] = ()
+    blocked_by: tuple[str, ...] = ()
+    held_by: str = ""
+    verdict: Verdict | None = None
+    notes: tuple[str, ...] = ()
+    """Lines for people only, such as the power of a gate; outside the digest."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Data without side effects: what is planned is what is applied."""
+
+    project: str
+    manifest_digest: Digest
+    steps: tuple[Step, ...]
+    warnings: tuple[str, ...] = ()
+    commit: str = ""
+    dirty: bool = False
+    trail_tips: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one ``apply`` of a provider made; paths are taken over into the store, digests are kept as they are."""
+
+    outputs: Mapping[str, Path | Digest] = field(default_factory=dict)
+    facts: Mapping[str, Json] = field(default_factory=dict)
+    made_with: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One signed entry of the trail, decoded. ``kind`` says what was done; see docs/architecture.md."""
+
+    id: str
+    seq: int
+    parents: tuple[str, ...]
+    at: str
+    signer: str
+    kind: str
+    address: str = ""
+    status: str = ""
+    made_from: Digest = Digest("")
+    ingredients: Mapping[str, Json] = field(default_factory=dict)
+    outputs: Mapping[str, Digest] = field(default_factory=dict)
+    facts: Mapping[str, Json] = field(default_factory=dict)
+    made_with: Mapping[str, str] = field(default_factory=dict)
+    commit: str = ""
+    tree: str = ""
+    predicate_type: str = ""
+
+    def observed(self) -> Observed:
+        """This entry as the result it attests."""
+        return Observed(self.made_from, self.outputs, self.facts, self.id, self.at, self.ingredients)
