@@ -1,0 +1,272 @@
+"""Git: finding the repository, running git without its side effects, and the files of a tree.
+
+A repository may be hostile. Its hooks, fsmonitor, filters, external diffs and submodules are therefore never
+run: everything here is read with the switches below, and file contents are read and hashed without git.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from ..errors import MlopsError
+from ..gitobjects import object_id
+from ..types import TreeFile
+
+HARDENED = (
+    "-c", "core.fsmonitor=false",
+    "-c", "core.hooksPath=/dev/null",
+    "-c", "core.untrackedCache=false",
+    "-c", "core.quotePath=false",
+    "-c", "submodule.recurse=false",
+    "-c", "protocol.ext.allow=never",
+)  # fmt: skip
+
+_DROPPED = ("GIT_DIR", "GIT_WORK_TREE", "GIT_EXTERNAL_DIFF", "GIT_PAGER", "GIT_COMMON_DIR", "GIT_NAMESPACE")
+
+
+class GitError(MlopsError):
+    """Git itself said no; the message carries git's words."""
+
+    code = "MLO1001"
+
+
+def _environment() -> dict[str, str]:
+    found = {key: value for key, value in os.environ.items() if key not in _DROPPED}
+    found.update(GIT_OPTIONAL_LOCKS="0", GIT_TERMINAL_PROMPT="0", LC_ALL="C", GIT_PAGER="cat")
+    return found
+
+
+def git(folder: Path, *args: str, data: bytes | None = None, check: bool = True) -> subprocess.CompletedProcess[bytes]:
+    """Runs git in ``folder``. Raises GitError when it fails and ``check`` is set."""
+    try:
+        done = subprocess.run(
+            ["git", *HARDENED, *args],
+            cwd=folder,
+            env=_environment(),
+            input=data,
+            stdin=subprocess.DEVNULL if data is None else None,
+            capture_output=True,
+            check=False,
+        )
+    except FileNotFoundError:
+        raise MlopsError(
+            "git is not installed", hint="install git 2.30 or newer, for example: apt-get install git", code="MLO1002"
+        ) from None
+    if check and done.returncode != 0:
+        words = done.stderr.decode(errors="replace").strip() or f"exit {done.returncode}"
+        raise GitError(f"git {args[0]} failed: {words}", hint=_hint(words))
+    return done
+
+
+def _hint(words: str) -> str:
+    if "dubious ownership" in words:
+        return "the repository belongs to another user: git config --global --add safe.directory PATH"
+    if "Read-only file system" in words or "Permission denied" in words:
+        return "the repository is not writable for you: check its owner and mount"
+    if "No space left" in words:
+        return "the disk is full: free some space and run the command again"
+    return ""
+
+
+@dataclass(frozen=True)
+class Repo:
+    """A git repository: ``root`` is the top of the working tree (the repository itself where it is bare)."""
+
+    root: Path
+    git_dir: Path
+    common_dir: Path
+    bare: bool = False
+
+    def git(self, *args: str, data: bytes | None = None) -> bytes:
+        """Standard output of a git command run in this repository. Raises GitError."""
+        return git(self.root, *args, data=data).stdout
+
+    def rev(self, name: str) -> str:
+        """The object id that ``name`` stands for, or "" where there is none."""
+        done = git(self.root, "rev-parse", "--verify", "--quiet", "--end-of-options", name, check=False)
+        return done.stdout.decode().strip() if done.returncode == 0 else ""
+
+    def commit(self, name: str) -> str:
+        """The commit that ``name`` stands for. Raises MlopsError where there is none."""
+        found = self.rev(name + "^{commit}")
+        if not found:
+            raise MlopsError(
+                f"'{name}' is no commit of this repository",
+                hint="git log --oneline shows commits; in a shallow clone: git fetch --unshallow",
+                code="MLO1003",
+            )
+        return found
+
+    @cached_property
+    def _without_filters(self) -> tuple[str, ...]:
+        """Switches that turn off every content filter the repository's own configuration defines."""
+        texts = [p.read_bytes() for p in (self.common_dir / "config", self.git_dir / "config.worktree") if p.is_file()]
+        if not any(b"[filter" in text.lower() or b"[include" in text.lower() for text in texts):
+            return ()
+        listed = git(self.root, "config", "--name-only", "-z", "--get-regexp", r"^filter\.", check=False)
+        drivers = {key.rsplit(".", 1)[0] for key in listed.stdout.decode(errors="replace").split("\0") if key}
+        return tuple(
+            word
+            for driver in sorted(drivers)
+            for key, value in (("clean", ""), ("smudge", ""), ("process", ""), ("required", "false"))
+            for word in ("-c", f"{driver}.{key}={value}")
+        )
+
+    def head(self) -> tuple[str, str, bool]:
+        """Commit of HEAD ("" before the first), branch ("" when detached), and whether tracked files differ."""
+        listed = self.git(
+            *self._without_filters, "status", "--porcelain=v2", "--branch", "-z",
+            "--untracked-files=no", "--ignore-submodules=all", "--no-renames",
+        ).decode(errors="replace")  # fmt: skip
+        commit = branch = ""
+        dirty = False
+        for line in listed.split("\0"):
+            if line.startswith("# branch.oid "):
+                commit = line[13:] if line[13:] != "(initial)" else ""
+            elif line.startswith("# branch.head "):
+                branch = line[14:] if line[14:] != "(detached)" else ""
+            elif line and not line.startswith("#"):
+                dirty = True
+        return commit, branch, dirty
+
+    def remotes(self) -> list[str]:
+        """Names of the configured remotes; ``origin`` first."""
+        names = self.git("remote").decode().split()
+        return sorted(names, key=lambda name: (name != "origin", name))
+
+
+def find_repo(start: Path) -> Repo:
+    """The repository that ``start`` lies in, bare ones too. Raises MlopsError where there is none."""
+    start = start.resolve()
+    for folder in (start, *start.parents):
+        marker = folder / ".git"
+        if marker.is_dir():
+            return Repo(folder, marker, marker)
+        if marker.is_file():
+            git_dir = _linked(marker)
+            return Repo(folder, git_dir, _common(git_dir))
+        if (folder / "HEAD").is_file() and (folder / "objects").is_dir() and (folder / "refs").is_dir():
+            return Repo(folder, folder, folder, bare=True)
+    raise MlopsError(
+        f"{start} is in no git repository",
+        hint="git init && mlopsctl init, or use -C to name the project's folder",
+        code="MLO1004",
+    )
+
+
+def _linked(marker: Path) -> Path:
+    """The git folder that a ``.git`` file of a worktree or submodule points to."""
+    text = marker.read_text(encoding="utf-8", errors="replace").strip()
+    if not text.startswith("gitdir:"):
+        raise MlopsError(f"{marker} is no git folder", hint="git status says what is wrong", code="MLO1004")
+    return (marker.parent / text[7:].strip()).resolve()
+
+
+def _common(git_dir: Path) -> Path:
+    pointer = git_dir / "commondir"
+    return (git_dir / pointer.read_text().strip()).resolve() if pointer.is_file() else git_dir
+
+
+@dataclass
+class WorkTree:
+    """The files below ``folder`` as they lie on disk; links count as absent, so no path leaves the project."""
+
+    repo: Repo
+    folder: Path
+    _seen: dict[str, TreeFile | None] = field(default_factory=dict)
+
+    def files(self) -> Sequence[str]:
+        listed = git(self.folder, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate").stdout
+        return sorted(name for name in listed.decode(errors="surrogateescape").split("\0") if name)
+
+    def tracked(self, path: str) -> bool:
+        """Whether git's index holds the file."""
+        return bool(git(self.folder, "ls-files", "-z", "--", f":(literal){path}").stdout)
+
+    def file(self, path: str) -> TreeFile | None:
+        if path not in self._seen:
+            self._seen[path] = self._look(path)
+        return self._seen[path]
+
+    def _look(self, path: str) -> TreeFile | None:
+        on_disk = self._regular(path)
+        if on_disk is None:
+            return None
+        mode = "100755" if os.access(on_disk, os.X_OK) else "100644"
+        return TreeFile(mode, object_id("blob", on_disk.read_bytes()))
+
+    def _regular(self, path: str) -> Path | None:
+        """The path on disk where it is a plain file reached through plain folders inside the project."""
+        parts = path.split("/")
+        if not path or path.startswith("/") or any(part in ("", ".", "..") for part in parts) or "\0" in path:
+            return None
+        on_disk = self.folder
+        for part in parts:
+            on_disk = on_disk / part
+            if on_disk.is_symlink():
+                return None
+        return on_disk if on_disk.is_file() else None
+
+    def read(self, path: str) -> bytes:
+        return self.open_path(path).read_bytes()
+
+    def open_path(self, path: str) -> Path:
+        on_disk = self._regular(path)
+        if on_disk is None:
+            raise FileNotFoundError(path)
+        return on_disk
+
+
+@dataclass
+class CommitTree:
+    """The files below ``prefix`` of one commit; needs no working tree."""
+
+    repo: Repo
+    commit: str
+    prefix: str = ""
+
+    @cached_property
+    def _listing(self) -> dict[str, TreeFile]:
+        where = f"{self.commit}:{self.prefix.rstrip('/')}" if self.prefix else self.commit
+        found = {}
+        for line in self.repo.git("ls-tree", "-r", "-z", where).split(b"\0"):
+            if line:
+                head, _, name = line.partition(b"\t")
+                mode, kind, oid = head.decode().split()
+                if kind == "blob" and mode != "120000":
+                    found[name.decode(errors="surrogateescape")] = TreeFile(mode, oid)
+        return found
+
+    def files(self) -> Sequence[str]:
+        return sorted(self._listing)
+
+    def tracked(self, path: str) -> bool:
+        return path in self._listing
+
+    def file(self, path: str) -> TreeFile | None:
+        return self._listing.get(path)
+
+    def read(self, path: str) -> bytes:
+        found = self.file(path)
+        if found is None:
+            raise FileNotFoundError(path)
+        return self.repo.git("cat-file", "blob", found.oid)
+
+    def open_path(self, path: str) -> Path:
+        body = self.read(path)
+        if object_id("blob", body) != self._listing[path].oid:
+            raise GitError(f"git returned other bytes than {path} has", hint="git fsck")
+        copy = Path(self._copies.name) / self._listing[path].oid
+        copy.write_bytes(body)
+        return copy
+
+    @cached_property
+    def _copies(self) -> tempfile.TemporaryDirectory[str]:
+        """Lives as long as this tree does."""
+        return tempfile.TemporaryDirectory(prefix="mlopsctl-")
