@@ -15,9 +15,7 @@ def canonical(value: Json) -> bytes:
     Raises TypeError for floats (write decimals as strings) and for anything else JSON cannot hold.
     Source: RFC 8785, section 3.2.
     """
-    return json.dumps(
-        _ordered(value), ensure_ascii=False, allow_nan=False, separators=(",", ":")
-    ).encode("utf-8")
+    return json.dumps(_ordered(value), ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8")
 
 
 def _ordered(value: Any) -> Any:

@@ -182,7 +182,9 @@ class WorkTree:
     _seen: dict[str, TreeFile | None] = field(default_factory=dict)
 
     def files(self) -> Sequence[str]:
-        listed = git(self.folder, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate").stdout
+        listed = git(
+            self.folder, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate"
+        ).stdout
         return sorted(name for name in listed.decode(errors="surrogateescape").split("\0") if name)
 
     def tracked(self, path: str) -> bool:

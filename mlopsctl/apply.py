@@ -1,0 +1,219 @@
+"""Walks a plan, makes each step so and records it; yields events, prints nothing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from typing import Protocol
+
+from .errors import EvidenceError, MlopsError
+from .plan import Assessment, World, assess
+from .provider import Context, provider
+from .types import (
+    GUARD,
+    Action,
+    Address,
+    Digest,
+    Json,
+    Need,
+    Observed,
+    Outcome,
+    Plan,
+    Resource,
+    TreeFile,
+    Verdict,
+)
+
+
+@dataclass(frozen=True)
+class Event:
+    """What happened: ``start``, ``done``, ``skip``, ``block``, ``fail``, ``hold`` or ``restore`` of one address."""
+
+    event: str
+    address: str
+    action: str = ""
+    text: str = ""
+    seconds: float = 0.0
+    entry: str = ""
+    error: MlopsError | None = None
+    verdict: Verdict | None = None
+
+
+class Workshop(Protocol):
+    """Where steps are made and recorded."""
+
+    @property
+    def world(self) -> World: ...
+
+    def context(self, address: Address) -> Context:
+        """A context with a fresh empty scratch folder, which the next call for another address clears."""
+
+    def keep(self, outputs: Mapping[str, Path | Digest]) -> dict[str, Digest]:
+        """Takes outputs over into the store and signs every folder among them (``NAME.sig``)."""
+
+    def record(
+        self,
+        kind: str,
+        want: Resource,
+        *,
+        status: str = "",
+        made_from: Digest | None = None,
+        parts: Mapping[str, Json] | None = None,
+        outputs: Mapping[str, Digest] | None = None,
+        outcome: Outcome | None = None,
+        facts: Mapping[str, Json] | None = None,
+        sources: Mapping[str, TreeFile] | None = None,
+    ) -> Observed:
+        """Signs one entry and puts it into the journal, durably."""
+
+    def here(self, digest: Digest) -> bool:
+        """Whether the bytes can be had from the local store or a mirror (fetching them from there)."""
+
+    def tell(self, address: Address, line: str) -> None: ...
+
+
+class Walk:
+    """One apply: goes through the resources in plan order and keeps what it has seen."""
+
+    def __init__(self, plan: Plan, resources: Sequence[Resource], workshop: Workshop, replaced: Sequence[str] = ()):
+        self._planned = {step.address: step for step in plan.steps}
+        self._resources = {want.address: want for want in resources}
+        self._removals = [step for step in plan.steps if step.address not in self._resources]
+        self._shop = workshop
+        self._replaced = replaced
+        self._seen: dict[Address, Observed | None] = {}
+        self._verdicts: dict[Address, Verdict | None] = {}
+        self._stuck: dict[Address, str] = {}
+
+    def __iter__(self) -> Iterator[Event]:
+        failed = False
+        for want in self._resources.values():
+            if failed and self._planned[want.address].action is not Action.NOOP:
+                yield Event("skip", str(want.address), text="not started after the failure above")
+                continue
+            for event in self._step(want):
+                failed = failed or event.event == "fail"
+                yield event
+        removed = {want.address: (want, seen) for want, seen in self._shop.world.undeclared(frozenset(self._resources))}
+        for step in self._removals:
+            if not failed and step.address in removed:
+                yield from self._remove(*removed[step.address])
+
+    def _step(self, want: Resource) -> Iterator[Event]:
+        stuck = next((need.address for need in want.needs if self._is_stuck(need)), None)
+        if stuck is not None:
+            self._stuck[want.address] = f"waits for {stuck}"
+            yield Event("skip", str(want.address), text=f"waits for {stuck}")
+            return
+        found = assess(want, self._seen, self._verdicts, self._shop.world, self._replaced)
+        self._seen[want.address], self._verdicts[want.address] = found.seen, found.step.verdict
+        if found.step.action is Action.NOOP:
+            yield from self._standing(want, found)
+        elif found.step.blocked_by:
+            self._stuck[want.address] = "is blocked"
+            yield Event("block", str(want.address), found.step.action.name, ", ".join(found.step.blocked_by))
+        else:
+            yield from self._make(want, found)
+
+    def _is_stuck(self, need: Need) -> bool:
+        """A guard without a verdict holds its step back: unknown is not passed."""
+        unjudged = need.role == GUARD and self._verdicts.get(need.address) is None
+        return need.address in self._stuck or unjudged
+
+    def _standing(self, want: Resource, found: Assessment) -> Iterator[Event]:
+        planned = self._planned[want.address]
+        if planned.action is not Action.NOOP:
+            yield Event("skip", str(want.address), text="already there: what it is made from did not change")
+        if found.step.verdict is not None and found.step.verdict.blocks:
+            yield Event("verdict", str(want.address), verdict=found.step.verdict)
+        if found.step.held_by:
+            yield Event("hold", str(want.address), text=found.step.held_by)
+
+    def _make(self, want: Resource, found: Assessment) -> Iterator[Event]:
+        address, action = str(want.address), found.step.action.name
+        yield Event("start", address, action, found.step.reason.text)
+        begun = monotonic()
+        try:
+            for need in want.needs:
+                yield from self._restore(need)
+            observed = self._run(want, found)
+        except MlopsError as error:
+            entry = self._shop.record(
+                "failure",
+                want,
+                status="failed",
+                made_from=found.step.made_from,
+                parts=found.parts,
+                facts={"code": error.code, "message": error.message[:500]},
+            ).entry
+            self._stuck[want.address] = "failed"
+            yield Event("fail", address, action, error.message, monotonic() - begun, entry, error)
+            return
+        self._seen[want.address] = observed
+        verdict = provider(want.provider).judge(want, observed, found.inputs)
+        self._verdicts[want.address] = verdict
+        yield Event("done", address, action, verdict.text, monotonic() - begun, observed.entry, verdict=verdict)
+
+    def _run(self, want: Resource, found: Assessment) -> Observed:
+        context = self._shop.context(want.address)
+        outcome = provider(want.provider).apply(want, found.inputs, context)
+        outputs = self._shop.keep(outcome.outputs)
+        facts = dict(outcome.facts)
+        if found.step.action is Action.REPLACE and found.seen:
+            facts["supersedes"] = found.seen.entry
+        return self._shop.record(
+            "result",
+            want,
+            status="done",
+            made_from=found.step.made_from,
+            parts=found.parts,
+            outputs=outputs,
+            outcome=Outcome(outputs, facts, outcome.made_with),
+            sources=found.sources,
+        )
+
+    def _restore(self, need: Need) -> Iterator[Event]:
+        """Attested bytes that are gone are made again from the same inputs and compared (rule: never trusted anew)."""
+        if need.role == GUARD:
+            return
+        seen = self._seen.get(need.address)
+        digest = seen.outputs.get(need.output) if seen else None
+        if seen is None or digest is None or self._shop.here(digest):
+            return
+        want = self._resources[need.address]
+        yield Event("restore", str(need.address), text="outputs lost: made again and compared")
+        for upstream in want.needs:
+            yield from self._restore(upstream)
+        again = assess(want, self._seen, self._verdicts, self._shop.world)
+        outcome = provider(want.provider).apply(want, again.inputs, self._shop.context(want.address))
+        outputs = self._shop.keep(outcome.outputs)
+        if outputs.get(need.output) != digest:
+            raise EvidenceError(
+                f"{need.address} was made again and came out different: {outputs.get(need.output)} instead of {digest}",
+                hint=f"bring back the attested bytes (mlopsctl pull), or accept a new result: "
+                f"mlopsctl apply --replace {need.address}",
+                code="MLO7201",
+            )
+
+    def _remove(self, want: Resource, seen: Observed) -> Iterator[Event]:
+        yield Event("start", str(want.address), Action.DELETE.name, "no longer in the manifest")
+        outcome = provider(want.provider).remove(seen, self._shop.context(want.address))
+        entry = self._shop.record("destroy", want, status="done", made_from=seen.made_from, outcome=outcome).entry
+        yield Event("done", str(want.address), Action.DELETE.name, entry=entry)
+
+
+def summary(events: Sequence[Event], plan: Plan) -> dict[str, Json]:
+    """How many steps were applied, skipped, blocked and failed; the last line of ``apply --format json``."""
+    count = Counter(event.event for event in events)
+    return {
+        "event": "summary",
+        "applied": count["done"],
+        "skipped": count["skip"],
+        "waiting": 0,
+        "blocked": count["block"],
+        "failed": count["fail"],
+        "unchanged": sum(step.action is Action.NOOP for step in plan.steps),
+    }

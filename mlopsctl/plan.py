@@ -1,0 +1,257 @@
+"""manifest + observed -> Plan. Pure: the world is asked through ``World`` and nothing is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from typing import Protocol
+
+from .canonical import digest_of
+from .errors import MlopsError
+from .holds import Hold
+from .provider import COSTS, Inputs, changes_since, fingerprint, ingredients, provider
+from .types import (
+    GUARD,
+    Action,
+    Address,
+    Change,
+    Cost,
+    Digest,
+    Entry,
+    Input,
+    Json,
+    Observed,
+    Plan,
+    Reason,
+    Resource,
+    Step,
+    TreeFile,
+    Verdict,
+)
+
+
+class World(Protocol):
+    """What a plan may ask; every answer is read-only."""
+
+    def sources(self, want: Resource) -> Mapping[str, TreeFile]: ...
+
+    def read(self, want: Resource, made_from: Digest | None) -> Observed | None: ...
+
+    def last(self, address: Address) -> Entry | None:
+        """The newest attempt for the address, a result or a failure."""
+
+    def last_result(self, address: Address) -> Entry | None: ...
+
+    def holds(self, address: Address) -> tuple[Hold, ...]: ...
+
+    def inputs_of(self, entry_id: str, want: Resource) -> Inputs | None:
+        """The inputs an older deployment was made of; None where the trail no longer knows them."""
+
+    def changed_files(self, old_tree: str, sources: Mapping[str, TreeFile]) -> tuple[Change, ...]:
+        """The files that differ from a code tree that the trail keeps."""
+
+    def undeclared(self, declared: frozenset[Address]) -> Sequence[tuple[Resource, Observed]]:
+        """Deployments that run here and that the manifest no longer declares."""
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """One step with what stands behind it: apply works from this, a plan keeps only the step."""
+
+    step: Step
+    seen: Observed | None
+    inputs: Inputs
+    parts: Mapping[str, Json] | None
+    sources: Mapping[str, TreeFile]
+
+
+def make_plan(
+    project: str,
+    manifest_digest: Digest,
+    resources: Sequence[Resource],
+    world: World,
+    *,
+    replaced: Sequence[str] = (),
+    warnings: Sequence[str] = (),
+    commit: str = "",
+    dirty: bool = False,
+    trail_tips: Sequence[str] = (),
+) -> Plan:
+    """What apply would do and why. ``resources`` stand in an order in which each follows what it needs.
+
+    ``replaced`` are addresses or globs of them that are made anew on purpose.
+    """
+    seen: dict[Address, Observed | None] = {}
+    verdicts: dict[Address, Verdict | None] = {}
+    steps = []
+    for want in resources:
+        found = assess(want, seen, verdicts, world, replaced)
+        seen[want.address] = found.seen if found.step.action is Action.NOOP else None
+        verdicts[want.address] = found.step.verdict
+        steps.append(found.step)
+    declared = frozenset(want.address for want in resources)
+    steps += [_removal(want, observed) for want, observed in world.undeclared(declared)]
+    return Plan(project, manifest_digest, tuple(steps), tuple(warnings), commit, dirty, tuple(trail_tips))
+
+
+def assess(
+    want: Resource,
+    seen: Mapping[Address, Observed | None],
+    verdicts: Mapping[Address, Verdict | None],
+    world: World,
+    replaced: Sequence[str] = (),
+) -> Assessment:
+    """What one resource needs now, given what stands behind the resources it needs."""
+    holds = world.holds(want.address) if want.address.section == "deployments" else ()
+    inputs = _held_inputs(want, holds, world) or tuple(Input(need, seen.get(need.address)) for need in want.needs)
+    _check_outputs(want, inputs)
+    by_name = provider(want.provider)
+    sources = world.sources(want)
+    parts = ingredients(want, sources, inputs)
+    made_from = fingerprint(parts) if parts is not None else None
+    observed = world.read(want, made_from)
+    action, reason = by_name.diff(want, inputs, observed)
+    if action is Action.NOOP and _is_replaced(want.address, replaced):
+        action, reason = Action.REPLACE, Reason("made anew on purpose (--replace)")
+    elif action is not Action.NOOP:
+        action, reason = _explain(want, action, reason, parts, sources, world)
+    verdict = by_name.judge(want, observed, inputs) if action is Action.NOOP and observed else None
+    step = Step(
+        want.address,
+        want.provider,
+        action,
+        Cost.NOTHING if action is Action.NOOP else COSTS[want.address.section],
+        reason,
+        made_from,
+        want.needs,
+        _relies_on(inputs, observed if action is Action.NOOP else None),
+        _blockers(want, verdicts),
+        "; ".join(map(str, holds)),
+        verdict,
+        by_name.notes(want, inputs),
+    )
+    return Assessment(step, observed, inputs, parts, sources)
+
+
+def _held_inputs(want: Resource, holds: Sequence[Hold], world: World) -> Inputs | None:
+    """What a rollback in force wants deployed instead of what the manifest says."""
+    for hold in holds:
+        if hold.kind == "rollback":
+            found = world.inputs_of(hold.to, want)
+            if found is None:
+                raise MlopsError(
+                    f"{want.address} is rolled back to entry {hold.to[:12]}, which this trail does not hold",
+                    hint=f"mlopsctl pull --trail-only, or mlopsctl resume {want.address.name}",
+                    code="MLO1010",
+                )
+            return found
+    return None
+
+
+def _check_outputs(want: Resource, inputs: Inputs) -> None:
+    for item in inputs:
+        if item.role != GUARD and item.seen is not None and item.digest is None:
+            have = ", ".join(sorted(item.seen.outputs)) or "nothing"
+            raise MlopsError(
+                f"{want.address} needs '{item.need.output}' of {item.need.address}, which has {have}",
+                hint="for a view of data: add it to the dataset's split, for example split: {test: 0.2, val: 0.1}",
+                where=want.where,
+                code="MLO1011",
+            )
+
+
+def _is_replaced(address: Address, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(str(address), pattern) for pattern in patterns)
+
+
+def _relies_on(inputs: Inputs, own: Observed | None) -> tuple[str, ...]:
+    entries = [item.seen.entry for item in inputs if item.seen] + ([own.entry] if own else [])
+    return tuple(sorted({entry for entry in entries if entry}))
+
+
+def _blockers(want: Resource, verdicts: Mapping[Address, Verdict | None]) -> tuple[str, ...]:
+    """Guards whose verdict is known and does not let this step through."""
+    found = []
+    for need in want.needs:
+        verdict = verdicts.get(need.address) if need.role == GUARD else None
+        if verdict is not None and verdict.blocks:
+            found.append(f"{need.address} {verdict.status.value}")
+    return tuple(found)
+
+
+def _explain(
+    want: Resource,
+    action: Action,
+    reason: Reason,
+    parts: Mapping[str, Json] | None,
+    sources: Mapping[str, TreeFile],
+    world: World,
+) -> tuple[Action, Reason]:
+    """Says what changed since the last result, and that a last attempt failed."""
+    before = world.last_result(want.address)
+    if before is not None and parts is not None:
+        changes = changes_since(before.ingredients, parts)
+        files: tuple[Change, ...] = ()
+        if any(change.field == "code" for change in changes):
+            files = world.changed_files(str(before.ingredients.get("tree", "")), sources)
+        if changes:
+            action = Action.UPDATE if action is Action.CREATE else action
+            reason = Reason(_in_words(want, changes, files), changes + files)
+    elif before is not None and action is Action.CREATE:
+        action = Action.UPDATE
+    last = world.last(want.address)
+    if last is not None and last.kind == "failure":
+        reason = replace(reason, text=f"{reason.text}; the last attempt failed: {last.facts.get('message', '')}")
+    return action, reason
+
+
+def _in_words(want: Resource, changes: Sequence[Change], files: Sequence[Change]) -> str:
+    words = []
+    for change in changes:
+        if change.field == "code":
+            names = ", ".join(file.field for file in files[:3])
+            more = f" and {len(files) - 3} more" if len(files) > 3 else ""
+            words.append(f"{names or 'code'}{more} changed")
+        elif change.field.startswith("input "):
+            words.append(f"{_upstream(want, change.field[6:])} changed")
+        elif change.field in ("provider", "version"):
+            words.append(f"{change.field} {change.old} -> {change.new}")
+        else:
+            words.append(f"{change.field} changed")
+    return ", ".join(words)
+
+
+def _upstream(want: Resource, role: str) -> str:
+    names = sorted({str(need.address) for need in want.needs if need.role == role})
+    return ", ".join(names) or role
+
+
+def _removal(want: Resource, observed: Observed) -> Step:
+    reason = Reason("no longer in the manifest")
+    return Step(
+        want.address, want.provider, Action.DELETE, Cost.REDEPLOY, reason, observed.made_from, (), (observed.entry,)
+    )
+
+
+def digest(plan: Plan) -> Digest:
+    """What a saved plan is bound to: the manifest and the steps; tips, commit, time and host are information."""
+    return digest_of(
+        {
+            "manifest": plan.manifest_digest,
+            "steps": [
+                {
+                    "address": str(step.address),
+                    "action": step.action.name,
+                    "made_from": step.made_from,
+                    "relies_on": list(step.relies_on),
+                }
+                for step in plan.steps
+            ],
+        }
+    )
+
+
+def pending(plan: Plan) -> tuple[Step, ...]:
+    """The steps that change something and that nothing blocks."""
+    return tuple(step for step in plan.steps if step.action is not Action.NOOP and not step.blocked_by)
