@@ -1,0 +1,80 @@
+"""What the user sees: the result on stdout, progress on stderr, calm colours on a terminal only."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TextIO
+
+from ..errors import ManifestError, MlopsError
+
+_COLOURS = {"red": "31", "green": "32", "yellow": "33", "blue": "34", "grey": "90", "bold": "1"}
+_plain = False
+
+
+def no_colour() -> None:
+    """Turns colours off for this run (``--no-color``)."""
+    global _plain
+    _plain = True
+
+
+def coloured(stream: TextIO) -> bool:
+    """Whether ``stream`` is a terminal whose user did not opt out."""
+    quiet = _plain or "NO_COLOR" in os.environ or os.environ.get("CI") or os.environ.get("TERM") == "dumb"
+    return not quiet and stream.isatty()
+
+
+def paint(text: str, colour: str, stream: TextIO | None = None) -> str:
+    """``text`` in a colour where the stream shows colours."""
+    if not colour or not coloured(stream or sys.stdout):
+        return text
+    return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m"
+
+
+def out(text: str = "") -> None:
+    """One line of the result."""
+    sys.stdout.write(text + "\n")
+
+
+def note(text: str) -> None:
+    """One line of progress or advice, on stderr."""
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+def interactive() -> bool:
+    """Whether a question may be asked."""
+    return sys.stdin.isatty() and sys.stderr.isatty() and not os.environ.get("CI")
+
+
+def confirm(question: str) -> bool:
+    """Asks for a plain ``yes``."""
+    sys.stderr.write(f"{question} Only 'yes' is accepted: ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip() == "yes"
+
+
+def show_error(error: MlopsError) -> None:
+    """What, where, why and the fix, on stderr."""
+    stream = sys.stderr
+    place = f"{error.where}: " if error.where else ""
+    note(f"{paint('error', 'red', stream)}[{error.code}] {place}{error.message}")
+    if error.line and error.where:
+        note(f"  {error.where.line:>4} | {error.line}")
+        note("       | " + " " * (error.where.column - 1) + "^")
+    if error.hint:
+        note(f"  {paint('fix:', 'bold', stream)} {error.hint}")
+    if isinstance(error, ManifestError):
+        for other in error.others:
+            show_error(other)
+
+
+def table(rows: list[tuple[str, ...]], header: tuple[str, ...] = ()) -> list[str]:
+    """Lines with aligned columns; the last column is left as it is."""
+    everything = ([header] if header else []) + rows
+    if not everything:
+        return []
+    widths = [max(len(row[i]) for row in everything) for i in range(len(everything[0]))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in everything
+    ]
