@@ -1,0 +1,151 @@
+"""A target's artifact folder: its ``artifact.json``, the rows it is compared on, and what is recorded about it."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..canonical import canonical, decimal
+from ..errors import EvidenceError, ProviderError
+from ..types import Address, Digest, Input, Json, Status, Verdict
+
+if TYPE_CHECKING:
+    from .agreement import Agreement
+
+MACHINES: Mapping[str, str] = {"x86_64": "x86-64", "AMD64": "x86-64", "aarch64": "arm64", "arm64": "arm64"}
+"""What ``platform.machine()`` says, in the words of ``arch:``."""
+
+
+def require_host(arch: str) -> None:
+    """Raises ProviderError unless this machine is of the architecture: an artifact is compared by running it."""
+    here = MACHINES.get(platform.machine(), platform.machine())
+    if here != arch:
+        raise ProviderError(
+            f"arch: {arch} can not be made here yet: this machine is {here}, and an artifact counts only after it"
+            " ran and was compared with the model",
+            hint=f"run apply on a machine that is {arch}, or write arch: {here} where this target's use: offers it",
+            code="MLO1405",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """An input that exists: where it comes from, the digest of the needed output, and what was recorded about it."""
+
+    address: Address
+    digest: Digest
+    facts: Mapping[str, Json]
+
+
+def known(inputs: Sequence[Input], role: str) -> Known:
+    """The input of a role. Raises ProviderError where there is none or its output does not exist."""
+    for item in inputs:
+        if item.role == role and item.seen is not None and item.digest is not None:
+            return Known(item.need.address, item.digest, item.seen.facts)
+    named = next((f"{i.need.address} has no output '{i.need.output}'" for i in inputs if i.role == role), "")
+    raise ProviderError(
+        f"this target needs a {role}" + (f", but {named}" if named else " and its model names none"),
+        hint="a view exists where split: makes one; write split: {test: 0.2} at the data, or view: all at this target",
+        code="MLO1406",
+    )
+
+
+def write_description(
+    folder: Path,
+    *,
+    runtime: str,
+    model: str,
+    name: str,
+    inputs: Json,
+    outputs: Json,
+    classes: Json,
+    **more: Json,
+) -> None:
+    """Writes ``artifact.json`` as canonical JSON: neither time nor path enters, so equal artifacts have equal bytes."""
+    description = {
+        "format": 1,
+        "runtime": runtime,
+        "model": model,
+        "name": name,
+        "inputs": inputs,
+        "outputs": outputs,
+        "classes": classes,
+        **more,
+    }
+    (folder / "artifact.json").write_bytes(canonical(description) + b"\n")
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of all files in the folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def evidence(
+    folder: Path,
+    model: Digest,
+    found: Agreement,
+    *,
+    view: str,
+    runtime: str,
+    arch: str,
+    inputs: Json,
+    outputs: Json,
+    figures: Mapping[str, Json],
+) -> dict[str, Json]:
+    """The facts of a target: what it was made of and how well it agreed; ``proof`` is ``device-run``, because the
+    comparison ran the artifact itself on the very architecture it is for."""
+    return {
+        "model": model,
+        "device": "cpu",
+        "arch": arch,
+        "runtime": runtime,
+        "proof": "device-run",
+        "view": view,
+        "n": found.n,
+        "agreement": decimal(found.share, 9),
+        "max_abs_diff": decimal(found.max_abs_diff, 10),
+        "max_scaled_diff": decimal(found.max_scaled_diff, 10),
+        "size": size_of(folder),
+        "inputs": inputs,
+        "outputs": outputs,
+        "figures": dict(figures),
+    }
+
+
+def judge_agreement(facts: Mapping[str, Json], *, tolerance: float, min_agreement: float) -> Verdict:
+    """Whether a recorded comparison is good enough for the bars as they stand now."""
+    try:
+        share, scaled = float(facts["agreement"]), float(facts["max_scaled_diff"])
+        text = f"{facts['agreement']} of {facts['n']} rows agree, numbers differ by at most {facts['max_abs_diff']}"
+    except (KeyError, ValueError, TypeError) as error:
+        raise EvidenceError(
+            f"the entry of this artifact holds no comparison ({error})",
+            code="MLO1407",
+            hint="make it anew: mlopsctl apply --replace ADDRESS",
+        ) from None
+    if share < min_agreement or scaled > tolerance:
+        return Verdict(
+            Status.FAILED,
+            f"the artifact answers otherwise than the model: {text}; allowed: agreement >= {min_agreement:g},"
+            f" tolerance {tolerance:g}",
+            "look at the model's numerics (huge weights, ties between classes), choose another use:, or accept the"
+            " difference with tolerance: or min_agreement:",
+            blocks=True,
+        )
+    return Verdict(Status.PASSED, text)
+
+
+def require_agreement(facts: Mapping[str, Json], *, tolerance: float, min_agreement: float) -> None:
+    """Raises ProviderError where ``judge_agreement`` fails: such an artifact is not kept."""
+    verdict = judge_agreement(facts, tolerance=tolerance, min_agreement=min_agreement)
+    if verdict.status is not Status.PASSED:
+        raise ProviderError(verdict.text, hint=verdict.hint, code="MLO1408")
+
+
+def class_count(data_facts: Mapping[str, Json]) -> int:
+    """How many classes the label has; 0 where it is a number or there is none."""
+    classes: Any = data_facts.get("classes")
+    return len(classes) if classes else 0

@@ -1,0 +1,58 @@
+"""Which model a resource means, and which data that model was trained from; read off the manifest's specs alone."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from ..errors import ManifestError
+from ..types import Address, Need
+
+Specs = Mapping[str, Mapping[str, Any]]
+
+
+def model_address(named: str, specs: Specs) -> Address:
+    """The training step that ``model:`` names, or the only one that no other training step consumes.
+
+    Raises ManifestError where none or several could be meant.
+    """
+    steps = specs.get("train", {})
+    if named:
+        return Address("train", named)
+    consumed = {need.address.name for spec in steps.values() for need in _needs(spec, specs)}
+    final = [name for name in sorted(steps) if name not in consumed]
+    if len(final) == 1:
+        return Address("train", final[0])
+    if not steps:
+        raise ManifestError(
+            "there is no model: the manifest has no train section",
+            code="MLO1404",
+            hint="add one: mlopsctl add train, or write train: {classifier: {run: python train.py}}",
+        )
+    raise ManifestError(
+        f"which model? there are {len(final)}: {', '.join(final)}", code="MLO1404", hint=f"add model: {final[0]}"
+    )
+
+
+def data_address(model: Address, specs: Specs) -> Address | None:
+    """The dataset whose views belong to this model: the first that its training step needs, following derived steps."""
+    seen: set[Address] = set()
+    waiting = [model]
+    while waiting:
+        step = waiting.pop(0)
+        spec = specs.get(step.section, {}).get(step.name)
+        if spec is None or step in seen:
+            continue
+        seen.add(step)
+        for need in _needs(spec, specs):
+            if need.role == "data" and need.address.section == "data":
+                return need.address
+            if need.address.section == "train":
+                waiting.append(need.address)
+    return None
+
+
+def _needs(spec: Any, specs: Specs) -> tuple[Need, ...]:
+    found: tuple[Need, ...] = sys.modules[type(spec).__module__].needs(spec, specs)
+    return found
