@@ -82,17 +82,23 @@ def make_plan(
 
     ``replaced`` are addresses or globs of them that are made anew on purpose.
     """
-    seen: dict[Address, Observed | None] = {}
-    verdicts: dict[Address, Verdict | None] = {}
-    steps = []
-    for want in resources:
-        found = assess(want, seen, verdicts, world, replaced)
-        seen[want.address] = found.seen if found.step.action is Action.NOOP else None
-        verdicts[want.address] = found.step.verdict
-        steps.append(found.step)
+    steps = [found.step for found in survey(resources, world, replaced)]
     declared = frozenset(want.address for want in resources)
     steps += [_removal(want, observed) for want, observed in world.undeclared(declared)]
     return Plan(project, manifest_digest, tuple(steps), tuple(warnings), commit, dirty, tuple(trail_tips))
+
+
+def survey(resources: Sequence[Resource], world: World, replaced: Sequence[str] = ()) -> list[Assessment]:
+    """Every resource assessed in order; what an upstream step will make is unknown to those after it."""
+    seen: dict[Address, Observed | None] = {}
+    verdicts: dict[Address, Verdict | None] = {}
+    found = []
+    for want in resources:
+        one = assess(want, seen, verdicts, world, replaced)
+        seen[want.address] = one.seen if one.step.action is Action.NOOP else None
+        verdicts[want.address] = one.step.verdict
+        found.append(one)
+    return found
 
 
 def assess(

@@ -1,0 +1,105 @@
+"""``mlopsctl plan``: what apply would do and why; executes nothing of the repository."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import UsageError
+from ..plan import make_plan, pending
+from ..types import Plan
+from . import console
+from .project import Project, open_project
+from .world import ProjectWorld
+
+Replace = Annotated[
+    list[str] | None, typer.Option("--replace", metavar="ADDR", help="Make this anew on purpose; globs allowed.")
+]
+Format = Annotated[str, typer.Option("--format", help="text or json.")]
+
+
+def plan(
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="Save the plan for 'mlopsctl apply FILE'.")] = None,
+    detailed_exitcode: Annotated[bool, typer.Option(help="Exit 2 when changes are pending, 4 when blocked.")] = False,
+    refresh: Annotated[bool, typer.Option("--refresh", help="Ask the running deployments too.")] = False,
+    replace: Replace = None,
+    why: Annotated[bool, typer.Option("--why", help="Show every input that differs, old and new.")] = False,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Do not fetch the trail, even when it is missing.")
+    ] = False,
+    format: Format = "text",
+) -> int:
+    """Show what apply would do, and why. Nothing is executed and nothing is changed.
+
+    Examples:
+
+      mlopsctl plan
+
+      mlopsctl plan -o release.plan && mlopsctl apply release.plan
+
+      mlopsctl plan --why --format json
+    """
+    check_format(format)
+    project = open_project()
+    project.need_trail(offline=offline)
+    made = plan_project(project, replace or (), refresh=refresh)
+    if out is not None:
+        save(made, replace or (), out)
+    show(made, format, why=why)
+    if out is not None and format == "text":
+        console.note(f"saved: mlopsctl apply {out}")
+    if not detailed_exitcode:
+        return 0
+    if any(step.blocked_by for step in made.steps):
+        return 4
+    return 2 if pending(made) else 0
+
+
+def check_format(format: str, known: tuple[str, ...] = ("text", "json")) -> None:
+    """Raises UsageError for a format this verb does not write."""
+    if format not in known:
+        raise UsageError(f"--format {format} is not written here", hint="one of " + ", ".join(known), code="MLO6401")
+
+
+def plan_project(project: Project, replaced: list[str] | tuple[str, ...] = (), *, refresh: bool = False) -> Plan:
+    """The plan of an opened project."""
+    commit, _, dirty = project.repo.head()
+    return make_plan(
+        project.manifest.project.name,
+        project.manifest.digest,
+        project.resources,
+        ProjectWorld(project, refresh=refresh),
+        replaced=replaced,
+        warnings=project.manifest.warnings,
+        commit=commit,
+        dirty=dirty,
+        trail_tips=project.trail.tips(),
+    )
+
+
+def show(made: Plan, format: str, *, why: bool = False) -> None:
+    """Prints the plan in the asked format."""
+    if format == "json":
+        import json
+
+        from ..render.plan import plan_json
+
+        console.out(json.dumps(plan_json(made), indent=2))
+        return
+    from ..render.plan import plan_text
+
+    for line in plan_text(made, console.paint, why=why):
+        console.out(line)
+
+
+def save(made: Plan, replaced: list[str] | tuple[str, ...], path: Path) -> None:
+    """Writes the plan for a later apply, whole or not at all."""
+    import json
+
+    from ..adapters.files import write_atomically
+    from ..render.plan import plan_json
+
+    text = json.dumps({**plan_json(made), "replaced": list(replaced)}, indent=2) + "\n"
+    write_atomically(path, text.encode())

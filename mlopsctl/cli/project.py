@@ -1,0 +1,124 @@
+"""One opened project: repository, manifest, trail and store, wired together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from ..adapters.git import CommitTree, Repo, WorkTree, find_repo
+from ..adapters.store import LocalStore
+from ..errors import MlopsError
+from ..manifest import Manifest, load_manifest, topological
+from ..provider import Context, Tree
+from ..types import Address, Resource
+
+MANIFEST = "mlops.yaml"
+
+
+def _silent(line: str) -> None:
+    """Progress that nobody asked for."""
+
+
+@dataclass
+class Project:
+    """``root`` is the manifest's folder; ``state`` is shared by all work trees of the repository."""
+
+    repo: Repo
+    root: Path
+    tree: Tree
+    manifest: Manifest
+
+    @property
+    def state(self) -> Path:
+        return self.repo.common_dir / "mlops"
+
+    @cached_property
+    def store(self) -> LocalStore:
+        return LocalStore(self.state / "store")
+
+    @cached_property
+    def mirror(self) -> LocalStore | None:
+        """The shared store that the manifest's ``store:`` names."""
+        return LocalStore((self.root / self.manifest.store).resolve()) if self.manifest.store else None
+
+    @cached_property
+    def resources(self) -> tuple[Resource, ...]:
+        """Every resource, each after those it needs."""
+        return topological(self.manifest.resources)
+
+    def resource(self, address: str) -> Resource:
+        """The declared resource of this address; a bare deployment name is enough. Raises MlopsError."""
+        for want in self.resources:
+            if address in (str(want.address), str(want.address).partition(".")[2]):
+                return want
+        from difflib import get_close_matches
+
+        names = [str(want.address) for want in self.resources]
+        near = get_close_matches(address, names, 1)
+        raise MlopsError(
+            f"the manifest declares no '{address}'" + (f": did you mean '{near[0]}'?" if near else ""),
+            hint="it has " + ", ".join(names),
+            code="MLO1012",
+        )
+
+    def context(self, scratch: Path | None = None, tell: Callable[[str], None] = _silent) -> Context:
+        """What providers may use; without ``scratch`` for reading only."""
+        return Context(
+            root=self.root,
+            state=self.state,
+            scratch=scratch or Path("/nonexistent"),
+            tree=self.tree,
+            store=self.store,
+            trail=self.trail,
+            project=self.manifest.project.name,
+            tell=tell,
+        )
+
+    def log_file(self, address: Address) -> Path:
+        """Where the full log of the newest attempt of a step is kept."""
+        return self.state / "logs" / f"{address}.log"
+
+
+def find_manifest(start: Path, repo: Repo) -> Path:
+    """The folder of the nearest mlops.yaml at or above ``start``, inside the repository. Raises MlopsError."""
+    start = start.resolve()
+    for folder in (start, *start.parents):
+        if (folder / MANIFEST).is_file():
+            return folder
+        if folder == repo.root:
+            break
+    raise MlopsError(
+        f"there is no {MANIFEST} in {start} or above it in this repository",
+        hint="mlopsctl init writes one; -C DIR names another folder",
+        code="MLO1006",
+    )
+
+
+def open_project(start: Path | None = None) -> Project:
+    """The project around the current folder, as its files lie on disk. Raises MlopsError."""
+    start = start or Path.cwd()
+    repo = find_repo(start)
+    if repo.bare:
+        raise MlopsError(
+            "this is a bare repository, which has no working tree",
+            hint="run this in a clone; mlopsctl diff A..B works here",
+            code="MLO1007",
+        )
+    root = find_manifest(start, repo)
+    manifest = load_manifest((root / MANIFEST).read_bytes(), MANIFEST)
+    return Project(repo, root, WorkTree(repo, root), manifest)
+
+
+def open_commit(repo: Repo, revision: str, prefix: str = "") -> Project:
+    """The project as one commit has it; needs no working tree. Raises MlopsError."""
+    commit = repo.commit(revision)
+    tree = CommitTree(repo, commit, prefix)
+    try:
+        text = tree.read(MANIFEST)
+    except FileNotFoundError:
+        raise MlopsError(
+            f"commit {commit[:12]} has no {prefix}{MANIFEST}", hint="git log -- mlops.yaml", code="MLO1008"
+        ) from None
+    return Project(repo, repo.root / prefix, tree, load_manifest(text, f"{revision}:{MANIFEST}"))

@@ -1,0 +1,93 @@
+"""``mlopsctl status``: where everything stands, on one screen."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ..plan import Assessment, survey
+from ..provider import Deployment, Probe, provider
+from ..types import Address
+from . import console
+from .plan import Format, check_format
+from .project import Project, open_project
+from .world import ProjectWorld
+
+_COLOUR = {
+    "current": "green",
+    "passed": "green",
+    "serving": "green",
+    "failed": "red",
+    "blocked": "red",
+    "down": "red",
+    "halted": "yellow",
+    "outdated": "yellow",
+    "inconclusive": "yellow",
+}
+
+
+def status(
+    address: Annotated[str | None, typer.Argument(help="One address or deployment; default: all.")] = None,
+    format: Format = "text",
+) -> int:
+    """Where everything stands; running deployments are asked.
+
+    Examples:
+
+      mlopsctl status
+
+      mlopsctl status local --format json
+    """
+    check_format(format)
+    project = open_project()
+    wanted = project.resource(address).address if address else None
+    found = survey(project.resources, ProjectWorld(project))
+    chosen = [one for one in found if wanted is None or one.step.address == wanted]
+    probes = {one.step.address: probe(project, one) for one in chosen if one.step.address.section == "deployments"}
+    if format == "json":
+        import json
+
+        from ..render.status import status_json
+
+        console.out(json.dumps(status_json(chosen, probes), indent=2))
+        return 0
+    _print(chosen, probes)
+    for one in chosen:
+        if one.step.address in probes:
+            _incident(project, one)
+    return 0
+
+
+def probe(project: Project, found: Assessment) -> Probe:
+    """Asks a deployment how it is; one that was never made here is ``absent``."""
+    if found.seen is None:
+        return Probe("absent", found.step.reason.text)
+    from typing import cast
+
+    return cast(Deployment, provider(found.step.provider)).probe(found.step.address, project.context())
+
+
+def _print(chosen: list[Assessment], probes: dict[Address, Probe]) -> None:
+    from ..render.status import details, state_of
+
+    rows = []
+    for one in chosen:
+        asked = probes.get(one.step.address)
+        rows.append((str(one.step.address), state_of(one, asked), details(one, asked)))
+    for row, line in zip(rows, console.table(rows), strict=True):
+        console.out(line.replace(row[1], console.paint(row[1], _COLOUR.get(row[1], "grey")), 1))
+
+
+def _incident(project: Project, one: Assessment) -> None:
+    """The lines somebody needs at night: since when, what is live, and the exact way back."""
+    if one.seen is None:
+        return
+    name = one.step.address.name
+    console.out("")
+    console.out(f"{one.step.address}: live since {one.seen.at} by entry {one.seen.entry[:12]}")
+    before = project.trail.previous_deployment(one.step.address, one.seen)
+    if before is not None:
+        console.out(f"  last good before it: entry {before.id[:12]} of {before.at}")
+        console.out(f"  to go back:  mlopsctl rollback {name} --to {before.id[:12]}")
+    console.out(f'  to cut out:  mlopsctl halt {name} --reason "…"')

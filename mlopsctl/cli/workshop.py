@@ -1,0 +1,108 @@
+"""Where apply makes steps and records them: scratch folders, the store, signatures and the trail."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from ..provider import Context
+from ..types import Address, Digest, Json, Observed, Outcome, Resource, TreeFile
+from .project import Project
+from .world import ProjectWorld
+
+
+class ProjectWorkshop:
+    """The workshop of one apply; use it as a context manager, which ends with the trail written out."""
+
+    def __init__(self, project: Project, tell: Callable[[Address, str], None]):
+        self.project = project
+        self.world = ProjectWorld(project)
+        self._tell = tell
+        self._scratch: Path | None = None
+        self._signer = project.signer()
+        self._commit = project.repo.rev("HEAD")
+
+    def __enter__(self) -> ProjectWorkshop:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self._clear()
+        self.project.trail.flush()
+
+    def _clear(self) -> None:
+        if self._scratch is not None:
+            shutil.rmtree(self._scratch, ignore_errors=True)
+            self._scratch = None
+
+    def context(self, address: Address) -> Context:
+        self._clear()
+        work = self.project.state / "work"
+        work.mkdir(parents=True, exist_ok=True)
+        self._scratch = Path(tempfile.mkdtemp(prefix=f"{address.section}-{address.name}-", dir=work))
+        log = self.project.log_file(address)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        return replace(
+            self.project.context(self._scratch, lambda line: self._tell(address, line)),
+            log=log,
+            public_key=self._signer.public_key_pem,
+        )
+
+    def tell(self, address: Address, line: str) -> None:
+        self._tell(address, line)
+
+    def keep(self, outputs: Mapping[str, Path | Digest]) -> dict[str, Digest]:
+        kept: dict[str, Digest] = {}
+        for name, made in outputs.items():
+            if isinstance(made, Path):
+                kept[name] = self.project.store.put(made)
+                if made.is_dir():
+                    kept[name + ".sig"] = self._sign(made)
+            else:
+                kept[name] = made
+        return kept
+
+    def _sign(self, folder: Path) -> Digest:
+        from ..adapters.model_signature import sign_folder
+
+        with tempfile.TemporaryDirectory(dir=self.project.state / "work") as place:
+            signature = Path(place) / "model.sig"
+            sign_folder(folder, self._signer, signature)
+            return self.project.store.put(signature)
+
+    def record(
+        self,
+        kind: str,
+        want: Resource,
+        *,
+        status: str = "",
+        made_from: Digest | None = None,
+        parts: Mapping[str, Json] | None = None,
+        outputs: Mapping[str, Digest] | None = None,
+        outcome: Outcome | None = None,
+        facts: Mapping[str, Json] | None = None,
+        sources: Mapping[str, TreeFile] | None = None,
+    ) -> Observed:
+        entry = self.project.trail.append(
+            kind,
+            address=str(want.address),
+            status=status,
+            made_from=made_from or Digest(""),
+            ingredients=dict(parts or {}),
+            outputs=dict(outputs or {}),
+            facts=dict(facts or (outcome.facts if outcome else {})),
+            made_with=dict(outcome.made_with if outcome else {}),
+            commit=self._commit,
+        )
+        return entry.observed()
+
+    def here(self, digest: Digest) -> bool:
+        store, mirror = self.project.store, self.project.mirror
+        if store.has(digest):
+            return True
+        if mirror is not None and mirror.has(digest):
+            mirror.copy_to(store, digest)
+            return True
+        return False

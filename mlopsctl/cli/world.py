@@ -1,0 +1,69 @@
+"""What a plan may ask of a project; every answer is read-only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ..holds import KINDS, Hold, holds
+from ..provider import Inputs, provider
+from ..types import GUARD, Address, Change, Digest, Entry, Input, Need, Observed, Resource, TreeFile
+from .project import Project
+
+
+class ProjectWorld:
+    """Answers from the trail, the tree and, for deployments, from what runs here."""
+
+    def __init__(self, project: Project):
+        self._project = project
+        self._context = project.context()
+        self._trail = project.trail
+
+    def sources(self, want: Resource) -> Mapping[str, TreeFile]:
+        return provider(want.provider).sources(want, self._project.tree)
+
+    def read(self, want: Resource, made_from: Digest | None) -> Observed | None:
+        return provider(want.provider).read(want, made_from, self._context)
+
+    def last(self, address: Address) -> Entry | None:
+        return self._trail.latest(address, ("result", "failure"))
+
+    def last_result(self, address: Address) -> Entry | None:
+        return self._trail.latest(address, ("result",))
+
+    def holds(self, address: Address) -> tuple[Hold, ...]:
+        return holds(self._trail.entries(address=str(address), kinds=KINDS))
+
+    def inputs_of(self, entry_id: str, want: Resource) -> Inputs | None:
+        """The artifact that an older deployment ran, with today's guards."""
+        entry = self._trail.entry(entry_id)
+        if entry is None:
+            return None
+        given = []
+        for role, digests in entry.ingredients.get("inputs", {}).items():
+            for digest in digests:
+                made = self._trail.with_output(digest)
+                if made is None:
+                    return None
+                name = next(name for name, value in made.outputs.items() if value == digest)
+                given.append(Input(Need(role, Address.parse(made.address), name), made.observed()))
+        return tuple(given) + tuple(Input(need, None) for need in want.needs if need.role == GUARD)
+
+    def changed_files(self, old_tree: str, sources: Mapping[str, TreeFile]) -> tuple[Change, ...]:
+        oid = old_tree.removeprefix("gitoid:")
+        old = self._trail.code_files(oid) if oid else {}
+        names = sorted(name for name in {*old, *sources} if old.get(name) != sources.get(name)) if old else []
+        return tuple(
+            Change(name, old[name].oid if name in old else None, sources[name].oid if name in sources else None)
+            for name in names
+        )
+
+    def undeclared(self, declared: frozenset[Address]) -> Sequence[tuple[Resource, Observed]]:
+        found = []
+        for address, name in self._trail.deployments():
+            if address in declared:
+                continue
+            want = Resource(address, name, None)
+            seen = provider(name).read(want, None, self._context)
+            if seen is not None:
+                found.append((want, seen))
+        return found

@@ -1,0 +1,120 @@
+"""A Plan as JSON for programs and as text for people."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+from ..plan import digest
+from ..types import Action, Json, Need, Plan, Step
+
+SCHEMA_VERSION = 1
+
+Paint = Callable[[str, str], str]
+"""Puts a colour on a text where colours are shown."""
+
+_COLOUR = {
+    Action.CREATE: "green",
+    Action.UPDATE: "yellow",
+    Action.REPLACE: "yellow",
+    Action.DELETE: "red",
+}
+
+
+def plan_json(plan: Plan) -> dict[str, Json]:
+    """The plan as ``plan --format json`` prints it and ``plan -o`` saves it; see schemas/plan.schema.json."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "project": plan.project,
+        "plan_digest": digest(plan),
+        "manifest_digest": plan.manifest_digest,
+        "commit": plan.commit,
+        "dirty": plan.dirty,
+        "trail_tips": list(plan.trail_tips),
+        "steps": [_step_json(step) for step in plan.steps],
+        "summary": counts(plan),
+        "warnings": list(plan.warnings),
+    }
+
+
+def _step_json(step: Step) -> dict[str, Json]:
+    return {
+        "address": str(step.address),
+        "provider": step.provider,
+        "action": step.action.name.lower(),
+        "cost": step.cost.value,
+        "reason": step.reason.text,
+        "changes": [{"field": c.field, "old": c.old, "new": c.new} for c in step.reason.changes],
+        "made_from": step.made_from if step.made_from is not None else {"unknown": True},
+        "needs": [_need_json(need) for need in step.needs],
+        "relies_on": list(step.relies_on),
+        "blocked_by": list(step.blocked_by),
+        "held_by": step.held_by or None,
+        "verdict": {"status": step.verdict.status.value, "text": step.verdict.text} if step.verdict else None,
+        "notes": list(step.notes),
+    }
+
+
+def _need_json(need: Need) -> dict[str, Json]:
+    return {"role": need.role, "address": str(need.address), "output": need.output}
+
+
+def counts(plan: Plan) -> dict[str, int]:
+    """How many steps there are of each action, and how many of them are blocked."""
+    found = Counter(step.action.name.lower() for step in plan.steps)
+    words = ("create", "update", "replace", "delete", "noop")
+    return {**{word: found[word] for word in words}, "blocked": sum(bool(step.blocked_by) for step in plan.steps)}
+
+
+def plan_text(plan: Plan, paint: Paint, *, why: bool = False) -> list[str]:
+    """The plan as aligned lines; ``why`` adds every field that differs, with old and new value."""
+    lines = [f"{paint('warning:', 'yellow')} {warning}" for warning in plan.warnings]
+    if lines:
+        lines.append("")
+    width = max((len(str(step.address)) for step in plan.steps), default=0)
+    for step in plan.steps:
+        lines += _step_lines(step, width, paint, why)
+    return [*lines, "", _last_line(plan)]
+
+
+def _step_lines(step: Step, width: int, paint: Paint, why: bool) -> list[str]:
+    word = "unchanged" if step.action is Action.NOOP else step.action.name.lower()
+    word = "blocked" if step.blocked_by else word
+    colour = "red" if step.blocked_by else _COLOUR.get(step.action, "grey")
+    cost = f"{step.cost.value}: " if step.cost.value else ""
+    text = f"{cost}{step.reason.text}" if step.action is not Action.NOOP else ""
+    if step.blocked_by:
+        text = "by " + ", ".join(step.blocked_by)
+    head = f"  {step.action.value} {step.address!s:<{width}}  {word:<9}"
+    lines = [f"{paint(head, colour)}  {text}".rstrip()]
+    indent = " " * (width + 17)
+    if step.verdict is not None and step.verdict.text:
+        blocks = step.verdict.blocks
+        lines[0] = f"{paint(head, 'red' if blocks else 'grey')}  {step.verdict.status.value}: {step.verdict.text}"
+        if blocks and step.verdict.hint:
+            lines.append(f"{indent}what would help: {step.verdict.hint}")
+    if step.held_by:
+        lines.append(f"{indent}held: {step.held_by}")
+    if step.action is not Action.NOOP:
+        lines += [f"{indent}{note}" for note in step.notes]
+    if why:
+        lines += [f"{indent}{c.field}: {_short(c.old)} -> {_short(c.new)}" for c in step.reason.changes]
+        lines.append(f"{indent}made from {step.made_from or '(known after apply)'}")
+    return lines
+
+
+def _short(value: Json) -> str:
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    text = "(none)" if value is None else str(value)
+    algorithm, colon, rest = text.partition(":")
+    return f"{algorithm}:{rest[:12]}" if colon and len(rest) >= 40 else text
+
+
+def _last_line(plan: Plan) -> str:
+    found = counts(plan)
+    if found["noop"] == len(plan.steps):
+        return f"No changes: {len(plan.steps)} resources are as the manifest says."
+    named = [f"{found[word]} to {word}" for word in ("create", "update", "replace", "delete") if found[word]]
+    tail = f", {found['blocked']} blocked" if found["blocked"] else ""
+    return f"Plan: {', '.join(named)}, {found['noop']} unchanged{tail}."

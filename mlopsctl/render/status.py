@@ -1,0 +1,78 @@
+"""Where everything stands, as JSON and as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ..plan import Assessment
+from ..provider import Probe
+from ..types import Action, Address, Json, Observed
+from .plan import SCHEMA_VERSION
+
+
+def state_of(found: Assessment, probe: Probe | None) -> str:
+    """One word: what a deployment does, what a gate decided, whether a result is current."""
+    step = found.step
+    if probe is not None:
+        return probe.state
+    if step.blocked_by:
+        return "blocked"
+    if step.action is Action.NOOP:
+        return step.verdict.status.value if step.verdict and step.verdict.text else "current"
+    return "absent" if found.seen is None and step.action is Action.CREATE else "outdated"
+
+
+def status_json(survey: Sequence[Assessment], probes: Mapping[Address, Probe]) -> dict[str, Json]:
+    """As ``status --format json`` prints it; see schemas/status.schema.json."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "resources": [_row(found, probes.get(found.step.address)) for found in survey],
+    }
+
+
+def _row(found: Assessment, probe: Probe | None) -> dict[str, Json]:
+    step, seen = found.step, found.seen
+    row: dict[str, Json] = {
+        "address": str(step.address),
+        "state": state_of(found, probe),
+        "made_from": step.made_from,
+        "outputs": dict(seen.outputs) if seen else {},
+        "attested_by": seen.entry if seen else None,
+        "at": seen.at if seen else None,
+    }
+    if probe is not None and probe.endpoint:
+        row["endpoint"] = probe.endpoint
+    if seen is not None and "proof" in seen.facts:
+        row["proof"] = seen.facts["proof"]
+    if step.held_by:
+        row["held_by"] = step.held_by
+    return row
+
+
+def details(found: Assessment, probe: Probe | None) -> str:
+    """What a person wants to know beside the state, in one line."""
+    step, seen = found.step, found.seen
+    if probe is not None:
+        return ", ".join(text for text in (probe.endpoint, probe.text, step.held_by) if text)
+    if step.blocked_by:
+        return "by " + ", ".join(step.blocked_by)
+    if step.verdict is not None and step.verdict.text:
+        return step.verdict.text
+    if step.action is not Action.NOOP or seen is None:
+        return step.reason.text
+    return _figures(step.address.section, seen)
+
+
+def _figures(section: str, seen: Observed) -> str:
+    facts = seen.facts
+    if section == "data" and isinstance(facts.get("rows"), dict):
+        return ", ".join(f"{view} {rows} rows" for view, rows in facts["rows"].items())
+    if section == "train":
+        return f"{facts.get('kind', 'model')}, trained {seen.at[:16].replace('T', ' ')}, {facts.get('isolation', '')}"
+    if section == "targets":
+        parts = (
+            facts.get("proof"),
+            f"agreement {facts['agreement']} on {facts['n']} rows" if "agreement" in facts else "",
+        )
+        return ", ".join(str(part) for part in parts if part)
+    return ""
