@@ -35,3 +35,15 @@ def write_mlp(path: Path, *, features: int = 4, classes: int = 3, seed: int = 0,
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
     onnx.save(model, str(path))
     return path
+
+
+def write_tree(path: Path, *, features: int = 4) -> Path:
+    """A decision tree of scikit-learn as ONNX: operators of ai.onnx.ml, outputs ``label`` and ``probabilities``."""
+    from skl2onnx import to_onnx
+    from sklearn.tree import DecisionTreeClassifier
+
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, features)).astype(np.float32)
+    tree = DecisionTreeClassifier(max_depth=3, random_state=0).fit(x, (x[:, 0] > 0).astype(int) + (x[:, 1] > 0))
+    onnx.save(to_onnx(tree, x[:1], options={"zipmap": False}, target_opset=17), str(path))
+    return path

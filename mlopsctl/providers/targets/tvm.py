@@ -1,0 +1,202 @@
+"""``use: tvm``: the model compiled to machine code by Apache TVM, run here on every test row beside the original."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from ...adapters.artifact import (
+    class_count,
+    evidence,
+    judge_agreement,
+    known,
+    require_agreement,
+    require_host,
+    write_description,
+)
+from ...adapters.lineage import data_address, model_address
+from ...errors import ProviderError
+from ...provider import (
+    Context,
+    Inputs,
+    Specs,
+    diff_by_fingerprint,
+    no_notes,
+    no_sources,
+    nothing_to_remove,
+    nothing_to_verify,
+    policy,
+    read_from_trail,
+    result,
+    run,
+)
+from ...types import Json, Need, Observed, Outcome, Resource, Verdict
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Arrays = Mapping[str, np.ndarray[Any, Any]]
+
+RESULT_VERSION = 1
+LATER_KEYS = ("device", "quantize", "fallback", "max_accuracy_drop", "budget", "resources", "part", "lanes", "tune")
+
+sources = no_sources
+read = read_from_trail
+diff = diff_by_fingerprint
+notes = no_notes
+verify = nothing_to_verify
+remove = nothing_to_remove
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A model compiled to a shared library by Apache TVM (needs the extra ``tvm``)."""
+
+    model: str = run("", doc="The model to compile; may be left out where only one exists.", ref="train")
+    arch: Literal["x86-64"] = result("x86-64", doc="The processor architecture.")
+    mcpu: str = result(
+        "x86-64-v3", doc="The processor, in LLVM's words (x86-64-v3, skylake-avx512).", pattern="^[a-z0-9_.-]+$"
+    )
+    batch: int = result(1, doc="How many rows one call of the library takes.", minimum=1, maximum=4096)
+    view: Literal["train", "val", "test", "all"] = result(
+        "test", doc="The rows on which artifact and model are compared."
+    )
+    tolerance: float = policy(
+        1e-4, doc="The largest difference of any output number, as a share of max(1, |original|).", minimum=0
+    )
+    min_agreement: float = policy(1.0, doc="The least share of rows that get the same answer.", minimum=0, maximum=1)
+    timeout: float = run(600.0, doc="How long the compiler may work.", quantity="duration")
+    memory: int = run(8 * 2**30, doc="The address space that the compiler may use.", quantity="size")
+
+
+def needs(spec: Spec, specs: Specs) -> tuple[Need, ...]:
+    """The model, and the view of its data on which the artifact is compared with it."""
+    model = model_address(spec.model, specs)
+    data = data_address(model, specs)
+    return (Need("model", model, "model"), *((Need("data", data, spec.view),) if data else ()))
+
+
+def judge(want: Resource, seen: Observed, inputs: Inputs) -> Verdict:
+    """The recorded comparison against the bars of today's manifest."""
+    return judge_agreement(seen.facts, tolerance=want.spec.tolerance, min_agreement=want.spec.min_agreement)
+
+
+def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
+    """Compiles the model in a limited process, runs both on the whole view and refuses an artifact that differs."""
+    from ...adapters.agreement import compare
+    from ...adapters.features import feed
+    from ...adapters.inference import inspect_model, run_model
+    from ...adapters.table import read_table
+
+    spec: Spec = want.spec
+    require_host(spec.arch)
+    _require_tvm()
+    model, data = known(inputs, "model"), known(inputs, "data")
+    if model.facts.get("kind") == "opaque":
+        raise ProviderError(
+            f"{model.address} is no ONNX model, so TVM can not compile it",
+            hint=f"write use: program at {want.address}",
+            code="MLO1409",
+        )
+    original = ctx.store.checkout(model.digest, ctx.scratch / "model") / "model.onnx"
+    artifact = ctx.scratch / "artifact"
+    artifact.mkdir()
+    description = inspect_model(original)
+    ctx.tell(f"compiling with TVM for {spec.mcpu}")
+    versions = _build(original, artifact / "model.so", spec)
+    write_description(
+        artifact,
+        runtime="tvm",
+        model="model.so",
+        name=model.address.name,
+        inputs=description["inputs"],
+        outputs=description["outputs"],
+        classes=data.facts.get("classes"),
+        batch=spec.batch,
+    )
+    table = read_table(ctx.store.path(data.digest), data.facts["format"])
+    ctx.tell(f"comparing artifact and model on {table.rows} rows")
+    feeds = feed(table, data.facts, description["inputs"])
+    found = compare(
+        run_model(original, feeds),
+        _run(artifact, feeds, ctx.scratch, spec),
+        classes=class_count(data.facts),
+        tolerance=spec.tolerance,
+    )
+    facts = evidence(
+        artifact,
+        model.digest,
+        found,
+        view=spec.view,
+        runtime="tvm",
+        arch=spec.arch,
+        inputs=description["inputs"],
+        outputs=description["outputs"],
+        figures=_figures(description, spec),
+    )
+    require_agreement(facts, tolerance=spec.tolerance, min_agreement=spec.min_agreement)
+    return Outcome({"artifact": artifact}, facts, versions)
+
+
+def _figures(description: Mapping[str, Any], spec: Spec) -> dict[str, Json]:
+    return {"opset": description["opset"], "ir": description["ir"], "mcpu": spec.mcpu, "batch": spec.batch}
+
+
+def _require_tvm() -> None:
+    # Looked up, not imported: TVM itself is loaded by the worker only.
+    from importlib.util import find_spec
+
+    if find_spec("tvm") is None:
+        raise ProviderError(
+            "use: tvm needs Apache TVM, which is not installed",
+            hint="it needs the extra: pip install 'mlopsctl[tvm]'",
+            code="MLO1411",
+        )
+
+
+def _build(model: Path, out: Path, spec: Spec) -> dict[str, str]:
+    from ...adapters.worker import run_worker
+    from ...workers import tvm_build
+
+    answer = run_worker(
+        Path(tvm_build.__file__),
+        {"model": str(model), "out": str(out), "batch": spec.batch, "mcpu": spec.mcpu},
+        seconds=spec.timeout,
+        memory=spec.memory,
+        task="compiling with TVM",
+    )
+    if "error" in answer:
+        raise ProviderError(
+            f"TVM does not compile the model: {answer['error']}",
+            hint="TVM takes ai.onnx operators with fixed sizes and free rows, not the trees and scalers of ai.onnx.ml;"
+            " use: onnxruntime takes those, and mcpu: wants one of LLVM's names",
+            code="MLO1412",
+        )
+    return {key: str(value) for key, value in answer.items()}
+
+
+def _run(artifact: Path, feeds: Arrays, scratch: Path, spec: Spec) -> Arrays:
+    import numpy as np
+
+    from ...adapters.worker import run_worker
+    from ...serving import tvm_model
+
+    given, found = scratch / "feeds.npz", scratch / "found.npz"
+    np.savez(given, **feeds)  # type: ignore[arg-type]
+    answer = run_worker(
+        Path(tvm_model.__file__),
+        {"folder": str(artifact), "feeds": str(given), "out": str(found)},
+        seconds=spec.timeout,
+        memory=spec.memory,
+        task="running the artifact",
+    )
+    if "error" in answer:
+        raise ProviderError(
+            f"the compiled model does not run here: {answer['error']}",
+            hint="this processor may lack what mcpu: promises; try mcpu: x86-64-v2",
+            code="MLO1413",
+        )
+    with np.load(found, allow_pickle=False) as arrays:
+        return dict(arrays)
