@@ -1,0 +1,364 @@
+"""mlops.yaml -> resources: what should exist, checked, with every reference resolved. Pure but for ``${env:…}``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from types import ModuleType
+from typing import Any, cast
+
+from .canonical import digest_of, plain
+from .conform import conform, key_of, spec_fields
+from .errors import ManifestError, MlopsError
+from .findings import Findings, did_you_mean
+from .provider import DEFAULT_USE, PROVIDERS, policy, provider
+from .references import check_entry, check_texts, interpolate, texts
+from .types import SECTIONS, Address, Digest, Resource, Where
+from .yaml_positions import Node, Place, decode, read_yaml
+
+API_VERSION = "mlopsctl/v1"
+NAME = r"^[a-z][a-z0-9_-]*$"
+TOP_LEVEL = ("apiVersion", "requires", "project", "store", *SECTIONS)
+
+
+@dataclass(frozen=True)
+class ProjectSpec:
+    """What the project is; shown by ``show``."""
+
+    name: str = policy(doc="The project's name, unique in its repository.", pattern=NAME)
+    log: str = policy("", doc="The id of the project's audit trail; written by init, never by hand.")
+    owner: str = policy("", doc="Who answers for the project.")
+    purpose: str = policy("", doc="What the models are for.")
+    license: str = policy("", doc="The licence of the models, as an SPDX expression.")
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A valid manifest. ``resources`` stand in the order in which they can be made."""
+
+    project: ProjectSpec
+    store: str | None
+    resources: tuple[Resource, ...]
+    digest: Digest
+    """Of the parsed document: comments, formatting and the order of keys do not enter."""
+    path: str = "mlops.yaml"
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass
+class _Entry:
+    """One named block of a section, on its way to a Resource."""
+
+    address: Address
+    provider: str
+    node: Node
+    at: Place
+    spec: Any = None
+
+
+@dataclass
+class _Sections:
+    entries: list[_Entry] = field(default_factory=list)
+
+    def of(self, section: str) -> list[_Entry]:
+        return [entry for entry in self.entries if entry.address.section == section]
+
+    def names(self) -> dict[str, tuple[str, ...]]:
+        return {section: tuple(entry.address.name for entry in self.of(section)) for section in SECTIONS}
+
+
+def load_manifest(text: bytes, path: str = "mlops.yaml") -> Manifest:
+    """Reads and checks a manifest.
+
+    Raises ManifestError with the first finding; the file's other findings are in its ``others``.
+    """
+    source, findings = decode(text, path)
+    root = read_yaml(source, findings)
+    if not isinstance(root.value, dict):
+        findings.add("MLO3009", f"a manifest is a mapping of keys, not a {root.kind}", root.at, hint="see `mlopsctl init`")
+        findings.close()
+    document = root.plain()
+    check_texts(root, findings)
+    _check_top_level(root, findings)
+    project = _project(root, findings)
+    store = _store(root, findings)
+    sections = _sections(root, findings)
+    findings.close()
+    _fill(sections, findings)
+    findings.close()
+    resources = topological(_resources(sections, path, findings))
+    return Manifest(project, store, resources, digest_of(plain(document)), path, tuple(_warnings(resources)))
+
+
+def topological(resources: Iterable[Resource]) -> tuple[Resource, ...]:
+    """The resources so that each stands after all it needs; otherwise in the order given.
+
+    Raises ManifestError for a cycle, naming the chain, and for a need that no resource meets.
+    """
+    from graphlib import CycleError, TopologicalSorter
+
+    wanted = {resource.address: resource for resource in resources}
+    order = {address: index for index, address in enumerate(wanted)}
+    sorter: TopologicalSorter[Address] = TopologicalSorter()
+    for resource in wanted.values():
+        for need in resource.needs:
+            if need.address not in wanted:
+                message = f"{resource.address} needs {need.address}, which the manifest does not declare"
+                raise ManifestError(message, where=resource.where, code="MLO3020")
+        sorter.add(resource.address, *(need.address for need in resource.needs))
+    try:
+        sorter.prepare()
+    except CycleError as error:
+        chain: list[Address] = error.args[1]
+        message = "these wait for each other: " + " → ".join(str(address) for address in reversed(chain))
+        hint = "take one of the references out"
+        raise ManifestError(message, hint=hint, where=wanted[chain[0]].where, code="MLO3026") from None
+    found: list[Resource] = []
+    while sorter.is_active():
+        ready = sorted(sorter.get_ready(), key=order.__getitem__)
+        found.extend(wanted[address] for address in ready)
+        sorter.done(*ready)
+    return tuple(found)
+
+
+# --- Top level ---------------------------------------------------------------------------------------------
+
+
+def _check_top_level(root: Node, findings: Findings) -> None:
+    for key, at in root.keys.items():
+        if key in TOP_LEVEL or key.startswith("x-"):
+            continue
+        from .manifest_words import explain
+
+        answer = explain("", key) or ("MLO3013", f"unknown section '{key}'", did_you_mean(key, TOP_LEVEL))
+        findings.add(answer[0], answer[1], at, hint=answer[2])
+    version = root.get("apiVersion")
+    if version is None:
+        findings.add("MLO3015", "the key 'apiVersion' is missing", root.at, hint=f"begin with apiVersion: {API_VERSION}")
+    elif version.value != API_VERSION:
+        message = f"this mlopsctl reads {API_VERSION}, not '{version.plain()}'"
+        findings.add("MLO3027", message, version.at, hint=f"write apiVersion: {API_VERSION}, or install a newer mlopsctl")
+    requires = root.get("requires")
+    if requires is not None:
+        _check_requires(requires, findings)
+
+
+def _check_requires(node: Node, findings: Findings) -> None:
+    from . import __version__
+
+    bounds = [part.strip() for part in node.value.split(",")] if isinstance(node.value, str) else [""]
+    for bound in bounds:
+        match = re.fullmatch(r"(>=|<)\s*([0-9]+(?:\.[0-9]+)*)", bound)
+        if match is None:
+            hint = 'write requires: ">=0.1" or ">=0.1,<2"'
+            findings.add("MLO3017", "'requires' is a list of version bounds", node.at, hint=hint)
+            return
+        ours = tuple(int(part) for part in re.findall(r"[0-9]+", __version__)[:3])
+        theirs = tuple(int(part) for part in match[2].split("."))
+        width = max(len(ours), len(theirs))
+        ours, theirs = (version + (0,) * (width - len(version)) for version in (ours, theirs))
+        if (ours >= theirs) != (match[1] == ">="):
+            message = f"this manifest requires mlopsctl {node.value}; this is {__version__}"
+            findings.add("MLO3027", message, node.at, hint=f'pip install "mlopsctl{node.value}"')
+
+
+def _project(root: Node, findings: Findings) -> ProjectSpec:
+    node = root.get("project")
+    if node is None:
+        findings.add("MLO3015", "the key 'project' is missing", root.at, hint="write project: {name: my-project}")
+        return ProjectSpec("")
+    found = conform(node, ProjectSpec, findings, _strange("project"))
+    return cast(ProjectSpec, found) if found else ProjectSpec("")
+
+
+def _store(root: Node, findings: Findings) -> str | None:
+    node = root.get("store")
+    if node is None or node.value is None:
+        return None
+    if isinstance(node.value, dict):
+        findings.add("MLO3019", "several stores are not yet supported", node.at, hint="write one folder: store: ../mlops-store")
+        return None
+    if not isinstance(node.value, str):
+        findings.add("MLO3016", f"'store' must be text, not a {node.kind}", node.at, hint="write store: ../mlops-store")
+        return None
+    interpolate(node, findings)
+    text: str = node.value.removeprefix("file://")
+    if "://" in text or text.startswith("oci:"):
+        message = f"a store at '{text.split(':')[0]}:' is not yet supported"
+        findings.add("MLO3019", message, node.at, hint="write a folder: store: ../mlops-store")
+    return text
+
+
+# --- Sections ----------------------------------------------------------------------------------------------
+
+
+def _strange(section: str, module: ModuleType | None = None) -> Callable[[str], tuple[str, str, str] | None]:
+    def answer(path: str) -> tuple[str, str, str] | None:
+        from .manifest_words import explain
+
+        return explain(section, path, tuple(getattr(module, "LATER_KEYS", ())))
+
+    return answer
+
+
+def _sections(root: Node, findings: Findings) -> _Sections:
+    """Every entry with its Spec; names and providers are known before references are checked."""
+    sections = _Sections()
+    for section in SECTIONS:
+        block = root.get(section)
+        if block is None or block.value is None:
+            continue
+        if not isinstance(block.value, dict):
+            message = f"'{section}' must be a mapping of names, not a {block.kind}"
+            findings.add("MLO3016", message, block.at, hint=f"write {section}: {{NAME: {{…}}}}")
+            continue
+        for name, node in block.value.items():
+            entry = _entry(section, name, node, block.keys[name], findings)
+            if entry:
+                sections.entries.append(entry)
+    names = {section: _names(root, section) for section in SECTIONS}
+    for entry in sections.entries:
+        module = provider(entry.provider)
+        strange = _strange(entry.address.section, cast(ModuleType, module))
+        entry.spec = conform(entry.node, module.Spec, findings, strange)
+        check_entry(module.Spec, entry.node, names, findings)
+    return sections
+
+
+def _names(root: Node, section: str) -> tuple[str, ...]:
+    block = root.get(section)
+    return tuple(block.value) if block and isinstance(block.value, dict) else ()
+
+
+def _entry(section: str, name: str, node: Node, at: Place, findings: Findings) -> _Entry | None:
+    if not re.search(NAME, name):
+        hint = "use lower-case letters, digits, '-' and '_', beginning with a letter"
+        findings.add("MLO3028", f"'{name}' is no name for a resource", at, hint=hint)
+        return None
+    if node.value is not None and not isinstance(node.value, dict):
+        message = f"'{section}.{name}' must be a mapping of keys, not a {node.kind}"
+        findings.add("MLO3016", message, node.at, hint=f"write {name}: {{…}}")
+        return None
+    items = dict(node.value or {})
+    use = items.pop("use", None)
+    word = use.value if use else DEFAULT_USE[section]
+    if f"{section}/{word}" not in PROVIDERS:
+        _unknown_use(section, use, findings)
+        return None
+    rest = Node(items, node.at, node.end, node.keys, node.flow)
+    if section == "deployments" and "to" in items:
+        interpolate(items["to"], findings)
+    return _Entry(Address(section, name), f"{section}/{word}", rest, at)
+
+
+def _unknown_use(section: str, use: Node | None, findings: Findings) -> None:
+    from .manifest_words import LATER_USES
+
+    if use is None:
+        return
+    known = [key.partition("/")[2] for key in PROVIDERS if key.startswith(section + "/")]
+    listed = "use one of: " + ", ".join(known)
+    if not isinstance(use.value, str):
+        findings.add("MLO3016", f"'use' must be text, not a {use.kind}", use.at, hint=listed)
+    elif use.value in LATER_USES[section]:
+        findings.add("MLO3019", f"'use: {use.value}' is not yet supported in '{section}'", use.at, hint=listed)
+    else:
+        message = f"'{section}' has no provider '{use.value}'"
+        findings.add("MLO3029", message, use.at, hint=did_you_mean(use.value, known))
+
+
+# --- References left out, implicit gates, needs ------------------------------------------------------------
+
+
+def _models(sections: _Sections) -> list[str]:
+    """The names of all training entries that yield a model."""
+    return [entry.address.name for entry in sections.of("train") if getattr(entry.spec, "produces", "model") == "model"]
+
+
+def _final(sections: _Sections) -> list[str]:
+    """The models that no other training entry consumes."""
+    used = {
+        match
+        for entry in sections.of("train")
+        for text in texts(entry.node)
+        for match in re.findall(r"\{train\.([a-z0-9_-]+)\}", text.value)
+        if match != entry.address.name
+    }
+    return [name for name in _models(sections) if name not in used]
+
+
+def _fill(sections: _Sections, findings: Findings) -> None:
+    """Writes the model and the data an entry left out into its Spec, where only one can be meant."""
+    models, data = _final(sections), [entry.address.name for entry in sections.of("data")]
+    made_for: dict[str, str] = {}
+    for entry in sections.entries:
+        keys = {key_of(item) for item in spec_fields(type(entry.spec)) if item.metadata.get("ref")}
+        target = getattr(entry.spec, "target", None)
+        if "model" in keys and not entry.spec.model:
+            if target in made_for:
+                entry.spec = replace(entry.spec, model=made_for[target])
+            elif len(models) == 1:
+                entry.spec = replace(entry.spec, model=models[0])
+            elif models and not target and not getattr(entry.spec, "data", None):
+                hint = "write model: " + " or model: ".join(models)
+                findings.add("MLO3030", f"{entry.address} does not say which model", entry.at, hint=hint)
+        if "data" in keys and not entry.spec.data and len(data) == 1:
+            entry.spec = replace(entry.spec, data=data[0])
+        if entry.address.section == "targets":
+            made_for[entry.address.name] = getattr(entry.spec, "model", "")
+
+
+def _scans(sections: _Sections, findings: Findings) -> list[_Entry]:
+    """A scan of every model for which the manifest declares none: what is served was looked through first."""
+    if "gates/scan" not in PROVIDERS:
+        return []
+    models = _models(sections)
+    declared = {entry.spec.model for entry in sections.of("gates") if entry.provider == "gates/scan"}
+    missing = [entry for entry in sections.of("train") if entry.address.name in set(models) - declared]
+    for entry in sections.of("gates"):
+        if missing and entry.address.name == "scan":
+            message = "the name 'scan' belongs to the built-in gate that looks through every model"
+            findings.add("MLO3031", message, entry.at, hint="choose another name, or write use: scan")
+    spec = provider("gates/scan").Spec
+    return [
+        _Entry(
+            Address("gates", "scan", "" if len(models) == 1 else entry.address.name),
+            "gates/scan",
+            entry.node,
+            entry.at,
+            spec(model=entry.address.name),
+        )
+        for entry in missing
+    ]
+
+
+def _resources(sections: _Sections, path: str, findings: Findings) -> list[Resource]:
+    scans = _scans(sections, findings)
+    findings.close()
+    entries = [*sections.entries, *scans]
+    entries.sort(key=lambda entry: SECTIONS.index(entry.address.section))
+    specs: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
+    for entry in entries:
+        specs[entry.address.section][str(entry.address).partition(".")[2]] = entry.spec
+    found: list[Resource] = []
+    for entry in entries:
+        try:
+            needs = provider(entry.provider).needs(entry.spec, specs)
+        except MlopsError as error:
+            findings.add(error.code, error.message, entry.at, hint=error.hint)
+            continue
+        found.append(Resource(entry.address, entry.provider, entry.spec, needs, Where(path, *entry.at)))
+    findings.close()
+    return found
+
+
+def _warnings(resources: Iterable[Resource]) -> list[str]:
+    """What is allowed and still worth a word; providers name theirs in ``warnings(spec)``."""
+    found: list[str] = []
+    for resource in resources:
+        ask: Callable[[Any], tuple[str, ...]] | None = getattr(provider(resource.provider), "warnings", None)
+        found.extend(f"{resource.where}: {resource.address}: {text}" for text in (ask(resource.spec) if ask else ()))
+    return found
+
+
