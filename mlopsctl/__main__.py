@@ -10,7 +10,7 @@ def main() -> None:
     if sys.argv[1:] == ["--version"]:
         from . import __version__
 
-        print(f"mlopsctl {__version__}")
+        sys.stdout.write(f"mlopsctl {__version__}\n")
         return
     from .cli.main import run
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from typing import Protocol
+from typing import Any, Protocol
 
 from .canonical import digest_of
 from .errors import MlopsError
@@ -60,6 +60,7 @@ class Assessment:
     """One step with what stands behind it: apply works from this, a plan keeps only the step."""
 
     step: Step
+    spec: Any
     seen: Observed | None
     inputs: Inputs
     parts: Mapping[str, Json] | None
@@ -137,7 +138,7 @@ def assess(
         verdict,
         by_name.notes(want, inputs),
     )
-    return Assessment(step, observed, inputs, parts, sources)
+    return Assessment(step, want.spec, observed, inputs, parts, sources)
 
 
 def _held_inputs(want: Resource, holds: Sequence[Hold], world: World) -> Inputs | None:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from time import monotonic
-from typing import Annotated
+from typing import Annotated, TypedDict
 
 import typer
 
@@ -20,6 +20,13 @@ from . import console
 from .plan import Format, Replace, check_format, plan_project, show
 from .project import Project, open_project
 from .workshop import ProjectWorkshop
+
+
+class SavedPlan(TypedDict):
+    """The parts of a saved plan that apply needs: everything else is planned again and must agree."""
+
+    plan_digest: str
+    replaced: list[str]
 
 
 def apply(
@@ -60,20 +67,16 @@ def apply(
     return worst(codes + project.share(offline=offline))
 
 
-def _saved(path: Path) -> dict[str, object]:
+def _saved(path: Path) -> SavedPlan:
+    """Digest and replaced addresses of a saved plan. Raises UsageError."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(found, dict) or not isinstance(found["plan_digest"], str):
-            raise ValueError("no plan_digest")
-        replaced = found.get("replaced", [])
-        if not all(isinstance(item, str) for item in replaced):
-            raise ValueError("replaced holds no addresses")
-        return {"plan_digest": found["plan_digest"], "replaced": replaced}
-    except (OSError, ValueError, KeyError) as error:
+        return {"plan_digest": str(found["plan_digest"]), "replaced": [str(item) for item in found["replaced"]]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{path} is no saved plan: {error}", hint=f"mlopsctl plan -o {path}", code="MLO6402") from None
 
 
-def _check_stale(saved: dict[str, object], made: Plan, path: Path | None) -> None:
+def _check_stale(saved: SavedPlan, made: Plan, path: Path | None) -> None:
     if saved["plan_digest"] != digest(made):
         raise StaleError(
             f"the plan in {path} is stale: planning again gives {digest(made)[:19]}, not {str(saved['plan_digest'])[:19]}",

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Self
 
 from ..provider import Context
 from ..types import Address, Digest, Json, Observed, Outcome, Resource, TreeFile
@@ -25,7 +26,7 @@ class ProjectWorkshop:
         self._signer = project.signer()
         self._commit = project.repo.rev("HEAD")
 
-    def __enter__(self) -> ProjectWorkshop:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *failure: object) -> None:

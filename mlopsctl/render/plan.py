@@ -98,15 +98,20 @@ def _step_lines(step: Step, width: int, paint: Paint, why: bool) -> list[str]:
     if step.action is not Action.NOOP:
         lines += [f"{indent}{note}" for note in step.notes]
     if why:
-        lines += [f"{indent}{c.field}: {_short(c.old)} -> {_short(c.new)}" for c in step.reason.changes]
+        lines += [f"{indent}{c.field}: {value(c.old)} -> {value(c.new)}" for c in step.reason.changes]
         lines.append(f"{indent}made from {step.made_from or '(known after apply)'}")
     return lines
 
 
-def _short(value: Json) -> str:
-    if isinstance(value, list) and len(value) == 1:
-        value = value[0]
-    text = "(none)" if value is None else str(value)
+def value(item: Json) -> str:
+    """A value as people read it: digests shortened, one-element lists opened, floats as numbers."""
+    if item is None:
+        return "(none)"
+    if isinstance(item, list):
+        return value(item[0]) if len(item) == 1 else "[" + ", ".join(value(one) for one in item) + "]"
+    if isinstance(item, dict):
+        return str(item["float"]) if set(item) == {"float"} else ", ".join(f"{k} {value(v)}" for k, v in item.items())
+    text = str(item)
     algorithm, colon, rest = text.partition(":")
     return f"{algorithm}:{rest[:12]}" if colon and len(rest) >= 40 else text
 

@@ -1,0 +1,75 @@
+"""``mlopsctl diff``: what changed, in ML terms; works in a bare clone for ``A..B``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..adapters.git import Repo, find_repo
+from ..diff import Difference, compare
+from ..plan import Assessment, survey
+from . import console
+from .plan import Format, check_format
+from .project import Project, find_manifest, open_commit, open_project
+from .world import ProjectWorld
+
+
+def diff(
+    revisions: Annotated[str, typer.Argument(metavar="[REV | A..B | A...B]")] = "HEAD",
+    format: Format = "text",
+) -> int:
+    """What changed between two revisions: data, code, parameters, measured figures, artifacts, deployments.
+
+    One revision is compared with the working tree; A...B starts at the common ancestor.
+
+    Examples:
+
+      mlopsctl diff
+
+      mlopsctl diff main..feature --format markdown
+    """
+    check_format(format, ("text", "json", "markdown"))
+    repo = find_repo(Path.cwd())
+    prefix = _prefix(repo)
+    old_name, dots, new_name = _split(revisions)
+    if dots == "...":
+        old_name = repo.git("merge-base", repo.commit(old_name), repo.commit(new_name)).decode().strip()
+    old = _survey(open_commit(repo, old_name, prefix))
+    new = _survey(open_commit(repo, new_name, prefix) if dots else open_project())
+    _print(compare(old, new), old_name, new_name if dots else "working tree", format)
+    return 0
+
+
+def _split(revisions: str) -> tuple[str, str, str]:
+    for dots in ("...", ".."):
+        if dots in revisions:
+            old, _, new = revisions.partition(dots)
+            return old or "HEAD", dots, new or "HEAD"
+    return revisions, "", ""
+
+
+def _prefix(repo: Repo) -> str:
+    """The manifest's folder inside the repository, as git paths have it."""
+    if repo.bare:
+        return ""
+    folder = find_manifest(Path.cwd(), repo)
+    return "" if folder == repo.root else folder.relative_to(repo.root).as_posix() + "/"
+
+
+def _survey(project: Project) -> list[Assessment]:
+    return survey(project.resources, ProjectWorld(project))
+
+
+def _print(found: tuple[Difference, ...], old: str, new: str, format: str) -> None:
+    from ..render.diff import diff_json, diff_markdown, diff_text
+
+    if format == "json":
+        import json
+
+        lines = [json.dumps(diff_json(found, old, new), indent=2)]
+    else:
+        lines = diff_markdown(found) if format == "markdown" else diff_text(found, console.paint)
+    for line in lines:
+        console.out(line)

@@ -1,0 +1,71 @@
+"""What changed between two revisions, in terms of machine learning. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from .plan import Assessment
+from .provider import changes_since, result_fields
+from .types import Address, Change, Json, Observed, TreeFile
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One resource that is ``added``, ``removed`` or ``changed``; figures are those the trail has for each side."""
+
+    address: Address
+    kind: str
+    changes: tuple[Change, ...] = ()
+    files: tuple[Change, ...] = ()
+    figures: tuple[Change, ...] = ()
+
+
+def compare(old: Sequence[Assessment], new: Sequence[Assessment]) -> tuple[Difference, ...]:
+    """The differences in the order of the new side, removed ones last."""
+    before = {one.step.address: one for one in old}
+    after = {one.step.address: one for one in new}
+    found = []
+    for address, one in after.items():
+        if address not in before:
+            found.append(Difference(address, "added", figures=_figures(None, one.seen)))
+            continue
+        difference = _compare_one(before[address], one)
+        if difference is not None:
+            found.append(difference)
+    found += [Difference(address, "removed") for address in before if address not in after]
+    return tuple(found)
+
+
+def _compare_one(old: Assessment, new: Assessment) -> Difference | None:
+    changes = tuple(change for change in changes_since(_parts(old), _parts(new)) if change.field != "code")
+    files = _files(old.sources, new.sources)
+    if not changes and not files:
+        return None
+    return Difference(new.step.address, "changed", changes, files, _figures(old.seen, new.seen))
+
+
+def _parts(one: Assessment) -> Mapping[str, Json]:
+    """The ingredients; where an input is unknown, those that the manifest alone gives."""
+    if one.parts is not None:
+        return one.parts
+    return {"provider": one.step.provider, "spec": result_fields(one.spec)}
+
+
+def _files(old: Mapping[str, TreeFile], new: Mapping[str, TreeFile]) -> tuple[Change, ...]:
+    names = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
+    return tuple(
+        Change(name, old[name].oid if name in old else None, new[name].oid if name in new else None) for name in names
+    )
+
+
+_FIGURES = ("rows", "columns", "value", "ci", "n", "agreement", "max_abs_diff", "size", "proof", "endpoint")
+
+
+def _figures(old: Observed | None, new: Observed | None) -> tuple[Change, ...]:
+    before, after = (old.facts if old else {}), (new.facts if new else {})
+    return tuple(
+        Change(name, before.get(name), after.get(name))
+        for name in _FIGURES
+        if (name in before or name in after) and before.get(name) != after.get(name)
+    )
