@@ -1,0 +1,65 @@
+"""The smallest provider: writes its text to a file. Tests of plan and apply drive it through the whole seam."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mlopsctl.errors import ProviderError
+from mlopsctl.provider import (
+    Context,
+    Inputs,
+    Specs,
+    Tree,
+    diff_by_fingerprint,
+    no_notes,
+    nothing_to_remove,
+    nothing_to_verify,
+    policy,
+    read_from_trail,
+    result,
+    run,
+)
+from mlopsctl.types import Need, Observed, Outcome, Resource, Status, TreeFile, Verdict
+
+RESULT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What to write, whether to fail, and a bar on its length."""
+
+    text: str = result("", doc="what is written")
+    retries: int = run(0, doc="enters no fingerprint")
+    shortest: int = policy(0, doc="a bar, judged at every plan")
+    file: str = run("", doc="a file of the tree that enters the result")
+
+
+def needs(spec: Spec, specs: Specs) -> tuple[Need, ...]:
+    return ()
+
+
+def sources(want: Resource, tree: Tree) -> Mapping[str, TreeFile]:
+    found = tree.file(want.spec.file) if want.spec.file else None
+    return {want.spec.file: found} if found else {}
+
+
+def judge(want: Resource, seen: Observed, inputs: Inputs) -> Verdict:
+    if len(str(seen.facts.get("text", ""))) >= want.spec.shortest:
+        return Verdict(Status.PASSED, "long enough")
+    return Verdict(Status.FAILED, "too short", "write more", blocks=True)
+
+
+def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
+    if want.spec.text == "explode":
+        raise ProviderError("it exploded", hint="write something else")
+    made = ctx.scratch / "text"
+    made.write_text(want.spec.text.strip())
+    return Outcome({"text": made}, {"text": want.spec.text})
+
+
+read = read_from_trail
+diff = diff_by_fingerprint
+notes = no_notes
+verify = nothing_to_verify
+remove = nothing_to_remove

@@ -1,0 +1,132 @@
+"""A project in memory: a world to plan in and a workshop to apply in, with a real store in a folder."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mlopsctl.apply import Event, Walk
+from mlopsctl.canonical import digest_of
+from mlopsctl.holds import KINDS, Hold, holds
+from mlopsctl.plan import make_plan
+from mlopsctl.provider import Context, Inputs, provider
+from mlopsctl.types import Address, Change, Digest, Entry, Json, Need, Observed, Outcome, Plan, Resource, TreeFile
+from tests import simple
+
+PROVIDERS = {f"{section}/simple": "tests.simple" for section in ("data", "train", "gates", "targets", "deployments")}
+
+
+def resource(address: str, *needs: Need, **spec: Any) -> Resource:
+    """A declared resource of the simple provider."""
+    parsed = Address.parse(address)
+    return Resource(parsed, f"{parsed.section}/simple", simple.Spec(**spec), needs)
+
+
+def need(role: str, address: str, output: str = "text") -> Need:
+    return Need(role, Address.parse(address), "" if role == "guard" else output)
+
+
+@dataclass
+class Simulator:
+    """World and Workshop at once; ``entries`` is the trail."""
+
+    folder: Path
+    files: dict[str, TreeFile] = field(default_factory=dict)
+    entries: list[Entry] = field(default_factory=list)
+    bytes_here: set[Digest] = field(default_factory=set)
+    told: list[str] = field(default_factory=list)
+    applied: list[str] = field(default_factory=list)
+
+    @property
+    def world(self) -> Simulator:
+        return self
+
+    # --- world -----------------------------------------------------------------------------------------
+
+    def file(self, path: str) -> TreeFile | None:
+        return self.files.get(path)
+
+    def sources(self, want: Resource) -> Mapping[str, TreeFile]:
+        return provider(want.provider).sources(want, self)  # type: ignore[arg-type]
+
+    def read(self, want: Resource, made_from: Digest | None) -> Observed | None:
+        found = [e for e in self.entries if e.kind == "result" and e.made_from == made_from]
+        return found[0].observed() if found and made_from else None
+
+    def last(self, address: Address) -> Entry | None:
+        found = [e for e in self.entries if e.address == str(address) and e.kind in ("result", "failure")]
+        return found[-1] if found else None
+
+    def last_result(self, address: Address) -> Entry | None:
+        found = [e for e in self.entries if e.address == str(address) and e.kind == "result"]
+        return found[-1] if found else None
+
+    def holds(self, address: Address) -> tuple[Hold, ...]:
+        return holds(e for e in self.entries if e.address == str(address) and e.kind in KINDS)
+
+    def inputs_of(self, entry_id: str, want: Resource) -> Inputs | None:
+        return None
+
+    def changed_files(self, old_tree: str, sources: Mapping[str, TreeFile]) -> tuple[Change, ...]:
+        return tuple(Change(name, None, file.oid) for name, file in sources.items())
+
+    def undeclared(self, declared: frozenset[Address]) -> Sequence[tuple[Resource, Observed]]:
+        return ()
+
+    # --- workshop --------------------------------------------------------------------------------------
+
+    def context(self, address: Address) -> Context:
+        self.applied.append(str(address))
+        scratch = self.folder / "scratch"
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir(parents=True)
+        return Context(self.folder, self.folder, scratch, self, self, self, "test", self.told.append)  # type: ignore[arg-type]
+
+    def keep(self, outputs: Mapping[str, Path | Digest]) -> dict[str, Digest]:
+        kept = {}
+        for name, made in outputs.items():
+            assert isinstance(made, Path)
+            kept[name] = Digest("sha256:" + hashlib.sha256(made.read_bytes()).hexdigest())
+            self.bytes_here.add(kept[name])
+        return kept
+
+    def record(self, kind: str, want: Resource, **parts: Any) -> Observed:
+        outcome: Outcome = parts.get("outcome") or Outcome()
+        facts: Mapping[str, Json] = parts.get("facts") or outcome.facts
+        seq = len(self.entries) + 1
+        entry = Entry(
+            digest_of([seq, kind])[7:],
+            seq,
+            (),
+            f"2026-01-01T00:00:{seq:02}Z",
+            "tester",
+            kind,
+            str(want.address),
+            parts.get("status", ""),
+            parts.get("made_from") or Digest(""),
+            parts.get("parts") or {},
+            parts.get("outputs") or {},
+            facts,
+        )
+        self.entries.append(entry)
+        return entry.observed()
+
+    def here(self, digest: Digest) -> bool:
+        return digest in self.bytes_here
+
+    def tell(self, address: Address, line: str) -> None:
+        self.told.append(line)
+
+    # --- what tests call -------------------------------------------------------------------------------
+
+    def plan(self, *resources: Resource, replaced: Sequence[str] = ()) -> Plan:
+        return make_plan("test", Digest("sha256:00"), resources, self, replaced=replaced)
+
+    def apply(self, *resources: Resource, replaced: Sequence[str] = ()) -> list[Event]:
+        """The events of planning and applying; ``applied`` then names what really ran."""
+        self.applied.clear()
+        return list(Walk(self.plan(*resources, replaced=replaced), resources, self, replaced))

@@ -1,0 +1,88 @@
+"""Apply does what was planned, or less; it records every step, failed ones too."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mlopsctl.types import Action
+from tests.simulator import PROVIDERS, Simulator, need, resource
+
+
+@pytest.fixture(autouse=True)
+def _simple_providers(monkeypatch: pytest.MonkeyPatch) -> None:
+    from mlopsctl import provider as seam
+
+    monkeypatch.setattr(seam, "PROVIDERS", PROVIDERS)
+    seam.provider.cache_clear()
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Simulator:
+    return Simulator(tmp_path)
+
+
+DATA = resource("data.rows", text="rows")
+MODEL = resource("train.model", need("data", "data.rows"), text="model")
+GATE = resource("gates.size", need("model", "train.model"), text="measured", shortest=3)
+LIVE = resource("deployments.live", need("artifact", "train.model"), need("guard", "gates.size"), text="live")
+
+
+def test_each_step_runs_once_and_in_order(project: Simulator) -> None:
+    events = project.apply(DATA, MODEL, GATE, LIVE)
+    assert project.applied == ["data.rows", "train.model", "gates.size", "deployments.live"]
+    assert [event.event for event in events] == ["start", "done"] * 4
+    assert [entry.kind for entry in project.entries] == ["result"] * 4
+
+
+def test_an_upstream_that_comes_out_the_same_stops_there(project: Simulator) -> None:
+    project.apply(DATA, MODEL)
+    reworded = resource("data.rows", text=" rows ")
+    events = project.apply(reworded, MODEL)
+    assert project.applied == ["data.rows"]
+    assert events[-1].event == "skip" and "already there" in events[-1].text
+
+
+def test_a_failing_gate_blocks_what_it_guards(project: Simulator) -> None:
+    strict = resource("gates.size", need("model", "train.model"), text="measured", shortest=99)
+    events = project.apply(DATA, MODEL, strict, LIVE)
+    assert "deployments.live" not in project.applied
+    assert events[-1].event == "block" and events[-1].text == "gates.size failed"
+
+
+def test_a_failure_is_recorded_and_holds_back_what_needs_it(project: Simulator) -> None:
+    broken = resource("train.model", need("data", "data.rows"), text="explode")
+    events = project.apply(DATA, broken, GATE, LIVE)
+    assert project.applied == ["data.rows", "train.model"]
+    assert project.entries[-1].kind == "failure"
+    assert project.entries[-1].facts["message"] == "it exploded"
+    assert [event.event for event in events[-3:]] == ["fail", "skip", "skip"]
+
+
+def test_after_a_failure_the_next_apply_repeats_only_what_did_not_finish(project: Simulator) -> None:
+    project.apply(DATA, resource("train.model", need("data", "data.rows"), text="explode"))
+    project.apply(DATA, MODEL)
+    assert project.applied == ["train.model"]
+
+
+def test_replace_records_what_it_supersedes(project: Simulator) -> None:
+    project.apply(DATA)
+    first = project.entries[-1].id
+    project.apply(DATA, replaced=["data.rows"])
+    assert project.entries[-1].facts["supersedes"] == first
+
+
+def test_lost_outputs_are_made_again_and_compared(project: Simulator) -> None:
+    project.apply(DATA)
+    project.bytes_here.clear()
+    events = project.apply(DATA, MODEL)
+    assert project.applied == ["data.rows", "train.model"]
+    assert [event.event for event in events] == ["start", "restore", "done"]
+    assert sum(entry.address == "data.rows" for entry in project.entries) == 1
+
+
+def test_an_unjudged_guard_holds_its_step_back(project: Simulator) -> None:
+    events = project.apply(DATA, MODEL, LIVE)
+    assert events[-1].event == "skip" and events[-1].text == "waits for gates.size"
+    assert project.plan(DATA, MODEL, LIVE).steps[-1].action is Action.CREATE
