@@ -1,0 +1,161 @@
+"""The server process of one deployment: ``python -I -m mlopsctl.serving.server STATE FD SUPERVISOR``.
+
+Verifies and loads the artifact that ``config.json`` names, answers on the listening socket FD as long as the process
+SUPERVISOR is its parent, and exchanges the model without losing a request when ``config.json`` names another one.
+What it does stands in ``state.json``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from .app import MAX_BODY, App, Loaded
+from .artifact import ArtifactRefused, read_artifact, verify
+from .files import read_json, write_json
+from .models import load
+from .processes import start_mark
+
+REFUSED = 3
+"""Exit status of a server that will not load what it was given."""
+TICK = 0.1
+
+
+def release_folder(state: Path, digest: str) -> Path:
+    """Where a deployment keeps one release: ``artifact/``, ``artifact.sig`` and ``key.pub``."""
+    return state / "releases" / digest.partition(":")[2][:16]
+
+
+def load_release(state: Path, digest: str) -> Loaded:
+    """Verifies, then loads. Raises ArtifactRefused."""
+    folder = release_folder(state, digest)
+    verify(folder / "artifact", folder / "artifact.sig", folder / "key.pub", digest)
+    artifact = read_artifact(folder / "artifact")
+    try:
+        return Loaded(artifact, load(artifact), digest)
+    except ImportError as error:
+        raise ArtifactRefused(f"the runtime '{artifact.runtime}' is not installed here: {error}") from error
+
+
+def say(text: str) -> None:
+    """One line for server.log."""
+    sys.stderr.write(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {text}\n")
+    sys.stderr.flush()
+
+
+class Switcher:
+    """Follows ``config.json``; ends the server when its supervisor or its state folder is gone."""
+
+    def __init__(self, state: Path, app: App, supervisor: int) -> None:
+        self._state = state
+        self._app = app
+        self._parent = supervisor
+        self._folder = state.stat().st_ino
+        self._tried = app.current.digest
+
+    async def follow(self) -> None:
+        """Returns once the server has to end."""
+        while True:
+            await asyncio.sleep(TICK)
+            if os.getppid() != self._parent:
+                return
+            try:
+                if self._state.stat().st_ino != self._folder:
+                    return
+                await self._look()
+            except FileNotFoundError:
+                return
+
+    async def _look(self) -> None:
+        digest = str((read_json(self._state / "config.json") or {}).get("artifact") or self._tried)
+        if digest == self._tried:
+            return
+        self._tried = digest
+        try:
+            loaded = await asyncio.to_thread(load_release, self._state, digest)
+        except ArtifactRefused as error:
+            say(f"refused {digest}: {error}")
+            record(self._state, self._app.current.digest, failed={"artifact": digest, "error": str(error)})
+            return
+        before, self._app.current = self._app.current, loaded
+        record(self._state, digest)
+        say(f"switched to {digest}")
+        # Requests that began with the old model finish with it.
+        await asyncio.sleep(1.0)
+        await asyncio.to_thread(before.model.close)
+
+
+def record(state: Path, digest: str, failed: dict[str, str] | None = None) -> None:
+    """Writes ``state.json``: what is served by which process, and what was refused."""
+    pid = os.getpid()
+    value: dict[str, Any] = {"artifact": digest, "pid": pid, "start": start_mark(pid)}
+    write_json(state / "state.json", {**value, "failed": failed} if failed else value)
+
+
+async def serve(app: App, listener: socket.socket, switcher: Switcher | None = None) -> None:
+    """Answers until SIGTERM or SIGINT comes, or the deployment is gone."""
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        @contextlib.contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            # uvicorn's own raises the signal again when it is done, before a model's program could be ended.
+            yield
+
+    config = uvicorn.Config(
+        app,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=5,
+    )
+    server = Server(config)
+    ending = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, ending.set)
+    tasks = [asyncio.ensure_future(server.serve(sockets=[listener])), asyncio.ensure_future(ending.wait())]
+    if switcher is not None:
+        tasks.append(asyncio.ensure_future(switcher.follow()))
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    server.should_exit = True
+    await tasks[0]
+    for task in tasks[1:]:
+        task.cancel()
+    app.current.model.close()
+
+
+def main(arguments: list[str]) -> int:
+    """The server of one deployment; see the module's text."""
+    state, listener = Path(arguments[0]), socket.socket(fileno=int(arguments[1]))
+    import uvloop
+
+    config = read_json(state / "config.json") or {}
+    digest = str(config.get("artifact") or "")
+    try:
+        loaded = load_release(state, digest)
+    except ArtifactRefused as error:
+        say(f"refused {digest}: {error}")
+        record(state, "", failed={"artifact": digest, "error": str(error)})
+        return REFUSED
+    app = App(loaded, state / "halt.json", int(config.get("max_body") or MAX_BODY))
+    record(state, digest)
+    say(f"serves {digest}")
+    uvloop.run(serve(app, listener, Switcher(state, app, int(arguments[2]))))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
