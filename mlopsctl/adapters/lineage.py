@@ -1,4 +1,4 @@
-"""Which model a resource means, and which data that model was trained from; read off the manifest's specs alone."""
+"""Which data a model belongs to; read off the manifest's specs alone."""
 
 from __future__ import annotations
 
@@ -12,31 +12,24 @@ from ..types import Address, Need
 Specs = Mapping[str, Mapping[str, Any]]
 
 
-def model_address(named: str, specs: Specs) -> Address:
-    """The training step that ``model:`` names, or the only one that no other training step consumes.
+def model_and_view(model: str, view: str, specs: Specs) -> tuple[Need, ...]:
+    """What is needed to ask a model about rows: its folder, and one view of the data it was trained on.
 
-    Raises ManifestError where none or several could be meant.
+    The manifest has filled ``model`` in where only one can be meant. Raises ManifestError where there is none.
     """
-    steps = specs.get("train", {})
-    if named:
-        return Address("train", named)
-    consumed = {need.address.name for spec in steps.values() for need in _needs(spec, specs)}
-    final = [name for name in sorted(steps) if name not in consumed]
-    if len(final) == 1:
-        return Address("train", final[0])
-    if not steps:
+    if not model:
         raise ManifestError(
-            "there is no model: the manifest has no train section",
+            "there is no model to compile: the manifest trains none",
             code="MLO1404",
-            hint="add one: mlopsctl add train, or write train: {classifier: {run: python train.py}}",
+            hint="add one: train: {classifier: {run: python train.py}}",
         )
-    raise ManifestError(
-        f"which model? there are {len(final)}: {', '.join(final)}", code="MLO1404", hint=f"add model: {final[0]}"
-    )
+    address = Address("train", model)
+    data = data_address(address, specs)
+    return (Need("model", address, "model"), *((Need("data", data, view),) if data else ()))
 
 
 def data_address(model: Address, specs: Specs) -> Address | None:
-    """The dataset whose views belong to this model: the first that its training step needs, following derived steps."""
+    """The dataset whose views belong to this model: the first that its training step needs, following earlier steps."""
     seen: set[Address] = set()
     waiting = [model]
     while waiting:
@@ -54,5 +47,6 @@ def data_address(model: Address, specs: Specs) -> Address | None:
 
 
 def _needs(spec: Any, specs: Specs) -> tuple[Need, ...]:
+    # A Spec lives in its provider's module, which is loaded, or the Spec would not exist.
     found: tuple[Need, ...] = sys.modules[type(spec).__module__].needs(spec, specs)
     return found

@@ -16,7 +16,7 @@ from ...adapters.artifact import (
     require_host,
     write_description,
 )
-from ...adapters.lineage import data_address, model_address
+from ...adapters.lineage import model_and_view
 from ...errors import ProviderError
 from ...provider import (
     Context,

@@ -1,0 +1,192 @@
+"""``use: program``: a model that only its own program can run, packed with the command that asks it."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from ...adapters.artifact import (
+    MACHINES,
+    class_count,
+    evidence,
+    judge_agreement,
+    known,
+    require_agreement,
+    write_description,
+)
+from ...adapters.lineage import model_and_view
+from ...canonical import decimal
+from ...errors import ProviderError
+from ...provider import (
+    Context,
+    Inputs,
+    Specs,
+    diff_by_fingerprint,
+    no_notes,
+    no_sources,
+    nothing_to_remove,
+    nothing_to_verify,
+    policy,
+    read_from_trail,
+    result,
+    run,
+)
+from ...types import Address, Json, Need, Observed, Outcome, Resource, Verdict
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ...adapters.agreement import Agreement
+    from ...adapters.table import Table
+
+    Array = np.ndarray[Any, Any]
+
+RESULT_VERSION = 1
+LATER_KEYS = ("arch", "device", "quantize", "fallback", "max_accuracy_drop", "budget", "resources")
+
+sources = no_sources
+read = read_from_trail
+diff = diff_by_fingerprint
+notes = no_notes
+verify = nothing_to_verify
+remove = nothing_to_remove
+
+
+@dataclass(frozen=True)
+class Spec:
+    """An opaque model (its training step has ``predict:``) and the program that answers for it."""
+
+    model: str = run("", doc="The model to pack; may be left out where only one exists.", ref="train")
+    view: Literal["train", "val", "test", "all"] = result(
+        "test", doc="The rows on which artifact and model are compared."
+    )
+    tolerance: float = policy(
+        1e-4, doc="The largest difference of any output number, as a share of max(1, |original|).", minimum=0
+    )
+    min_agreement: float = policy(1.0, doc="The least share of rows that get the same answer.", minimum=0, maximum=1)
+
+
+def needs(spec: Spec, specs: Specs) -> tuple[Need, ...]:
+    """The model, and the view of its data on which the artifact is compared with it."""
+    model = model_address(spec.model, specs)
+    data = data_address(model, specs)
+    return (Need("model", model, "model"), *((Need("data", data, spec.view),) if data else ()))
+
+
+def judge(want: Resource, seen: Observed, inputs: Inputs) -> Verdict:
+    """The recorded comparison against the bars of today's manifest."""
+    return judge_agreement(seen.facts, tolerance=want.spec.tolerance, min_agreement=want.spec.min_agreement)
+
+
+def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
+    """Packs the model's folder, and asks the packed program and the original about every row of the view."""
+    from ...adapters.agreement import compare
+    from ...adapters.inference import run_program
+    from ...adapters.table import read_table
+
+    spec: Spec = want.spec
+    model, data = known(inputs, "model"), known(inputs, "data")
+    argv = model.facts.get("predict")
+    if model.facts.get("kind") != "opaque" or not argv:
+        raise ProviderError(
+            f"{model.address} has no program to pack: it is an ONNX model or has no predict: command",
+            hint=f"leave use: out at {want.address}, or write predict: at {model.address}",
+            code="MLO1414",
+        )
+    original = ctx.store.checkout(model.digest, ctx.scratch / "model")
+    # Two copies: a program may write beside itself (__pycache__), and nothing but the model belongs into the artifact.
+    trial = ctx.store.checkout(model.digest, ctx.scratch / "trial")
+    artifact = ctx.store.checkout(model.digest, ctx.scratch / "artifact")
+    if (artifact / "artifact.json").exists():
+        raise ProviderError(
+            f"{model.address} wrote a file artifact.json, the name of the description that this target adds",
+            hint="let the training program write that file under another name",
+            code="MLO1415",
+        )
+    table = read_table(ctx.store.path(data.digest), data.facts["format"])
+    rows = _rows(table, data.facts["features"])
+    ctx.tell(f"asking artifact and model about {table.rows} rows")
+    outputs = _columns(run_program(argv, original, rows))
+
+    def against(folder: Path) -> Agreement:
+        again = _columns(run_program(argv, folder, rows))
+        return compare(outputs, again, classes=class_count(data.facts), tolerance=spec.tolerance)
+
+    found = against(trial)
+    itself = found if found.share == 1 else against(original)
+    ports = {"inputs": _ports(table, data.facts["features"]), "outputs": [_port(*item) for item in outputs.items()]}
+    write_description(
+        artifact,
+        runtime="program",
+        model=".",
+        name=model.address.name,
+        classes=data.facts.get("classes"),
+        predict=list(argv),
+        **ports,
+    )
+    facts = evidence(
+        artifact,
+        model.digest,
+        found,
+        view=spec.view,
+        runtime="program",
+        arch=MACHINES.get(platform.machine(), platform.machine()),
+        figures={"deterministic": itself.share == 1, "agreement_with_itself": decimal(itself.share, 9)},
+        **ports,
+    )
+    _require_steadiness(want, model.address, facts, itself)
+    require_agreement(facts, tolerance=spec.tolerance, min_agreement=spec.min_agreement)
+    return Outcome({"artifact": artifact}, facts)
+
+
+def _require_steadiness(want: Resource, model: Address, facts: Mapping[str, Json], itself: Agreement) -> None:
+    """Says that the program is not deterministic where that is why the artifact differs."""
+    if itself.share == 1 or float(facts["agreement"]) >= want.spec.min_agreement:
+        return
+    raise ProviderError(
+        f"the program of {model} answers otherwise from run to run: two runs of the original agree on"
+        f" {facts['figures']['agreement_with_itself']} of {itself.n} rows, artifact and original on"
+        f" {facts['agreement']}",
+        hint="fix the program's seed or temperature, or accept it with min_agreement: and tolerance: at "
+        f"{want.address}",
+        code="MLO1416",
+    )
+
+
+def _rows(table: Table, features: Sequence[str]) -> list[dict[str, Any]]:
+    columns = {name: table.columns[name].tolist() for name in features}
+    return [{name: columns[name][row] for name in features} for row in range(table.rows)]
+
+
+def _columns(answers: Sequence[Any]) -> dict[str, Array]:
+    """One array an output: of an object every key, of any other answer ``output``."""
+    named = [answer if isinstance(answer, dict) else {"output": answer} for answer in answers]
+    names = sorted({name for answer in named for name in answer})
+    return {name: _array([answer.get(name) for answer in named]) for name in names}
+
+
+def _array(values: list[Any]) -> Array:
+    """Numbers as numbers, anything else as its JSON text."""
+    import json
+
+    import numpy as np
+
+    try:
+        array = np.array(values)
+    except ValueError:
+        array = np.array([], dtype=object)
+    if array.dtype.kind in "biuf" and len(array) == len(values):
+        return array
+    return np.array([value if isinstance(value, str) else json.dumps(value, sort_keys=True) for value in values])
+
+
+def _ports(table: Table, features: Sequence[str]) -> list[Json]:
+    return [_port(name, table.columns[name]) for name in features]
+
+
+def _port(name: str, array: Array) -> dict[str, Json]:
+    kinds: Mapping[str, str] = {"b": "bool", "i": "int64", "u": "int64", "f": "float64"}
+    return {"name": name, "dtype": kinds.get(array.dtype.kind, "string"), "shape": [None, *map(int, array.shape[1:])]}
