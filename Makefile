@@ -1,0 +1,56 @@
+# The commands of this repository; `make help` lists them.
+
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+PYTEST_ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all lint bench schema lock clean venv venv-dev
+
+help: ## list the commands
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
+
+venv:
+	@.ci/venv requirements.txt "$(PYTHON)"
+
+venv-dev:
+	@.ci/venv requirements-dev.txt "$(PYTHON)"
+
+demo: venv ## from an empty folder to a signed, served, audited model (under 3 minutes)
+	@.ci/demo
+
+test: venv-dev ## the tests, without the slow ones
+	@.ci/system-packages
+	$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
+
+test-all: venv-dev ## every test
+	@.ci/system-packages
+	$(BIN)/python -m pytest -n 2 -m "" $(PYTEST_ARGS)
+
+lint: venv-dev ## ruff, mypy --strict and the import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: venv-dev ## the figures that docs/performance.md promises, as ratios measured side by side
+	$(BIN)/python bench/run.py
+
+schema: venv-dev ## write schemas/mlops.schema.json from the providers' Specs
+	$(BIN)/mlopsctl schema > schemas/mlops.schema.json.new
+	mv schemas/mlops.schema.json.new schemas/mlops.schema.json
+
+# Neither file may name an index or a path: whoever installs uses the index that is set up on that machine.
+PIP_COMPILE = env -u PIP_FIND_LINKS -u PIP_EXTRA_INDEX_URL PIP_CONFIG_FILE=/dev/null $(BIN)/pip-compile --quiet \
+	--generate-hashes --allow-unsafe --strip-extras --no-header --no-annotate \
+	--no-emit-options --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+
+lock: venv-dev ## pin every dependency again, with hashes (UPGRADE=--upgrade for newer ones)
+	$(PIP_COMPILE) $(UPGRADE) --all-extras -o requirements-dev.txt pyproject.toml
+	$(PIP_COMPILE) --extra build -c requirements-dev.txt -o requirements.txt pyproject.toml
+	sed -i -e '/^#/d' -e '/^$$/d' requirements.txt requirements-dev.txt
+
+clean: ## remove everything that the commands above made
+	rm -rf .venv .demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,40 @@
+"""Where templates and schemas lie: inside an installed wheel, or beside the package in a checkout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .errors import UsageError
+
+_PACKAGE = Path(__file__).resolve().parent
+_NOT_PROJECTS = ("ci",)
+
+
+def data_dir(name: str) -> Path:
+    """The folder ``templates`` or ``schemas``."""
+    installed = _PACKAGE / "_data" / name
+    return installed if installed.is_dir() else _PACKAGE.parent / name
+
+
+def template_names() -> list[str]:
+    """The templates that ``init`` knows, sorted."""
+    found = (item.name for item in data_dir("templates").iterdir() if item.is_dir())
+    return sorted(name for name in found if name not in _NOT_PROJECTS)
+
+
+def template_dir(name: str) -> Path:
+    """The folder of one template. Raises UsageError for a name that is none."""
+    names = template_names()
+    if name not in names:
+        raise UsageError(f"there is no template '{name}'", hint=f"take one of: {', '.join(names)}", code="MLO6410")
+    return data_dir("templates") / name
+
+
+def ci_job(host: str) -> str:
+    """The CI job that ``init`` writes for ``github`` or ``gitlab``."""
+    return (data_dir("templates") / "ci" / f"{host}.yml").read_text(encoding="utf-8")
+
+
+def schema_text() -> str:
+    """The JSON Schema of mlops.yaml, as it is in the repository."""
+    return (data_dir("schemas") / "mlops.schema.json").read_text(encoding="utf-8")
