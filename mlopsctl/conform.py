@@ -31,6 +31,9 @@ _UNITS: Mapping[str, float] = {
 }
 _BAD: Any = object()
 
+MAPPINGS = (dict, Mapping)
+"""The origins that a mapping with text keys is written as."""
+
 
 def key_of(item: dataclasses.Field[Any]) -> str:
     """The manifest key of a Spec field: its name, without the underscore that keeps it off Python's keywords."""
@@ -64,7 +67,7 @@ def quantity(text: str, kind: str) -> float | int | None:
     if found is None:
         return None
     number = float(found[1]) * _UNITS[found[2]]
-    return int(number) if kind == "size" else number
+    return int(number) if number.is_integer() else number
 
 
 def conform(node: Node, spec: type, findings: Findings, strange: Strange = lambda key: None) -> Any:
@@ -116,17 +119,17 @@ class _Conform:
             return None
         measure = rules.get("quantity")
         if measure:
-            return self._quantity(node, measure, path)
+            return self._quantity(node, measure, path, float in members)
         fitting = [member for member in members if _fits(node, member)]
         if not fitting:
             return self._wrong(node, path, " or ".join(describe(member) for member in members if member is not NoneType))
-        chosen = fitting[0]
+        chosen = _closest(node, fitting)
         origin = get_origin(chosen)
         if dataclasses.is_dataclass(chosen):
             return self.dataclass(node, chosen, path, node.at)  # type: ignore[arg-type]
         if origin is tuple:
             return self._tuple(node, get_args(chosen)[0], path, rules)
-        if origin is not None and origin is not Literal:
+        if origin in MAPPINGS:
             return self._mapping(node, get_args(chosen)[1], path, rules)
         if origin is Literal:
             return self._literal(node, fitting, path)
@@ -165,19 +168,23 @@ class _Conform:
             problem = out_of_bounds(value, rules)
         else:
             pattern = rules.get("pattern") if kind is str else None
-            problem = "" if pattern is None or re.search(pattern, value) else f"must match {pattern}"
+            problem = "" if pattern is None or re.fullmatch(pattern, value) else _pattern(pattern)
         if problem:
             self._findings.add("MLO3017", f"'{path}' is {node.value}, but {problem}", node.at, hint=rules.get("doc", ""))
             return _BAD
         return value
 
-    def _quantity(self, node: Node, kind: str, path: str) -> Any:
+    def _quantity(self, node: Node, kind: str, path: str, fractions: bool) -> Any:
         found = quantity(node.value, kind) if isinstance(node.value, str) else None
+        if isinstance(found, float) and not fractions:
+            whole = "seconds" if kind == "duration" else "bytes"
+            self._findings.add("MLO3018", f"'{path}' must come to whole {whole}, not '{node.value}'", node.at)
+            return _BAD
         if found is None:
             message = f"'{path}' needs a {kind} with its unit, not '{_short(node)}'"
             self._findings.add("MLO3018", message, node.at, hint=f"write {EXAMPLES[kind]}")
             return _BAD
-        return found
+        return float(found) if fractions else found
 
     def _wrong(self, node: Node, path: str, wanted: str) -> Any:
         code, hint = "MLO3016", ""
@@ -238,6 +245,22 @@ def out_of_bounds(value: float, rules: Mapping[str, Any]) -> str:
     if "exclusive_maximum" in rules and value >= rules["exclusive_maximum"]:
         return f"it must be less than {rules['exclusive_maximum']}"
     return ""
+
+
+def _closest(node: Node, fitting: list[Any]) -> Any:
+    """The member of a union that is meant: of several dataclasses the one whose keys are those given."""
+    keys = set(node.value) if isinstance(node.value, dict) else set()
+    for member in fitting:
+        if dataclasses.is_dataclass(member):
+            fields = list(spec_fields(member))  # type: ignore[arg-type]
+            if keys <= {key_of(item) for item in fields} and {key_of(item) for item in fields if required(item)} <= keys:
+                return member
+    return fitting[0]
+
+
+def _pattern(pattern: str) -> str:
+    plain = re.fullmatch(r"\^?\(?[\w|.-]+\)?\$?", pattern)
+    return f"it is one of {', '.join(pattern.strip('^()$').split('|'))}" if plain else f"it must match {pattern}"
 
 
 def _inside(path: str) -> str:

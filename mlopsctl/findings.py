@@ -37,6 +37,7 @@ class Findings:
         """Notes one finding; ``at`` is (line, column), counted from 1."""
         if any(known.where == Where(self.path, *at) and known.code == code for known in self._found):
             return
+        message = SECRET.sub("…", message)
         self._found.append(ManifestError(message, hint=hint, where=Where(self.path, *at), code=code))
 
     def hide(self, line: int) -> None:

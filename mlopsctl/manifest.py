@@ -18,7 +18,7 @@ from .types import SECTIONS, Address, Digest, Resource, Where
 from .yaml_positions import Node, Place, decode, read_yaml
 
 API_VERSION = "mlopsctl/v1"
-NAME = r"^[a-z][a-z0-9_-]*$"
+NAME = r"[a-z][a-z0-9_-]*"
 TOP_LEVEL = ("apiVersion", "requires", "project", "store", *SECTIONS)
 
 
@@ -232,7 +232,7 @@ def _names(root: Node, section: str) -> tuple[str, ...]:
 
 
 def _entry(section: str, name: str, node: Node, at: Place, findings: Findings) -> _Entry | None:
-    if not re.search(NAME, name):
+    if not re.fullmatch(NAME, name):
         hint = "use lower-case letters, digits, '-' and '_', beginning with a letter"
         findings.add("MLO3028", f"'{name}' is no name for a resource", at, hint=hint)
         return None

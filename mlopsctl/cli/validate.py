@@ -1,0 +1,103 @@
+"""``mlopsctl validate``: is the manifest right, and where not. Needs nothing but the light core; runs nothing."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import ManifestError, UsageError
+from ..manifest import Manifest, load_manifest
+from . import console
+
+
+def validate(
+    files: Annotated[list[Path] | None, typer.Argument(help="Manifests or their folders; without one, the nearest mlops.yaml.")] = None,
+    format: Annotated[str, typer.Option(help="text, json or github.")] = "text",
+) -> int:
+    """Checks manifests without running or importing anything of the project.
+
+    Examples:
+
+      mlopsctl validate
+
+      mlopsctl validate services/*/mlops.yaml --format json
+    """
+    if format not in ("text", "json", "github"):
+        raise UsageError(f"--format {format} is not written here", hint="one of text, json, github", code="MLO6401")
+    findings: list[ManifestError] = []
+    warnings: list[str] = []
+    good = 0
+    for path in files or [nearest()]:
+        try:
+            manifest = _read(path)
+        except ManifestError as error:
+            findings += [error, *error.others]
+            continue
+        good += 1
+        warnings += manifest.warnings
+        if format == "text":
+            console.out(f"{manifest.path}: valid, {len(manifest.resources)} resources")
+    if format == "json":
+        _json(findings, warnings)
+    else:
+        _text(findings, warnings, github=format == "github")
+    return ManifestError.exit_code if findings else 0
+
+
+def nearest() -> Path:
+    """The mlops.yaml of the current folder or of the nearest folder above it."""
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / "mlops.yaml").is_file():
+            return Path(os.path.relpath(folder / "mlops.yaml"))
+    return Path("mlops.yaml")
+
+
+def _read(path: Path) -> Manifest:
+    if path.is_dir():
+        path = path / "mlops.yaml"
+    try:
+        text = path.read_bytes()
+    except FileNotFoundError:
+        hint = "mlopsctl init --template quickstart my-project"
+        raise ManifestError(f"there is no manifest at {path}", hint=hint, code="MLO3032") from None
+    return load_manifest(text, str(path))
+
+
+def _text(findings: list[ManifestError], warnings: list[str], *, github: bool) -> None:
+    for warning in warnings:
+        console.note(f"{console.paint('warning', 'yellow', sys.stderr)}: {warning}")
+    for item in findings:
+        if github and item.where:
+            place = f"file={item.where.file},line={item.where.line},col={item.where.column},title={item.code}"
+            message = f"{item.message}. Fix: {item.hint}" if item.hint else item.message
+            console.out(f"::error {place}::{message}".replace("%", "%25").replace("\n", "%0A"))
+            continue
+        # Each is shown by itself: the list is flat already.
+        alone = ManifestError(item.message, hint=item.hint, where=item.where, code=item.code, line=item.line)
+        console.show_error(alone)
+    if findings:
+        many = f"{len(findings)} findings" if len(findings) > 1 else "1 finding"
+        console.note(f"{many}; `mlopsctl explain {findings[0].code}` says more")
+
+
+def _json(findings: list[ManifestError], warnings: list[str]) -> None:
+    import json
+
+    rows = [
+        {
+            "code": item.code,
+            "message": item.message,
+            "hint": item.hint,
+            "file": item.where.file if item.where else None,
+            "line": item.where.line if item.where else None,
+            "column": item.where.column if item.where else None,
+        }
+        for item in findings
+    ]
+    document = {"schema_version": 1, "ok": not findings, "findings": rows, "warnings": warnings}
+    console.out(json.dumps(document, indent=2, ensure_ascii=False))

@@ -1,0 +1,168 @@
+"""The JSON Schema (2020-12) of mlops.yaml, made from the providers' Spec dataclasses.
+
+``python -m mlopsctl.schema`` prints it; ``schemas/mlops.schema.json`` is its output and a test keeps it so.
+It says what a document may look like; that names exist and commands make sense, only ``validate`` can say.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Mapping
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin
+
+from .conform import EXAMPLES, MAPPINGS, PATTERNS, key_of, required, spec_fields, type_of, union_members
+from .manifest import API_VERSION, NAME, ProjectSpec
+from .provider import DEFAULT_USE, PROVIDERS, provider
+from .types import SECTIONS, Json
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+TITLES: Mapping[str, str] = {
+    "data": "Datasets, each split into views that training and gates are given.",
+    "train": "Commands that make a model.",
+    "gates": "A metric and a bar, measured on rows that training was never shown.",
+    "targets": "What a model is compiled for.",
+    "deployments": "Where an artifact is served.",
+}
+
+
+def document() -> dict[str, Json]:
+    """The whole schema, ready for ``json.dumps``."""
+    definitions = {name.replace("/", "."): _spec(provider(name).Spec, {"use": _use(name)}) for name in PROVIDERS}
+    sections: dict[str, Json] = {section: _section(section) for section in SECTIONS}
+    return {
+        "$schema": DIALECT,
+        "title": "mlops.yaml",
+        "description": "What should exist, from data to a served model. See `mlopsctl validate`.",
+        "type": "object",
+        "properties": {
+            "apiVersion": {"const": API_VERSION, "description": "The version of this grammar."},
+            "requires": {
+                "type": "string",
+                "pattern": r"^\s*(>=|<)\s*[0-9]+(\.[0-9]+)*\s*(,\s*(>=|<)\s*[0-9]+(\.[0-9]+)*\s*)*$",
+                "description": "The versions of mlopsctl that may read this manifest.",
+            },
+            "project": _spec(ProjectSpec, {}),
+            "store": {"type": ["string", "null"], "description": "A folder that outputs are mirrored to."},
+            **sections,
+        },
+        "patternProperties": {"^x-": {}},
+        "required": ["apiVersion", "project"],
+        "additionalProperties": False,
+        "$defs": definitions,
+    }
+
+
+def _section(section: str) -> dict[str, Json]:
+    default = DEFAULT_USE[section]
+    uses = [name.partition("/")[2] for name in PROVIDERS if name.startswith(section + "/")]
+    choices: list[Json] = []
+    for use in uses:
+        when: dict[str, Json] = {"properties": {"use": {"const": use}}}
+        if use != default:
+            when["required"] = ["use"]
+        choices.append({"if": when, "then": {"$ref": f"#/$defs/{section}.{use}"}})
+    # An entry left empty is {} for the default provider, which is valid where that one requires nothing.
+    empty = not any(required(item) for item in spec_fields(provider(f"{section}/{default}").Spec))
+    return {
+        "type": ["object", "null"],
+        "description": TITLES[section],
+        "propertyNames": {"pattern": f"^(?:{NAME})$"},
+        "additionalProperties": {
+            "type": ["object", "null"] if empty else "object",
+            "properties": {"use": {"enum": uses}},
+            "allOf": choices,
+        },
+    }
+
+
+def _use(name: str) -> dict[str, Json]:
+    section, _, use = name.partition("/")
+    note = " (the default)" if DEFAULT_USE[section] == use else ""
+    return {"const": use, "description": f"The provider{note}."}
+
+
+def _spec(spec: type, extra: Mapping[str, Json]) -> dict[str, Json]:
+    """A dataclass as a closed object."""
+    fields = list(spec_fields(spec))
+    found: dict[str, Json] = {
+        "type": "object" if any(required(item) for item in fields) else ["object", "null"],
+        "properties": {**extra, **{key_of(item): _field(spec, item) for item in fields}},
+        "additionalProperties": False,
+    }
+    text = (spec.__doc__ or "").strip().split("\n\n")[0]
+    # dataclass writes the signature where there is no docstring
+    if text and not text.startswith(spec.__name__ + "("):
+        found["description"] = " ".join(text.split())
+    needed = [key_of(item) for item in fields if required(item)]
+    if needed:
+        found["required"] = needed
+    return found
+
+
+def _field(spec: type, item: dataclasses.Field[Any]) -> dict[str, Json]:
+    found = _type(type_of(spec, item.name), item.metadata)
+    doc = item.metadata.get("doc")
+    if doc:
+        found["description"] = doc
+    default = item.default_factory() if item.default_factory is not dataclasses.MISSING else item.default
+    if isinstance(default, bool | int | str) and default != "" and "quantity" not in item.metadata:
+        found["default"] = default
+    return found
+
+
+def _type(kind: Any, rules: Mapping[str, Any]) -> dict[str, Json]:
+    """The schema of a type; ``rules`` are the bounds in the field's metadata and hold for every scalar inside."""
+    measure = rules.get("quantity")
+    members = union_members(kind)
+    if measure:
+        text: dict[str, Json] = {"type": "string", "pattern": PATTERNS[measure], "examples": EXAMPLES[measure].split(", ")}
+        return {"anyOf": [text, {"type": "null"}]} if NoneType in members else text
+    schemas = [_member(member, rules) for member in members]
+    return schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
+
+
+def _member(kind: Any, rules: Mapping[str, Any]) -> dict[str, Json]:
+    origin = get_origin(kind)
+    if kind is Any:
+        return {}
+    if kind is NoneType:
+        return {"type": "null"}
+    if origin is Literal:
+        return {"enum": list(get_args(kind))}
+    if origin is tuple:
+        return {"type": "array", "items": _type(get_args(kind)[0], rules)}
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
+        return _spec(kind, {})
+    if origin in MAPPINGS:
+        return {"type": ["object", "null"], "additionalProperties": _type(get_args(kind)[1], rules)}
+    return _scalar(kind, rules)
+
+
+def _scalar(kind: type, rules: Mapping[str, Any]) -> dict[str, Json]:
+    if kind is bool:
+        return {"type": "boolean"}
+    if kind is str:
+        # In a Spec a pattern is the whole text, in JSON Schema any part of it.
+        return {"type": "string", **({"pattern": f"^(?:{rules['pattern']})$"} if "pattern" in rules else {})}
+    if kind not in (int, float):
+        raise TypeError(f"a Spec field cannot be {kind!r}: see mlopsctl.conform")
+    names = {
+        "minimum": "minimum",
+        "maximum": "maximum",
+        "exclusive_minimum": "exclusiveMinimum",
+        "exclusive_maximum": "exclusiveMaximum",
+    }
+    bounds = {word: rules[name] for name, word in names.items() if name in rules}
+    return {"type": "integer" if kind is int else "number", **bounds}
+
+
+def text() -> str:
+    """The schema as it stands in ``schemas/mlops.schema.json``."""
+    return json.dumps(document(), indent=2, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(text())
