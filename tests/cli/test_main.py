@@ -1,0 +1,62 @@
+"""The command line: help that is quick, errors that help, exit codes that hold."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mlopsctl.cli.main import GROUPS, VERBS
+
+
+def mlopsctl(*args: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "mlopsctl", *args], cwd=cwd, capture_output=True, text=True, check=False
+    )
+
+
+def test_version() -> None:
+    from mlopsctl import __version__
+
+    done = mlopsctl("--version")
+    assert (done.returncode, done.stdout) == (0, f"mlopsctl {__version__}\n")
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["valdate"], "Did you mean 'validate'?"),
+        (["plan", "--nonsense"], "No such option '--nonsense'"),
+        (["plan", "--format", "xml"], "--format xml is not written here"),
+        (["-C", "/does/not/exist", "plan"], "No such file or directory"),
+        ([], "Usage: mlopsctl"),
+    ],
+)
+def test_wrong_use_exits_64_and_says_how(args: list[str], words: str) -> None:
+    done = mlopsctl(*args)
+    assert done.returncode == 64
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_help_lists_every_verb() -> None:
+    shown = mlopsctl("--help").stdout
+    for name in (*VERBS, *GROUPS):
+        assert f"  {name} " in shown
+
+
+def test_outside_a_repository_one_message_with_the_fix(tmp_path: Path) -> None:
+    done = mlopsctl("plan", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "is in no git repository" in done.stderr and "git init" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "verb", [[name] for name in VERBS] + [[g, v] for g, (_, verbs) in GROUPS.items() for v in verbs]
+)
+def test_every_verb_has_help_with_an_example(verb: list[str]) -> None:
+    done = mlopsctl(*verb, "--help")
+    assert done.returncode == 0, done.stderr
+    assert f"mlopsctl {' '.join(verb)}" in done.stdout.split("Usage:")[1].split("\n", 1)[1]
