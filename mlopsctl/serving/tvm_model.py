@@ -4,7 +4,6 @@
 REQUEST.json`` in an empty folder) it runs the arrays of one ``.npz`` file through an artifact and writes another.
 """
 
-# mypy: disable-error-code="import-untyped,import-not-found"
 from __future__ import annotations
 
 import json

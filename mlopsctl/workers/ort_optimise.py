@@ -18,7 +18,7 @@ def optimise(model: str, out: str) -> dict[str, Any]:
 
     EXTENDED and not ALL: the layouts that ALL chooses depend on the machine, and so would the bytes.
     """
-    import onnxruntime  # type: ignore[import-untyped]
+    import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED

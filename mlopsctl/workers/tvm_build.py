@@ -4,7 +4,6 @@ The request holds ``model``, ``out``, ``batch`` (rows a call), ``mcpu``, ``memor
 (of processor time). The answer is written to ``answer.json``: versions, or ``error``.
 """
 
-# mypy: disable-error-code="import-untyped,import-not-found"
 from __future__ import annotations
 
 import json

@@ -73,9 +73,7 @@ class Spec:
 
 def needs(spec: Spec, specs: Specs) -> tuple[Need, ...]:
     """The model, and the view of its data on which the artifact is compared with it."""
-    model = model_address(spec.model, specs)
-    data = data_address(model, specs)
-    return (Need("model", model, "model"), *((Need("data", data, spec.view),) if data else ()))
+    return model_and_view(spec.model, spec.view, specs)
 
 
 def judge(want: Resource, seen: Observed, inputs: Inputs) -> Verdict:
