@@ -1,0 +1,199 @@
+"""Runs models that nobody has to trust: ONNX in a limited worker process, opaque models as programs of their own."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ProviderError
+from .worker import run_worker
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Arrays = dict[str, np.ndarray[Any, Any]]
+
+BATCH = 1024
+MEMORY = 4 * 2**30
+"""Bytes of address space for a worker, beside four times the model's own size: the runtime alone maps 0.2 GB."""
+SECONDS = 600.0
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a model answered: an array [rows, …] for each output; ``keys`` are the classes that the columns of a list
+    of maps stand for, ``runtime`` is the version that ran it."""
+
+    outputs: Arrays
+    keys: Mapping[str, list[Any]]
+    runtime: str
+
+
+def inspect_model(model: Path, *, memory: int = MEMORY, seconds: float = SECONDS) -> dict[str, Any]:
+    """Loads an ONNX model in a limited process and says what it is.
+
+    Returns ``opset``, ``opsets``, ``ir``, ``producer``, ``inputs`` and ``outputs`` (``name``, ``dtype`` in numpy's words,
+    ``shape`` with None for a free dimension), ``metadata``, ``labels`` (of an ai.onnx.ml classifier), ``ops`` (operator ->
+    count), ``nodes``, ``external`` (files with weights), ``size`` in bytes and the version of ``onnxruntime``.
+    Raises ProviderError where it is no ONNX model, reads files outside its folder or does not load.
+    """
+    return _ask({"command": "inspect"}, model, memory, seconds, f"loading {model.name}")
+
+
+def check_model(
+    model: Path,
+    *,
+    domains: Sequence[str],
+    max_nodes: int,
+    max_elements: int,
+    max_rank: int,
+    memory: int = MEMORY,
+    seconds: float = SECONDS,
+) -> dict[str, Any]:
+    """``inspect_model`` for a suspect: also ``findings`` (why it must not be loaded) and ``smoke`` (one row of zeros was run).
+
+    Raises ProviderError where it is no ONNX model, or needs more memory or time than it may use.
+    """
+    bounds = {"domains": list(domains), "max_nodes": max_nodes, "max_elements": max_elements, "max_rank": max_rank}
+    return _ask({"command": "check", **bounds}, model, memory, seconds, f"examining {model.name}")
+
+
+def run_model(model: Path, feeds: Arrays, *, threads: int = 1) -> Arrays:
+    """The model's outputs for all rows: name -> array [rows, …]; text comes back as numpy strings.
+
+    Rows go in batches of 1024; a model of one fixed batch size gets batches of that size. Raises ProviderError where
+    the model does not load, refuses the rows, or needs more memory or time than it may use.
+    """
+    return run_fully(model, feeds, threads=threads).outputs
+
+
+def run_fully(
+    model: Path, feeds: Arrays, *, threads: int = 1, memory: int = MEMORY, seconds: float = SECONDS
+) -> Ran:
+    """``run_model`` with what is known beside the outputs."""
+    import numpy as np
+
+    with tempfile.TemporaryDirectory(prefix="mlopsctl-arrays-") as name:
+        folder = Path(name)
+        files = {}
+        for number, (port, array) in enumerate(feeds.items()):
+            files[port] = str(folder / f"in{number}.npy")
+            np.save(files[port], array.astype(str) if array.dtype.kind == "O" else array, allow_pickle=False)
+        room = memory + 8 * sum(array.nbytes for array in feeds.values())
+        request = {"command": "run", "feeds": files, "out": str(folder), "threads": threads, "batch": BATCH}
+        answer = _ask(request, model, room, seconds, f"running {model.name}")
+        outputs = {
+            port: np.load(folder / f"{number}.npy", allow_pickle=False) for number, port in enumerate(answer["names"])
+        }
+    return Ran(outputs, answer["keys"], answer["onnxruntime"])
+
+
+_CODES = {"parse": "MLO1302", "outside": "MLO1303", "load": "MLO1304", "run": "MLO1305", "memory": "MLO1306"}
+_HINTS = {
+    "parse": "let the training step write the model with onnx.save, or set predict: for a model that is not ONNX",
+    "outside": "keep external data beside model.onnx and name it by its file name only",
+    "load": "export with opset 17 to 22 and IR version 10 or lower, using operators of ai.onnx and ai.onnx.ml",
+    "run": "compare the model's inputs with the columns of the data: mlopsctl show ADDRESS",
+    "memory": "make the model or its intermediate tensors smaller",
+}
+
+
+def _ask(request: dict[str, Any], model: Path, memory: int, seconds: float, task: str) -> dict[str, Any]:
+    from ..workers import onnx_run
+
+    if not model.is_file():
+        raise ProviderError(
+            f"there is no {model.name} in the model's folder",
+            hint="the training step must write model.onnx into $MLOPS_OUT",
+            code="MLO1301",
+        )
+    room = memory + 4 * sum(file.stat().st_size for file in model.parent.rglob("*") if file.is_file())
+    request = {**request, "model": str(model.resolve())}
+    try:
+        answer = run_worker(Path(onnx_run.__file__), request, seconds=seconds, memory=room, task=task)
+    except ProviderError as error:
+        raise ProviderError(
+            error.message,
+            hint="the model took its process down, or needs more time or memory than it may use: make it smaller,"
+            " or export it anew",
+            code="MLO1306",
+        ) from None
+    if "error" in answer:
+        kind = str(answer["kind"])
+        raise ProviderError(f"{task}: {answer['error']}", hint=_HINTS[kind], code=_CODES[kind])
+    return answer
+
+
+def run_program(
+    argv: Sequence[str],
+    folder: Path,
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    seconds: float = SECONDS,
+    environment: Mapping[str, str] | None = None,
+) -> list[Any]:
+    """Runs an opaque model over all rows: JSON lines in, one JSON line out for each, in the same order.
+
+    ``argv`` holds ``{model}`` where the absolute path of ``folder`` belongs; the program starts in that folder with an
+    environment of PATH and LANG alone. Raises ProviderError where it fails, takes too long or answers otherwise.
+    """
+    import os
+    import signal
+    import subprocess
+
+    words = [word.replace("{model}", str(folder.resolve())) for word in argv]
+    kept = {key: os.environ[key] for key in ("PATH", "LANG", "LC_ALL", "TMPDIR") if key in os.environ}
+    with tempfile.TemporaryDirectory(prefix="mlopsctl-program-") as name:
+        place = Path(name)
+        lines = "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
+        (place / "in").write_text(lines, encoding="utf-8")
+        with (place / "in").open("rb") as given, (place / "out").open("wb") as out, (place / "log").open("wb") as log:
+            try:
+                process = subprocess.Popen(  # noqa: S603 — the model's own command, named in the manifest and recorded
+                    words,
+                    cwd=folder,
+                    env={**kept, "HOME": name, **(environment or {})},
+                    stdin=given,
+                    stdout=out,
+                    stderr=log,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise _program(f"'{words[0]}' does not start: {error.strerror}", "") from None
+            try:
+                code = process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                raise _program(f"no end after {seconds:g} seconds for {len(rows)} rows", "") from None
+            finally:
+                if process.poll() is None:
+                    os.killpg(process.pid, signal.SIGKILL)
+                    process.wait()
+        said = (place / "log").read_bytes()[-2000:].decode("utf-8", "replace").strip()
+        if code != 0:
+            raise _program(f"it ended with status {code}", said)
+        return _answers((place / "out").read_text(encoding="utf-8", errors="replace"), len(rows), said)
+
+
+def _answers(text: str, count: int, said: str) -> list[Any]:
+    lines = [line for line in text.splitlines() if line.strip()]
+    if len(lines) != count:
+        raise _program(f"it answered {len(lines)} lines for {count} rows", said)
+    found = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            raise _program(f"line {number} of its answer is no JSON: {line[:80]}", said) from None
+    return found
+
+
+def _program(what: str, said: str) -> ProviderError:
+    return ProviderError(
+        f"the model's predict: command failed: {what}" + (f"; it last said: {said.splitlines()[-1]}" if said else ""),
+        hint="it must read one JSON object a line and print one JSON value a line, in the same order, and nothing else",
+        code="MLO1307",
+    )
