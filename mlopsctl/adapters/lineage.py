@@ -1,4 +1,4 @@
-"""Which data a model belongs to; read off the manifest's specs alone."""
+"""Which model is meant and which data it belongs to; read off the manifest's specs alone."""
 
 from __future__ import annotations
 
@@ -12,18 +12,32 @@ from ..types import Address, Need
 Specs = Mapping[str, Mapping[str, Any]]
 
 
-def model_and_view(model: str, view: str, specs: Specs) -> tuple[Need, ...]:
-    """What is needed to ask a model about rows: its folder, and one view of the data it was trained on.
+def model_address(named: str, specs: Specs) -> Address:
+    """The training step that ``model:`` names; left out, the only one that no other training step consumes.
 
-    The manifest has filled ``model`` in where only one can be meant. Raises ManifestError where there is none.
+    Raises ManifestError where none or several could be meant.
     """
-    if not model:
+    steps = specs.get("train", {})
+    if named:
+        return Address("train", named)
+    consumed = {need.address for spec in steps.values() for need in _needs(spec, specs)}
+    final = [name for name in sorted(steps) if Address("train", name) not in consumed]
+    if len(final) == 1:
+        return Address("train", final[0])
+    if not final:
         raise ManifestError(
-            "there is no model to compile: the manifest trains none",
+            "there is no model: the manifest trains none",
             code="MLO1404",
             hint="add one: train: {classifier: {run: python train.py}}",
         )
-    address = Address("train", model)
+    raise ManifestError(
+        f"which model? there are {len(final)}: {', '.join(final)}", code="MLO1404", hint=f"write model: {final[0]}"
+    )
+
+
+def model_and_view(model: str, view: str, specs: Specs) -> tuple[Need, ...]:
+    """What is needed to ask a model about rows: its folder, and one view of the data it was trained on."""
+    address = model_address(model, specs)
     data = data_address(address, specs)
     return (Need("model", address, "model"), *((Need("data", data, view),) if data else ()))
 
