@@ -248,14 +248,15 @@ def out_of_bounds(value: float, rules: Mapping[str, Any]) -> str:
 
 
 def _closest(node: Node, fitting: list[Any]) -> Any:
-    """The member of a union that is meant: of several dataclasses the one whose keys are those given."""
+    """The member of a union that is meant: of several dataclasses the one that the keys fit best."""
     keys = set(node.value) if isinstance(node.value, dict) else set()
-    for member in fitting:
-        if dataclasses.is_dataclass(member):
-            fields = list(spec_fields(member))  # type: ignore[arg-type]
-            if keys <= {key_of(item) for item in fields} and {key_of(item) for item in fields if required(item)} <= keys:
-                return member
-    return fitting[0]
+    choices = [member for member in fitting if dataclasses.is_dataclass(member)]
+
+    def misfit(member: Any) -> tuple[int, int]:
+        fields = {key_of(item): required(item) for item in spec_fields(member)}
+        return len(keys - set(fields)), sum(needed and key not in keys for key, needed in fields.items())
+
+    return min(choices, key=misfit) if len(choices) > 1 else fitting[0]
 
 
 def _pattern(pattern: str) -> str:
