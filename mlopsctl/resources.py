@@ -26,7 +26,7 @@ def template_dir(name: str) -> Path:
     """The folder of one template. Raises UsageError for a name that is none."""
     names = template_names()
     if name not in names:
-        raise UsageError(f"there is no template '{name}'", hint=f"take one of: {', '.join(names)}", code="MLO6410")
+        raise UsageError(f"there is no template '{name}'", hint=f"take one of: {', '.join(names)}", code="MLO6451")
     return data_dir("templates") / name
 
 
