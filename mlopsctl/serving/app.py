@@ -15,8 +15,8 @@ from typing import Any
 from . import protocol
 from .artifact import Artifact, Port
 from .files import read_json
-from .models import Model, ModelFailed
-from .protocol import Rejected
+from .models import Model
+from .protocol import ModelFailed, Rejected
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]

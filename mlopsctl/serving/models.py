@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
 from .artifact import DATATYPES, Artifact, ArtifactRefused, Port
-from .protocol import NUMPY
-
-Arrays = Mapping[str, "np.ndarray[Any, Any]"]
+from .protocol import NUMPY, Arrays, ModelFailed
 
 INLINE_SECONDS = 0.001
 """A model faster than this answers on the event loop: a hop to a thread costs about 0.1 ms and the order."""
-
-
-class ModelFailed(Exception):
-    """The runtime failed on this request."""
 
 
 class Model(Protocol):
@@ -39,7 +33,7 @@ class OnnxModel:
     """An ONNX model in ONNX Runtime, on the CPU."""
 
     def __init__(self, artifact: Artifact, threads: int = 0) -> None:
-        import onnxruntime  # type: ignore[import-untyped]
+        import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3

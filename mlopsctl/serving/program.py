@@ -14,7 +14,7 @@ from typing import IO, Any, cast
 import numpy as np
 
 from .artifact import Artifact, ArtifactRefused, Port
-from .models import Arrays, ModelFailed
+from .protocol import Arrays, ModelFailed
 
 PATIENCE = 10.0
 """Seconds after which a program that still reads is taken for one that answers only at the end of its input."""

@@ -14,6 +14,12 @@ import numpy as np
 
 from .artifact import Port
 
+Arrays = Mapping[str, "np.ndarray[Any, Any]"]
+
+
+class ModelFailed(Exception):
+    """The runtime failed on this request."""
+
 
 class Rejected(Exception):
     """The request cannot be answered; ``status`` is the HTTP status that says why."""

@@ -54,12 +54,12 @@ def say(text: str) -> None:
 class Switcher:
     """Follows ``config.json``; ends the server when its supervisor or its state folder is gone."""
 
-    def __init__(self, state: Path, app: App, supervisor: int) -> None:
+    def __init__(self, state: Path, app: App, supervisor: int, request: str) -> None:
         self._state = state
         self._app = app
         self._parent = supervisor
         self._folder = state.stat().st_ino
-        self._tried = app.current.digest
+        self._request = request
 
     async def follow(self) -> None:
         """Returns once the server has to end."""
@@ -75,29 +75,33 @@ class Switcher:
                 return
 
     async def _look(self) -> None:
-        digest = str((read_json(self._state / "config.json") or {}).get("artifact") or self._tried)
-        if digest == self._tried:
+        config = read_json(self._state / "config.json") or {}
+        request, digest = str(config.get("request")), str(config.get("artifact"))
+        if not config or request == self._request:
             return
-        self._tried = digest
+        self._request = request
+        if digest == self._app.current.digest:
+            record(self._state, digest, request)
+            return
         try:
             loaded = await asyncio.to_thread(load_release, self._state, digest)
         except ArtifactRefused as error:
             say(f"refused {digest}: {error}")
-            record(self._state, self._app.current.digest, failed={"artifact": digest, "error": str(error)})
+            record(self._state, self._app.current.digest, request, str(error))
             return
         before, self._app.current = self._app.current, loaded
-        record(self._state, digest)
+        record(self._state, digest, request)
         say(f"switched to {digest}")
         # Requests that began with the old model finish with it.
         await asyncio.sleep(1.0)
         await asyncio.to_thread(before.model.close)
 
 
-def record(state: Path, digest: str, failed: dict[str, str] | None = None) -> None:
-    """Writes ``state.json``: what is served by which process, and what was refused."""
+def record(state: Path, digest: str, request: str, refused: str = "") -> None:
+    """Writes ``state.json``: what is served by which process, and what became of the last request of config.json."""
     pid = os.getpid()
-    value: dict[str, Any] = {"artifact": digest, "pid": pid, "start": start_mark(pid)}
-    write_json(state / "state.json", {**value, "failed": failed} if failed else value)
+    value: dict[str, Any] = {"artifact": digest, "request": request, "pid": pid, "start": start_mark(pid)}
+    write_json(state / "state.json", {**value, "refused": refused} if refused else value)
 
 
 async def serve(app: App, listener: socket.socket, switcher: Switcher | None = None) -> None:
@@ -143,17 +147,17 @@ def main(arguments: list[str]) -> int:
     import uvloop
 
     config = read_json(state / "config.json") or {}
-    digest = str(config.get("artifact") or "")
+    digest, request = str(config.get("artifact") or ""), str(config.get("request"))
     try:
         loaded = load_release(state, digest)
     except ArtifactRefused as error:
         say(f"refused {digest}: {error}")
-        record(state, "", failed={"artifact": digest, "error": str(error)})
+        record(state, "", request, str(error))
         return REFUSED
     app = App(loaded, state / "halt.json", int(config.get("max_body") or MAX_BODY))
-    record(state, digest)
+    record(state, digest, request)
     say(f"serves {digest}")
-    uvloop.run(serve(app, listener, Switcher(state, app, int(arguments[2]))))
+    uvloop.run(serve(app, listener, Switcher(state, app, int(arguments[2]), request)))
     return 0
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import onnx
@@ -106,7 +107,7 @@ class Deployed:
         return digest
 
     def use(self, digest: str, **more: Any) -> None:
-        write_json(self.state / "config.json", {"artifact": digest, **more})
+        write_json(self.state / "config.json", {"artifact": digest, "request": uuid4().hex, **more})
 
     def start(self) -> None:
         subprocess.run(

@@ -40,7 +40,7 @@ def test_refuses_to_start_with_changed_bytes(deployed: Deployed, tmp_path: Path)
     deployed.use(digest)
     deployed.start()
     state = deployed.state_of("state") or {}
-    assert state["artifact"] == "" and "have the digest" in state["failed"]["error"]
+    assert state["artifact"] == "" and "have the digest" in state["refused"]
     with pytest.raises(requests.Timeout):
         requests.get(deployed.url + "/health/live", timeout=0.5)
 
@@ -89,10 +89,10 @@ def test_a_bad_new_version_leaves_the_old_one_serving(deployed: Deployed, tmp_pa
     deployed.use(old)
     deployed.start()
     deployed.use(new)
-    deployed.wait(lambda: "failed" in (deployed.state_of("state") or {}))
+    deployed.wait(lambda: "refused" in (deployed.state_of("state") or {}))
     state = deployed.state_of("state") or {}
     assert state["artifact"] == old
-    assert "signature does not hold" in state["failed"]["error"]
+    assert "signature does not hold" in state["refused"]
     assert deployed.ask([[1, 1]]).headers["x-artifact-digest"] == old
 
 

@@ -1,0 +1,377 @@
+"""``use: local``: a supervised inference server on this machine, which outlives the command that started it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from math import prod
+from pathlib import Path
+from secrets import token_hex
+from typing import Any
+
+from ...adapters.lineage import model_address
+from ...errors import EvidenceError, ProviderError
+from ...provider import (
+    Context,
+    Inputs,
+    Probe,
+    Specs,
+    always_fine,
+    fingerprint,
+    ingredients,
+    no_notes,
+    no_sources,
+    nothing_to_verify,
+    result,
+    run,
+)
+from ...serving.files import read_json, write_json
+from ...types import GUARD, Action, Address, Digest, Input, Json, Need, Observed, Outcome, Reason, Resource
+from .local_home import Home, location, make_location, port_taken
+
+RESULT_VERSION = 1
+LATER_KEYS = (
+    "each",
+    "region",
+    "branch",
+    "after",
+    "approvals",
+    "built_by",
+    "strategy",
+    "halt",
+    "gates",
+    "protect",
+    "consumers",
+    "log",
+    "monitor",
+    "limits",
+)
+TO = re.compile(r"(?P<host>[A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\]):(?P<port>[0-9]{1,5})")
+
+sources = no_sources
+judge = always_fine
+notes = no_notes
+verify = nothing_to_verify
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A model served on this machine over the Open Inference Protocol (HTTP, JSON)."""
+
+    target: str = run(doc="The target whose artifact is served.", ref="targets")
+    model: str = run("", doc="The model; may be left out where the target says it.", ref="train")
+    to: str = result(
+        "",
+        doc="host:port to listen on; left out: any free port of 127.0.0.1, which later releases keep.",
+        pattern=f"^{TO.pattern.replace('?P<host>', '?:').replace('?P<port>', '?:')}$",
+    )
+    timeout: float = run(60.0, doc="How long the server may take to verify and load an artifact.", quantity="duration")
+
+
+def needs(spec: Spec, specs: Specs) -> tuple[Need, ...]:
+    """The target's artifact, and every gate of its model as a guard."""
+    target = specs.get("targets", {}).get(spec.target)
+    model = spec.model or getattr(target, "model", "") or model_address("", specs).name
+    return (
+        Need("artifact", Address("targets", spec.target), "artifact"),
+        *(Need(GUARD, gate) for gate in guards(model, spec.target, specs)),
+    )
+
+
+def guards(model: str, target: str, specs: Specs) -> tuple[Address, ...]:
+    """The gates whose model is this one (or left out, where there is only one) and whose target is unset or equal."""
+    found = []
+    for name, gate in sorted(specs.get("gates", {}).items()):
+        of_model = getattr(gate, "model", "") or (model if len(specs.get("train", {})) == 1 else "")
+        if of_model == model and getattr(gate, "target", "") in ("", None, target):
+            found.append(Address.parse(f"gates.{name}"))
+    return tuple(found)
+
+
+def read(want: Resource, made_from: Digest | None, ctx: Context) -> Observed | None:
+    """What this clone deployed here last, and whether it still is what runs: no socket and no process is used."""
+    here, home = location(ctx.state), Home.of(ctx.state, want.address)
+    if not here:
+        return None
+    config = home.read("config")
+    last = ctx.trail.latest(want.address, ("result", "destroy"))
+    entry = last if last is not None and last.facts.get("location") == here else None
+    if entry is not None and entry.kind == "destroy":
+        return None
+    if entry is None and config:
+        # Another machine deployed after this one: what runs here is found by what it was made from.
+        found = ctx.trail.result(Digest(str(config.get("made_from"))))
+        entry = found if found is not None and found.address == str(want.address) else None
+    if entry is None:
+        return _unattested(want, config) if config else None
+    facts = {**entry.facts, "location": here, "endpoint": home.endpoint or entry.facts.get("endpoint", "")}
+    return replace(entry.observed(), facts=facts, drift=home.trouble(entry.made_from))
+
+
+def _unattested(want: Resource, config: Mapping[str, Any]) -> Observed:
+    """A deployment that was interrupted before it was signed, or whose entry this trail does not hold."""
+    facts: dict[str, Json] = {"address": str(want.address), "artifact": config.get("artifact")}
+    return Observed(Digest(str(config.get("made_from"))), {}, facts, drift="what runs here has no entry in this trail")
+
+
+def diff(want: Resource, inputs: Inputs, seen: Observed | None) -> tuple[Action, Reason]:
+    """CREATE where nothing of this clone's is here, UPDATE where it differs or does not run."""
+    parts = ingredients(want, {}, inputs)
+    if parts is None:
+        waits = sorted({str(item.need.address) for item in inputs if item.role != GUARD and item.digest is None})
+        return Action.CREATE if seen is None else Action.UPDATE, Reason("waits for " + ", ".join(waits))
+    if seen is None:
+        return Action.CREATE, Reason("not deployed from this clone yet")
+    if seen.made_from != fingerprint(parts):
+        return Action.UPDATE, Reason("another artifact or address is wanted")
+    if seen.drift:
+        return Action.UPDATE, Reason(seen.drift)
+    return Action.NOOP, Reason("up to date")
+
+
+def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
+    """Checks the artifact out, verifies its signature, starts the server or switches it, and asks it once.
+
+    Raises EvidenceError where the signature does not hold, ProviderError where the server cannot serve the artifact;
+    then what ran before goes on.
+    """
+    home, artifact = Home.of(ctx.state, want.address), _artifact(inputs)
+    digest = str(artifact.digest)
+    here = make_location(ctx.state)
+    release = _check_out(home, artifact, ctx)
+    before = home.read("config")
+    parts = ingredients(want, {}, inputs)
+    config = {
+        "address": str(want.address),
+        "artifact": digest,
+        "made_from": fingerprint(parts) if parts else "",
+        "to": want.spec.to,
+        "request": token_hex(8),
+        "since": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+    if not before:
+        _halt_again(want.address, home, ctx)
+    _serve(home, config, before, want.spec, ctx)
+    _ask_once(home, release, digest, ctx)
+    kept = {release}
+    if before and before["artifact"] != digest:
+        kept.add(_release(home, before["artifact"]))
+    home.prune(kept)
+    facts: dict[str, Json] = {
+        "address": str(want.address),
+        "location": here,
+        "endpoint": home.endpoint,
+        "artifact": digest,
+        "target": str(artifact.need.address),
+    }
+    if artifact.seen and "model" in artifact.seen.facts:
+        facts["model"] = artifact.seen.facts["model"]
+    return Outcome(facts=facts)
+
+
+def _halt_again(address: Address, home: Home, ctx: Context) -> None:
+    """A signed halt of this clone's deployment is in force for a new state folder too."""
+    halted, resumed = ctx.trail.latest(address, ("halt",)), ctx.trail.latest(address, ("resume",))
+    if halted is None or halted.facts.get("location") != location(ctx.state):
+        return
+    if resumed is None or resumed.seq < halted.seq:
+        write_json(home.folder / "halt.json", {"reason": halted.facts.get("reason", ""), "since": halted.at})
+
+
+def _artifact(inputs: Inputs) -> Input:
+    for item in inputs:
+        if item.role == "artifact" and item.seen is not None and item.digest is not None:
+            if item.need.output + ".sig" not in item.seen.outputs:
+                raise EvidenceError(
+                    f"the artifact of {item.need.address} is not signed, so it is not served",
+                    hint=f"make it anew: mlopsctl apply --replace {item.need.address}",
+                    code="MLO1501",
+                )
+            return item
+    raise ProviderError("there is no artifact to serve", hint="mlopsctl plan says what is missing", code="MLO1502")
+
+
+def _release(home: Home, digest: str) -> Path:
+    return home.folder / "releases" / digest.partition(":")[2][:16]
+
+
+def _check_out(home: Home, artifact: Input, ctx: Context) -> Path:
+    """Artifact, signature and public key side by side in the state folder, verified. Raises EvidenceError."""
+    from ...serving.artifact import ArtifactRefused
+    from ...serving.artifact import verify as verify_signature
+
+    seen, digest = artifact.seen, artifact.digest
+    if seen is None or digest is None:
+        raise ProviderError("there is no artifact to serve", hint="mlopsctl plan says what is missing", code="MLO1502")
+    release = _release(home, digest)
+    # Made aside and renamed: a server that starts again meanwhile never sees a half-written release.
+    fresh = release.with_name(f".{release.name}.{token_hex(4)}")
+    try:
+        fresh.mkdir(parents=True)
+        ctx.store.checkout(digest, fresh / "artifact")
+        shutil.copyfile(ctx.store.path(seen.outputs[artifact.need.output + ".sig"]), fresh / "artifact.sig")
+        (fresh / "key.pub").write_text(ctx.public_key)
+        ctx.tell("verifying the artifact's signature")
+        verify_signature(fresh / "artifact", fresh / "artifact.sig", fresh / "key.pub", digest)
+        if release.exists():
+            release.rename(release.with_name(f".{release.name}.{token_hex(4)}"))
+        fresh.rename(release)
+    except ArtifactRefused as error:
+        raise EvidenceError(
+            f"the artifact of {artifact.need.address} is not served: {error}",
+            hint="mlopsctl audit verify shows whose signature it carries; "
+            f"mlopsctl apply --replace {artifact.need.address} makes it anew",
+            code="MLO1503",
+        ) from error
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+    return release
+
+
+def _serve(home: Home, config: dict[str, Any], before: Mapping[str, Any], spec: Spec, ctx: Context) -> None:
+    """Switches a running server, or starts one; on failure what ran before runs again."""
+    switching = home.serving() and before.get("to") == spec.to
+    host, port = _listen(spec.to)
+    last = home.read("supervisor")
+    if not switching and port and not (home.supervised() and last.get("port") == port):
+        _require_free(host, port)
+    write_json(home.folder / "config.json", config)
+    try:
+        if switching:
+            ctx.tell("switching the running server to the new artifact")
+        else:
+            ctx.tell("starting the server")
+            home.stop()
+            home.start(host, port, int(last.get("port") or 0))
+        refused = home.wait(config["request"], spec.timeout, ctx.tell)
+        if refused:
+            raise ProviderError(
+                f"the server refused the artifact: {refused}",
+                hint="what ran before runs on; mlopsctl logs shows the server's log",
+                code="MLO1507",
+            )
+    except BaseException:
+        _go_back(home, before, switching)
+        raise
+
+
+def _go_back(home: Home, before: Mapping[str, Any], switching: bool) -> None:
+    if not switching:
+        home.stop()
+    if not before:
+        (home.folder / "config.json").unlink(missing_ok=True)
+        return
+    write_json(home.folder / "config.json", {**before, "request": token_hex(8)})
+    if not switching:
+        host, port = _listen(str(before.get("to") or ""))
+        home.start(host, port, int(home.read("supervisor").get("port") or 0))
+
+
+def _listen(to: str) -> tuple[str, int]:
+    """Host and port of ``to:``; port 0 means any. Raises ProviderError."""
+    if not to:
+        return "127.0.0.1", 0
+    match = TO.fullmatch(to)
+    if match is None or int(match["port"]) > 65535:
+        raise ProviderError(f"to: {to} is no host:port", hint="write to: 127.0.0.1:8080", code="MLO1508")
+    return match["host"].strip("[]") or "127.0.0.1", int(match["port"])
+
+
+def _require_free(host: str, port: int) -> None:
+    """Raises ProviderError while the server that runs now still runs."""
+    from ...serving.supervisor import bind
+
+    try:
+        bind(host, port).close()
+    except OSError as error:
+        raise port_taken(host, port, error.strerror or str(error)) from None
+
+
+def _ask_once(home: Home, release: Path, digest: str, ctx: Context) -> None:
+    """One request on zeros through the endpoint: the answer must come from this artifact, or say that it is halted."""
+    from ...serving.client import NoAnswer, ask, infer, metadata
+
+    described = read_json(release / "artifact" / "artifact.json") or {}
+    name = str(described.get("name"))
+    try:
+        answer = ask(home.endpoint, "GET", "/v2/health/live")
+        if answer.headers.get("x-artifact-digest") != digest:
+            raise NoAnswer(f"it answers with the artifact {answer.headers.get('x-artifact-digest')}")
+        if described.get("runtime") != "program":
+            answer = infer(home.endpoint, name, [_zeros(port) for port in metadata(home.endpoint, name)["inputs"]])
+            # 422: on zeros the model gives NaN or infinity, which says nothing about real rows.
+            if answer.status not in (200, 422, 503):
+                raise NoAnswer(f"a row of zeros gives {answer.status}: {answer.error}")
+    except NoAnswer as error:
+        raise ProviderError(
+            f"the server at {home.endpoint} does not answer as it should: {error}",
+            hint=f"the server's log is {home.folder / 'server.log'}",
+            code="MLO1509",
+        ) from error
+    if halted := home.read("halt"):
+        ctx.tell(f"deployed, and still halted: {halted.get('reason')}")
+
+
+def _zeros(port: Mapping[str, Any]) -> dict[str, Json]:
+    shape = [1 if size < 0 else size for size in port["shape"]]
+    zero: Json = {"BYTES": "", "BOOL": False}.get(port["datatype"], 0)
+    return {**port, "shape": shape, "data": [zero] * prod(shape)}
+
+
+def remove(seen: Observed, ctx: Context) -> Outcome:
+    """Ends the processes by their ids and removes the state folder, releases and halt with it."""
+    facts = {name: seen.facts[name] for name in ("address", "location", "artifact") if name in seen.facts}
+    home = Home.of(ctx.state, Address.parse(str(seen.facts["address"])))
+    home.stop()
+    if home.folder.exists():
+        gone = home.folder.with_name(f".{home.folder.name}.{token_hex(4)}")
+        home.folder.rename(gone)
+        shutil.rmtree(gone)
+    return Outcome(facts={**facts, "location": location(ctx.state)})
+
+
+def halt(address: Address, reason: str, ctx: Context) -> None:
+    """Refuses every request from now on, until ``resume``: needs nothing but the state folder.
+
+    Raises ProviderError where nothing was deployed here.
+    """
+    home = _deployed(address, ctx)
+    since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    write_json(home.folder / "halt.json", {"reason": reason, "since": since})
+
+
+def resume(address: Address, ctx: Context) -> None:
+    """Answers again. Raises ProviderError where nothing was deployed here."""
+    (_deployed(address, ctx).folder / "halt.json").unlink(missing_ok=True)
+
+
+def _deployed(address: Address, ctx: Context) -> Home:
+    home = Home.of(ctx.state, address)
+    if not home.folder.is_dir():
+        raise ProviderError(
+            f"nothing of {address} runs on this machine",
+            hint="mlopsctl status shows what does; a deployment of another machine is halted there",
+            code="MLO1510",
+        )
+    return home
+
+
+def probe(address: Address, ctx: Context) -> Probe:
+    """Asks the server how it is (at most 2 s)."""
+    from ...serving.client import NoAnswer, ask
+
+    home = Home.of(ctx.state, address)
+    if not home.endpoint:
+        return Probe("down", "never started here")
+    halted = home.read("halt")
+    try:
+        answer = ask(home.endpoint, "GET", "/v2/health/ready", timeout=2)
+    except NoAnswer as error:
+        text = f"halted: {halted['reason']}; " if halted else ""
+        return Probe("down", text + (home.trouble(Digest(home.read("config").get("made_from", ""))) or str(error)))
+    if answer.status == 200:
+        return Probe("serving", "", home.endpoint)
+    return Probe("halted" if answer.error.startswith("halted") else "down", answer.error, home.endpoint)
