@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import shutil
@@ -187,10 +188,15 @@ def port_holder(port: int) -> str:
 
 
 def _open_files(process: Path) -> set[str]:
+    found = set()
     try:
-        return {os.readlink(number) for number in (process / "fd").iterdir()}
-    except OSError:  # it ended meanwhile, or belongs to somebody else
-        return set()
+        for number in (process / "fd").iterdir():
+            # A file may be closed meanwhile, this listing's own among them.
+            with contextlib.suppress(FileNotFoundError):
+                found.add(os.readlink(number))
+    except OSError:  # the process ended, or belongs to somebody else
+        return found
+    return found
 
 
 def _name(process: Path) -> str:
