@@ -70,9 +70,14 @@ def quantity(text: str, kind: str) -> float | int | None:
     return int(number) if number.is_integer() else number
 
 
-def conform(node: Node, spec: type, findings: Findings, strange: Strange = lambda key: None) -> Any:
-    """An instance of ``spec`` made of a YAML mapping, or None where something was wrong (see ``findings``)."""
-    value = _Conform(findings, strange).dataclass(node, spec, "", node.at)
+def conform(
+    node: Node, spec: type, findings: Findings, strange: Strange = lambda key: None, at: Place | None = None
+) -> Any:
+    """An instance of ``spec`` made of a YAML mapping, or None where something was wrong (see ``findings``).
+
+    ``at`` is the place to name when a key is missing, for example that of the entry's name.
+    """
+    value = _Conform(findings, strange).dataclass(node, spec, "", at or node.at)
     return None if value is _BAD else value
 
 

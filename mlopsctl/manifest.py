@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from types import ModuleType
 from typing import Any, cast
@@ -19,6 +19,8 @@ from .yaml_positions import Node, Place, decode, read_yaml
 
 API_VERSION = "mlopsctl/v1"
 NAME = r"[a-z][a-z0-9_-]*"
+_STABLE = ("by", "key", "time", "train")
+"""Any of these in a split keeps a row on its side when other values of it change."""
 TOP_LEVEL = ("apiVersion", "requires", "project", "store", *SECTIONS)
 
 
@@ -168,7 +170,7 @@ def _project(root: Node, findings: Findings) -> ProjectSpec:
     if node is None:
         findings.add("MLO3015", "the key 'project' is missing", root.at, hint="write project: {name: my-project}")
         return ProjectSpec("")
-    found = conform(node, ProjectSpec, findings, _strange("project"))
+    found = conform(node, ProjectSpec, findings, _strange("project"), root.keys["project"])
     return cast(ProjectSpec, found) if found else ProjectSpec("")
 
 
@@ -221,7 +223,7 @@ def _sections(root: Node, findings: Findings) -> _Sections:
     for entry in sections.entries:
         module = provider(entry.provider)
         strange = _strange(entry.address.section, cast(ModuleType, module))
-        entry.spec = conform(entry.node, module.Spec, findings, strange)
+        entry.spec = conform(entry.node, module.Spec, findings, strange, entry.at)
         check_entry(module.Spec, entry.node, names, findings)
     return sections
 
@@ -353,12 +355,14 @@ def _resources(sections: _Sections, path: str, findings: Findings) -> list[Resou
     return found
 
 
-def _warnings(resources: Iterable[Resource]) -> list[str]:
-    """What is allowed and still worth a word; providers name theirs in ``warnings(spec)``."""
-    found: list[str] = []
+def _warnings(resources: Iterable[Resource]) -> Iterator[str]:
+    """What is allowed and still worth a word."""
     for resource in resources:
-        ask: Callable[[Any], tuple[str, ...]] | None = getattr(provider(resource.provider), "warnings", None)
-        found.extend(f"{resource.where}: {resource.address}: {text}" for text in (ask(resource.spec) if ask else ()))
-    return found
-
-
+        split = getattr(resource.spec, "split", "none")
+        if not getattr(resource.spec, "label", None) or isinstance(split, str):
+            continue
+        if split is None or not any(getattr(split, key, None) for key in _STABLE):
+            yield (
+                f"{resource.where}: {resource.address}: the split is unstable under edits: a corrected row may change "
+                "sides; name the column that identifies a row with split: {key: …} or {by: …}"
+            )

@@ -49,7 +49,7 @@ class Spec:
     run: str | tuple[str, ...] = result("", doc="One command or several.")
     params: Mapping[str, Any] = result({}, doc="Anything.")
     shares: Mapping[str, float] = result({}, doc="Numbers by name.")
-    split: Literal["none"] | Split | TimeSplit = result("none", doc="How rows are divided.")
+    split: Literal["none"] | Split | TimeSplit = result("none", doc="How rows are divided.")  # noqa: RUF009
     timeout: float = running(60.0, doc="How long.", quantity="duration")
     memory: int | None = running(None, doc="How much memory.", quantity="size")
     max: float | Literal["auto"] | None = policy(None, doc="A bar.")
