@@ -1,0 +1,235 @@
+"""Runs somebody else's program: its own process group, a clean environment, a log that cannot fill the disk."""
+
+from __future__ import annotations
+
+import os
+import re
+import selectors
+import signal
+import subprocess
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, cast
+
+KEPT = ("PATH", "LANG", "LC_ALL")
+"""The variables of the user's shell that reach a program, besides those that begin with CUDA_."""
+
+_CHUNK = 1 << 16
+_GRACE = 2.0
+_TICK = 0.05
+_TOLD = 200
+_CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x1f\x7f-\x9f]")
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """How a program ended; ``returncode`` is negative where a signal ended it. Times are in seconds."""
+
+    returncode: int
+    seconds: float
+    cpu_seconds: float
+    max_rss_bytes: int
+    timed_out: bool = False
+
+
+def clean_env(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment a program gets: PATH, LANG, LC_ALL and CUDA_* of this process, and what ``extra`` names."""
+    kept = {key: value for key, value in os.environ.items() if key in KEPT or key.startswith("CUDA_")}
+    kept.setdefault("PATH", os.defpath)
+    return {**kept, **(extra or {})}
+
+
+@dataclass
+class CappedLog:
+    """Keeps the head of what is written on disk and the tail in memory, so that a gigabyte costs ``limit`` bytes.
+
+    ``secrets`` are blotted out, also where one lies across two writes.
+    """
+
+    stream: IO[bytes]
+    limit: int
+    secrets: Sequence[bytes] = ()
+    total: int = 0
+    _carry: bytes = b""
+    _head: int = 0
+    _tail: deque[bytes] = field(default_factory=deque)
+    _tail_size: int = 0
+    _dropped: int = 0
+
+    def write(self, chunk: bytes) -> None:
+        self.total += len(chunk)
+        if self.secrets:
+            chunk = self._carry + chunk
+            for secret in self.secrets:
+                chunk = chunk.replace(secret, b"***")
+            keep = max(map(len, self.secrets)) - 1
+            chunk, self._carry = chunk[: len(chunk) - keep], chunk[len(chunk) - keep :] if keep else b""
+        self._keep(chunk)
+
+    def _keep(self, chunk: bytes) -> None:
+        room = max(self.limit // 2 - self._head, 0)
+        if room:
+            self.stream.write(chunk[:room])
+            self.stream.flush()
+            self._head += len(chunk[:room])
+            chunk = chunk[room:]
+        if chunk:
+            self._tail.append(chunk)
+            self._tail_size += len(chunk)
+        while self._tail and self._tail_size - len(self._tail[0]) >= self.limit // 2:
+            gone = self._tail.popleft()
+            self._tail_size -= len(gone)
+            self._dropped += len(gone)
+
+    def close(self) -> None:
+        """Writes the tail behind a line that counts what was left out."""
+        self._keep(self._carry)
+        self._carry = b""
+        if self._dropped:
+            self.stream.write(f"\n… {self._dropped:,} bytes left out …\n".encode())
+        self.stream.writelines(self._tail)
+        self.stream.flush()
+
+
+@dataclass
+class _LastLine:
+    """Tells the newest complete line, at most ten times a second, so that progress bars cost nothing."""
+
+    tell: Callable[[str], None]
+    _rest: bytes = b""
+    _pending: str = ""
+    _told: float = 0.0
+
+    def feed(self, chunk: bytes) -> None:
+        lines = (self._rest + chunk).replace(b"\r", b"\n").split(b"\n")
+        self._rest = lines[-1][-_CHUNK:]
+        found = next((line for line in reversed(lines[:-1]) if line.strip()), None)
+        if found is not None:
+            self._pending = readable(found[: 4 * _TOLD])[:_TOLD]
+        if time.monotonic() - self._told >= 0.1:
+            self.flush()
+
+    def flush(self) -> None:
+        if self._pending.strip():
+            self.tell(self._pending)
+            self._told = time.monotonic()
+        self._pending = ""
+
+
+def readable(line: bytes) -> str:
+    """A line of a log as text without control characters, so that a log cannot drive the terminal."""
+    return _CONTROL.sub("", line.decode("utf-8", "replace")).rstrip()
+
+
+def tail_lines(log: Path, count: int = 15, width: int = 300) -> list[str]:
+    """The last lines of a log, each cut to ``width`` characters; none where there is no log."""
+    if not log.is_file():
+        return []
+    with log.open("rb") as stream:
+        stream.seek(max(log.stat().st_size - count * 4 * width, 0))
+        lines = stream.read().replace(b"\r", b"\n").split(b"\n")
+    found = [readable(line)[:width] for line in lines if line.strip()]
+    return found[-count:]
+
+
+def run_logged(
+    argv: Sequence[str],
+    *,
+    cwd: Path,
+    env: Mapping[str, str],
+    log: Path,
+    timeout: float | None = None,
+    on_line: Callable[[str], None] = lambda line: None,
+    max_log_bytes: int = 4 << 20,
+    secrets: Sequence[str] = (),
+) -> Finished:
+    """Runs a program to its end and appends what it prints to ``log``.
+
+    Its whole process group is killed on timeout, on an interrupt of this process, and when the program has ended and
+    left others behind. Raises OSError where the program cannot be started.
+    """
+    begun = time.monotonic()
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as stream:
+        kept = CappedLog(stream, max_log_bytes, [text.encode() for text in secrets if text])
+        process = subprocess.Popen(  # noqa: S603 — an argument list, never a shell
+            list(argv),
+            cwd=cwd,
+            env=dict(env),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        last = _LastLine(on_line)
+        try:
+            in_time = _watch(process, kept, last, begun + timeout if timeout is not None else None)
+        finally:
+            code, cpu, rss = _end(process)
+            if process.stdout:
+                process.stdout.close()
+            last.flush()
+            kept.close()
+    return Finished(code, time.monotonic() - begun, cpu, rss, not in_time)
+
+
+def _watch(process: subprocess.Popen[bytes], log: CappedLog, last: _LastLine, deadline: float | None) -> bool:
+    """Reads until the program ends; False where the deadline came first."""
+    pipe = cast(IO[bytes], process.stdout).fileno()
+    os.set_blocking(pipe, False)
+    with selectors.DefaultSelector() as selector:
+        selector.register(pipe, selectors.EVENT_READ)
+        open_pipe = True
+        while not _has_ended(process):
+            if deadline is not None and time.monotonic() >= deadline:
+                return False
+            if not open_pipe:
+                time.sleep(_TICK / 5)
+            elif selector.select(_TICK):
+                open_pipe = _take(pipe, log, last)
+        # Whatever the program left behind ends with it; what stands in the pipe still belongs to the log.
+        _kill_group(process, signal.SIGKILL)
+        drained = time.monotonic() + _GRACE
+        while open_pipe and selector.select(0) and time.monotonic() < drained:
+            open_pipe = _take(pipe, log, last)
+    return True
+
+
+def _take(pipe: int, log: CappedLog, last: _LastLine) -> bool:
+    """Takes one piece of the pipe; False at its end."""
+    try:
+        chunk = os.read(pipe, _CHUNK)
+    except BlockingIOError:
+        return True
+    log.write(chunk)
+    last.feed(chunk)
+    return bool(chunk)
+
+
+def _has_ended(process: subprocess.Popen[bytes]) -> bool:
+    """Looks without reaping, so that the number of the process group stays taken until it was killed."""
+    return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+def _end(process: subprocess.Popen[bytes]) -> tuple[int, float, int]:
+    """Ends the group (SIGTERM, two seconds later SIGKILL): exit code, processor seconds and peak memory in bytes."""
+    if not _has_ended(process):
+        _kill_group(process, signal.SIGTERM)
+        until = time.monotonic() + _GRACE
+        while time.monotonic() < until and not _has_ended(process):
+            time.sleep(_TICK / 5)
+    _kill_group(process, signal.SIGKILL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    # ru_maxrss counts KiB on Linux: getrusage(2).
+    return process.returncode, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
+
+
+def _kill_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    try:
+        os.killpg(process.pid, number)
+    except ProcessLookupError:
+        return

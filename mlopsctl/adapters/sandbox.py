@@ -1,0 +1,144 @@
+"""What a program that is not ours may see of the file system: named folders and the operating system, nothing else.
+
+``landlock`` is an allow-list: what is not named cannot be opened, not even by root. ``namespaces``, for kernels without
+it, is a deny-list: the project, its git folder, the home and the temporary folders appear empty. ``export`` confines
+nothing: the program merely runs in a folder of its own. The network is left as it is in all three.
+"""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+CONFINE = Path(__file__).parent.parent / "workers" / "confine.py"
+
+SYSTEM = (
+    "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/opt", "/nix", "/proc", "/sys",
+    "/run/systemd/resolve", "/run/resolvconf",
+)  # fmt: skip
+DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty", "/dev/shm")  # noqa: S108 — the shared memory of multiprocessing
+DEVICE_GLOBS = ("/dev/nvidia*", "/dev/dri", "/dev/kfd", "/dev/accel*")
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """Paths a program may read and write, and its limits; ``memory`` is in bytes of private memory a process."""
+
+    mode: str
+    read: tuple[str, ...] = ()
+    write: tuple[str, ...] = ()
+    hide: tuple[str, ...] = ()
+    memory: int | None = None
+    cpus: int | None = None
+
+    def wrap(self, argv: Sequence[str]) -> list[str]:
+        """The command that confines itself and then becomes ``argv``."""
+        request = {
+            "mode": self.mode, "read": self.read, "write": self.write, "hide": self.hide,
+            "memory": self.memory, "cpus": self.cpus,
+        }  # fmt: skip
+        return [sys.executable, "-I", "-S", str(CONFINE), json.dumps(request), *argv]
+
+
+@cache
+def strongest_mode() -> str:
+    """``landlock``, ``namespaces`` or ``export``: the strongest that this kernel grants this user."""
+    probe = subprocess.run(  # noqa: S603 — our own interpreter and our own file
+        [sys.executable, "-I", "-S", str(CONFINE), "--probe"], capture_output=True, text=True, check=False
+    )
+    return probe.stdout.strip() if probe.returncode == 0 else "export"
+
+
+def make_sandbox(
+    *,
+    read: Iterable[Path],
+    write: Iterable[Path],
+    hidden: Iterable[Path],
+    path: str,
+    mode: str = "",
+    memory: int | None = None,
+    cpus: int | None = None,
+) -> Sandbox:
+    """A sandbox in which ``read`` and ``write`` and the operating system are seen, and ``hidden`` is not.
+
+    ``path`` is the PATH whose programs can be run. A path of ``read`` or ``write`` may lie inside a hidden folder.
+    """
+    shut = [os.path.realpath(item) for item in hidden]
+    named = [os.path.realpath(item) for item in read]
+    system = [*SYSTEM, *_programs(path)]
+    devices = [*DEVICES, *(found for pattern in DEVICE_GLOBS for found in glob.glob(pattern))]
+    return Sandbox(
+        mode or strongest_mode(),
+        read=tuple(dict.fromkeys(part for item in [*system, *named] for part in cover(os.path.realpath(item), shut))),
+        write=tuple([os.path.realpath(item) for item in write] + devices),
+        hide=tuple(dict.fromkeys([*shut, os.path.realpath(Path.home()), os.path.realpath(tempfile.gettempdir())])),
+        memory=memory,
+        cpus=cpus,
+    )
+
+
+def _programs(path: str) -> list[str]:
+    """The folders of PATH, and for ``…/bin`` the folder that holds the libraries beside it too."""
+    found = []
+    for name in filter(os.path.isabs, path.split(os.pathsep)):
+        parent = os.path.dirname(name.rstrip("/"))
+        roomy = parent in ("/", "") or os.path.realpath(parent) == os.path.realpath(Path.home())
+        found.append(name if roomy or os.path.basename(name.rstrip("/")) != "bin" else parent)
+    return found
+
+
+def cover(folder: str, hidden: Sequence[str]) -> list[str]:
+    """``folder``, or where it holds a hidden folder, what lies in it besides."""
+    if folder in hidden:
+        return []
+    if not any(item.startswith(folder.rstrip("/") + "/") for item in hidden):
+        return [folder]
+    try:
+        children = sorted(entry.path for entry in os.scandir(folder) if not entry.is_symlink())
+    except OSError:
+        return []
+    return [part for child in children for part in cover(child, hidden)]
+
+
+_ASK = """
+import importlib.metadata as m, json, platform, sys
+def version(name):
+    try:
+        return m.version(name)
+    except m.PackageNotFoundError:
+        return ""
+names = sys.argv[1:]
+print(json.dumps({"folders": [sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix],
+    "python": platform.python_version(), "packages": {n: version(n) for n in names if version(n)}}))
+"""
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """A Python outside this process: where it lives, its version and those of some packages."""
+
+    folders: tuple[Path, ...]
+    python: str
+    packages: Mapping[str, str]
+
+
+def ask_python(program: str, packages: Sequence[str]) -> Interpreter | None:
+    """Asks an interpreter about itself, isolated from the current folder; None where it gives no answer."""
+    try:
+        said = subprocess.run(  # noqa: S603 — the interpreter that the project's own command names
+            [program, "-I", "-c", _ASK, *packages], capture_output=True, text=True, check=True, timeout=60
+        ).stdout
+        found = json.loads(said)
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return None
+    folders = [Path(item) for item in dict.fromkeys(found["folders"])]
+    inside = [folder / name for folder in folders for name in ("bin", "lib", "lib64", "include", "pyvenv.cfg")]
+    return Interpreter((*folders, *inside), str(found["python"]), found["packages"])

@@ -1,0 +1,196 @@
+"""Which files of the repository are the code of a training step. Pure: reads a Tree and runs nothing."""
+
+from __future__ import annotations
+
+import ast
+import posixpath
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+
+from ...errors import ProviderError
+from ...provider import Tree
+from ...types import TreeFile
+
+LOCKS = (
+    "uv.lock", "poetry.lock", "pdm.lock", "Pipfile.lock", "conda-lock.yml", "requirements.lock", "requirements.txt",
+    "renv.lock", "Cargo.lock", "go.sum", "gradle.lockfile",
+)  # fmt: skip
+"""What ``lock:`` finds by itself: the first of these in the project's folder."""
+
+DATA_SUFFIXES = frozenset((
+    ".csv", ".tsv", ".parquet", ".arrow", ".feather", ".npy", ".npz", ".jsonl", ".ndjson", ".h5", ".hdf5",
+    ".pkl", ".pickle", ".joblib", ".db", ".sqlite", ".xls", ".xlsx", ".zip", ".gz", ".bz2", ".xz", ".zst",
+    ".tar", ".tgz", ".tfrecord", ".onnx", ".pt", ".pth", ".safetensors", ".png", ".jpg", ".jpeg", ".wav",
+    ".mp3", ".mp4", ".dvc",
+))  # fmt: skip
+"""A word of ``run:`` that ends so names data and not code; a glob of ``code:`` may still name it."""
+
+_PYTHON_PROGRAM = re.compile(r"(?:.*/)?python(3(\.[0-9]+)?)?")
+
+
+def code_files(
+    commands: Sequence[Sequence[str]], globs: Sequence[str], lock: str | None, tree: Tree
+) -> dict[str, TreeFile]:
+    """The files named in the commands, the modules of the repository they import or what ``globs`` match, and the lock.
+
+    ``lock`` is a path, "" for none, or None to find it. Raises ProviderError for a script or pattern without a file
+    and for a symbolic link.
+    """
+    have = frozenset(tree.files())
+    roots: set[str] = set()
+    scripts = [path for words in commands for path in _named(words, have, roots)]
+    found = {path for pattern in globs for path in _matching(pattern, have)}
+    if not globs:
+        found |= imported(scripts, sorted({"", "src", *roots}), tree, have)
+    found.update(scripts)
+    if lock is None:
+        lock = next((name for name in LOCKS if name in have), "")
+    if lock:
+        if lock not in have:
+            raise ProviderError(
+                f"lock: names {lock}, which is not in the repository",
+                hint=f"git add {lock}, or remove lock: (it is found by itself)",
+                code="MLO1204",
+            )
+        found.add(lock)
+    return {path: _plain(path, tree) for path in sorted(found)}
+
+
+def _plain(path: str, tree: Tree) -> TreeFile:
+    file = tree.file(path)
+    if file is None or not file.mode.startswith("100"):
+        raise ProviderError(
+            f"{path} is code of this training step, but it is no plain file",
+            hint="put the file itself into the repository instead of a link or a submodule",
+            code="MLO1206",
+        )
+    return file
+
+
+def _named(words: Sequence[str], have: Collection[str], roots: set[str]) -> Iterator[str]:
+    """The files that one command names, also as ``--config=FILE`` and ``-m MODULE``; adds to ``roots``."""
+    is_python = _PYTHON_PROGRAM.fullmatch(words[0]) is not None
+    script_seen = False
+    for position, word in enumerate(words):
+        if is_python and words[position - 1] == "-m" and position == 2:
+            yield from _module_files(word, [""], have, run=True)
+            script_seen = True
+            continue
+        for part in (word, word.partition("=")[2]):
+            path = posixpath.normpath(part) if part else ""
+            if path in have and posixpath.splitext(path)[1] not in DATA_SUFFIXES:
+                yield path
+                if path.endswith(".py") and is_python and not script_seen:
+                    roots.add(posixpath.dirname(path))
+        if is_python and position == 1 and not word.startswith("-") and "{" not in word:
+            script_seen = True
+            if posixpath.normpath(word) not in have:
+                raise ProviderError(
+                    f"run: starts {word}, which is not in the repository",
+                    hint=f"look at its spelling, or git add {word}; a file that git ignores is not seen",
+                    code="MLO1203",
+                )
+
+
+def _matching(pattern: str, have: Iterable[str]) -> list[str]:
+    # ``**/`` is any number of folders, ``*`` stays within one.
+    parts = {"**/": r"(?:[^/]+/)*", "**": r".*", "*": r"[^/]*", "?": r"[^/]"}
+    pieces = re.split(r"(\*\*/|\*\*|\*|\?)", pattern.removeprefix("./"))
+    regex = re.compile("".join(parts.get(piece, re.escape(piece)) for piece in pieces))
+    found = [path for path in have if regex.fullmatch(path)]
+    if not found:
+        raise ProviderError(
+            f"code: '{pattern}' matches no file of the repository",
+            hint="look at its spelling; a folder is written src/**, and a file that git ignores is not seen",
+            code="MLO1205",
+        )
+    return found
+
+
+def imported(scripts: Iterable[str], roots: Sequence[str], tree: Tree, have: Collection[str]) -> set[str]:
+    """The scripts' modules that lie in the repository, and theirs; ``roots`` are folders that are searched."""
+    waiting, found = [path for path in scripts if path.endswith(".py")], set[str]()
+    while waiting:
+        path = waiting.pop()
+        for module, level in _imports(tree.read(path)):
+            places, name = list(roots), module
+            if level:
+                folder = path
+                for _ in range(level):
+                    folder = posixpath.dirname(folder)
+                places = [folder]
+            for other in _module_files(name, places, have):
+                if other not in found:
+                    found.add(other)
+                    waiting.append(other)
+    return found
+
+
+def _imports(source: bytes) -> Iterator[tuple[str, int]]:
+    """(dotted module, level) of every import, also inside functions and by ``importlib`` with a literal name."""
+    try:
+        parsed = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return  # it fails by itself when it runs, with Python's own message
+    for node in ast.walk(parsed):
+        if isinstance(node, ast.Import):
+            yield from ((name.name, 0) for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            yield base, node.level
+            yield from ((f"{base}.{name.name}".lstrip("."), node.level) for name in node.names if name.name != "*")
+        elif isinstance(node, ast.Call) and node.args:
+            called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            first = node.args[0]
+            literal = isinstance(first, ast.Constant) and isinstance(first.value, str)
+            if called in ("import_module", "__import__") and literal:
+                text = str(first.value)  # type: ignore[attr-defined]
+                yield text.lstrip("."), len(text) - len(text.lstrip("."))
+
+
+def _module_files(module: str, places: Sequence[str], have: Collection[str], run: bool = False) -> Iterator[str]:
+    """The files that importing ``module`` executes, from the first place that has it; with its packages' __init__."""
+    parts = [part for part in module.split(".") if part]
+    for place in places:
+        base = posixpath.join(place, *parts)
+        ends = [f"{base}.py", posixpath.join(base, "__init__.py")] + ([f"{base}/__main__.py"] if run else [])
+        hits = [path for path in ends if path.lstrip("/") in have]
+        if not hits:
+            continue
+        yield from hits
+        for depth in range(len(parts)):
+            package = posixpath.join(place, *parts[:depth], "__init__.py")
+            if package in have:
+                yield package
+        return
+
+
+def undeclared(text: str, have: Collection[str], roots: Sequence[str]) -> str:
+    """The file of the repository that a log says was not found; empty where it names none.
+
+    ``roots`` are folders on disk that stand for the repository's root.
+    """
+    for match in re.finditer(_MISSING, text):
+        name = next(group for group in match.groups() if group)
+        for root in roots:
+            name = name.removeprefix(root.rstrip("/") + "/")
+        path = posixpath.normpath(name)
+        if path in have:
+            return path
+    for match in re.finditer(r"No module named '([\w.]+)'", text):
+        for path in _module_files(match[1], ["", "src"], have):
+            return path
+    return ""
+
+
+_MISSING = re.compile(
+    r"(?:No such file or directory|Permission denied):? '([^'\n]+)'"
+    r"|(?:cannot open|can't open|could not open|No such file(?: or directory)?:|file not found:?) (?:file )?['\"]?([^\s'\":]+)"
+    r"|([^\s'\":]+): (?:No such file or directory|Permission denied)",
+    re.IGNORECASE,
+)
+
+
+def declared_code(files: Mapping[str, TreeFile], more: str) -> str:
+    """The ``code:`` line that adds one file to those found."""
+    return "code: [" + ", ".join(sorted({*files, more})) + "]"

@@ -1,0 +1,173 @@
+"""``use: local``: runs a training command on this machine, in a folder that holds its code and its training rows only."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from ...errors import ManifestError, ProviderError
+from ...provider import (
+    Context,
+    Inputs,
+    Specs,
+    Tree,
+    always_fine,
+    diff_by_fingerprint,
+    no_notes,
+    nothing_to_remove,
+    nothing_to_verify,
+    read_from_trail,
+    result,
+)
+from ...provider import run as run_field
+from ...types import Address, Json, Need, Outcome, Resource, TreeFile
+from .code import code_files
+from .command_line import commands, references
+
+if TYPE_CHECKING:
+    from .workplace import Workplace
+
+RESULT_VERSION = 1
+LATER_KEYS = (
+    "search", "output", "threshold", "priority", "budget", "reproducible", "max_age", "import", "signed_by", "each",
+    "validation", "toolchain", "shell",
+)  # fmt: skip
+
+read = read_from_trail
+diff = diff_by_fingerprint
+judge = always_fine
+notes = no_notes
+verify = nothing_to_verify
+remove = nothing_to_remove
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a training command may use of this machine."""
+
+    cpu: int | None = run_field(None, doc="Processor cores it may run on.", minimum=1)
+    memory: int | None = run_field(None, doc="Private memory of each of its processes.", quantity="size")
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A command that makes a model: it writes ``model.onnx`` to the folder in ``$MLOPS_OUT``."""
+
+    run: str | tuple[str, ...] = result(
+        doc="The command, split into words without a shell, or a list of them.", placeholders=("out", "seed")
+    )
+    params: Mapping[str, Any] = result({}, doc="Settings of the script: {params.NAME}, and the JSON file MLOPS_PARAMS.")
+    data: str | tuple[str, ...] = run_field(
+        "", doc="The datasets it trains on; default: those that run: names, else the only one.", ref="data"
+    )
+    code: tuple[str, ...] = result(
+        (), doc="Globs of its code; default: the files that run: names and the repository's modules they import."
+    )
+    lock: str | None = result(None, doc="The file that pins its packages; default: found, '' for none.")
+    env: Mapping[str, str] = result({}, doc="Environment variables; env:NAME takes a secret by its name.")
+    secret_version: int = result(0, doc="Raise it where a changed secret must count as a change.", minimum=0)
+    seed: int = result(0, doc="The seed: {seed} and MLOPS_SEED.", minimum=0, maximum=2**32 - 1)
+    produces: Literal["model", "files"] = result("model", doc="A model, or files for another training step.")
+    predict: str = result(
+        "", doc="For a model that is not ONNX: reads JSON lines, prints one line a row.", placeholders=("model",)
+    )
+    formats: tuple[str, ...] = result((), doc="File suffixes that a model with predict: may hold; default: no pickles.")
+    timeout: float | None = run_field(None, doc="How long one attempt may take.", quantity="duration")
+    retries: int = run_field(0, doc="How often a failed command is tried again.", minimum=0, maximum=100)
+    resources: Resources | None = run_field(None, doc="What it may use of this machine.")
+
+
+def needs(spec: Spec, specs: Specs) -> tuple[Need, ...]:
+    """The training view of each dataset, the validation view where its split has one, and the models it starts from.
+
+    Raises ManifestError where several datasets could be meant.
+    """
+    texts = [spec.run] if isinstance(spec.run, str) else list(spec.run)
+    named = references(texts)
+    chosen = [spec.data] if isinstance(spec.data, str) and spec.data else list(spec.data)
+    names = list(dict.fromkeys([*chosen, *(name for section, name in named if section == "data")]))
+    known = specs.get("data", {})
+    if not names and len(known) > 1:
+        raise ManifestError(
+            f"which data? there are {len(known)} datasets: {', '.join(known)}",
+            hint=f"add data: {next(iter(known))}, or name them in the command: {{data.{next(iter(known))}}}",
+            code="MLO1207",
+        )
+    found = []
+    for name in names or list(known):
+        address = Address("data", name)
+        found.append(Need("data", address, "train"))
+        if getattr(getattr(known.get(name), "split", None), "val", 0):
+            found.append(Need("validation", address, "val"))
+    found += [Need("base", Address("train", name), "model") for section, name in named if section == "train"]
+    return tuple(found)
+
+
+def sources(want: Resource, tree: Tree) -> Mapping[str, TreeFile]:
+    """The code of the command and of ``predict:``, and the lock file; data is no part of it."""
+    spec: Spec = want.spec
+    words = commands(spec.run) + (commands(spec.predict) if spec.predict else [])
+    return code_files(words, spec.code, spec.lock, tree)
+
+
+def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
+    """Runs the command, as often as ``retries:`` allows, and takes over what it wrote to ``$MLOPS_OUT``.
+
+    Raises ProviderError where it fails, takes too long or leaves no model that loads.
+    """
+    from .workplace import prepare, run_all
+
+    spec: Spec = want.spec
+    for attempt in range(spec.retries + 1):
+        place = prepare(want, inputs, ctx, sources(want, ctx.tree), attempt)
+        try:
+            usage = run_all(place, spec, ctx)
+            break
+        except ProviderError as error:
+            if attempt == spec.retries or error.code == "MLO1209":
+                raise
+            ctx.tell(f"{error.message.splitlines()[0]}; trying again ({attempt + 1} of {spec.retries})")
+    facts: dict[str, Json] = {
+        "isolation": place.sandbox.mode,
+        "usage": usage,
+        **_take_over(want, inputs, place, ctx.tree),
+    }
+    made_with = {"platform": platform.platform(), "machine": platform.machine()}
+    if place.interpreter:
+        made_with |= {"python": place.interpreter.python, **place.interpreter.packages}
+    return Outcome({"model": place.out}, facts, made_with)
+
+
+def _take_over(want: Resource, inputs: Inputs, place: Workplace, tree: Tree) -> dict[str, Json]:
+    """Checks what was written and says what it is."""
+    from . import contract
+    from .workplace import add_program
+
+    spec: Spec = want.spec
+    out, work = place.out, place.work
+    known = {*place.files, *(str(item.seen.facts.get("path")) for item in inputs if item.seen)}
+    claimed = contract.take_claims(out)
+    facts: dict[str, Json] = {"claimed": claimed} if claimed else {}
+    if spec.produces == "files":
+        contract.require_files(out, work, known)
+        return {"kind": "files", **facts}
+    if spec.predict:
+        names = contract.require_files(out, work, known)
+        contract.check_formats(out, names, spec.formats)
+        predict = commands(spec.predict)
+        add_program(code_files(predict, (), "", tree), place)
+        return {"kind": "opaque", "predict": predict[0], **facts}
+    found = contract.inspect(contract.require_model(out, work, known))
+    data = [item.seen.facts for item in inputs if item.role == "data" and item.seen]
+    if len(data) == 1:
+        contract.check_features(found, data[0])
+    return {
+        "kind": "onnx",
+        "opset": found["opset"],
+        "ir": found["ir"],
+        "inputs": found["inputs"],
+        "outputs": found["outputs"],
+        **facts,
+    }

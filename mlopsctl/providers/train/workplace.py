@@ -1,0 +1,210 @@
+"""The folder a training command runs in: its code, its views of the data, what it may write, and how it ended."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...adapters.process import Finished, clean_env, run_logged, tail_lines
+from ...adapters.sandbox import Interpreter, Sandbox, ask_python, make_sandbox
+from ...canonical import decimal
+from ...errors import ProviderError
+from ...provider import Context, Inputs
+from ...types import Input, Json, Resource, TreeFile
+from .code import declared_code, undeclared
+from .command_line import as_text, commands, environment, fill, find_program, is_python
+
+if TYPE_CHECKING:
+    from .local import Spec
+
+PACKAGES = ("numpy", "onnx", "onnxruntime", "scikit-learn", "skl2onnx", "torch", "xgboost", "lightgbm", "tensorflow")
+"""The packages whose versions are recorded where the trainer's Python has them."""
+
+_LINES_SHOWN = 15
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """``work`` is the working folder, ``out`` is ``$MLOPS_OUT``; ``files`` are the code."""
+
+    work: Path
+    out: Path
+    log: Path
+    commands: tuple[tuple[str, ...], ...]
+    env: Mapping[str, str]
+    secrets: tuple[str, ...]
+    sandbox: Sandbox
+    interpreter: Interpreter | None
+    files: Mapping[str, TreeFile]
+
+
+def prepare(want: Resource, inputs: Inputs, ctx: Context, files: Mapping[str, TreeFile], attempt: int = 0) -> Workplace:
+    """Lays out a fresh workplace. Raises ProviderError for a missing program or secret and for data among the code."""
+    spec: Spec = want.spec
+    base = ctx.scratch / f"attempt-{attempt + 1}"
+    work, out, home, tmp, given = (base / name for name in ("work", "out", "home", "tmp", "given"))
+    for folder in (work, out, home, tmp, given):
+        folder.mkdir(parents=True)
+    _export(files, work, ctx)
+    values, env = {"out": str(out), "seed": str(spec.seed)}, {}
+    values |= {f"params.{name}": as_text(value) for name, value in spec.params.items()}
+    for item in inputs:
+        variable, path = _give(item, files, work, given, ctx)
+        env[variable] = str(path)
+        if item.role != "validation":
+            values[str(item.need.address)] = str(path)
+    (given / "params.json").write_text(json.dumps(dict(spec.params), ensure_ascii=False), encoding="utf-8")
+    declared, secrets = environment(spec.env)
+    env = _environment(spec, home, tmp, work) | declared | env
+    env |= {"MLOPS_OUT": str(out), "MLOPS_PARAMS": str(given / "params.json"), "MLOPS_SEED": str(spec.seed)}
+    lines = [fill(words, values) for words in commands(spec.run)]
+    programs = [find_program(words[0], ctx.root, work, env["PATH"]) for words in lines]
+    python = next((path for words, path in zip(lines, programs, strict=True) if is_python(words[0])), None)
+    interpreter = ask_python(python, PACKAGES) if python else None
+    sandbox = make_sandbox(
+        read=[given, *(interpreter.folders if interpreter else ())],
+        write=[work, out, home, tmp],
+        hidden=_hidden(ctx),
+        path=env["PATH"],
+        memory=spec.resources.memory if spec.resources else None,
+        cpus=spec.resources.cpu if spec.resources else None,
+    )
+    log = ctx.log or ctx.scratch / "log"
+    if attempt == 0:
+        log.unlink(missing_ok=True)
+    argvs = tuple((path, *words[1:]) for words, path in zip(lines, programs, strict=True))
+    return Workplace(work, out, log, argvs, env, tuple(secrets), sandbox, interpreter, files)
+
+
+def _export(files: Mapping[str, TreeFile], work: Path, ctx: Context) -> None:
+    for name, file in files.items():
+        path = work / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(ctx.tree.read(name))
+        path.chmod(0o755 if file.mode == "100755" else 0o644)
+
+
+def _give(
+    item: Input, files: Mapping[str, TreeFile], work: Path, given: Path, ctx: Context
+) -> tuple[str, Path]:
+    """Puts one input where the command finds it: (the variable that names it, its path)."""
+    if item.seen is None or item.digest is None:
+        raise ProviderError(
+            f"{item.need.address} has no output '{item.need.output}' to train on",
+            hint="add the view to the dataset's split: split: {test: 0.2, val: 0.1}",
+            code="MLO1222",
+        )
+    name = item.need.address.name.upper().replace("-", "_")
+    if item.role == "base":
+        path = ctx.store.checkout(item.digest, given / f"train-{item.need.address.name}")
+        return f"MLOPS_TRAIN_{name}", path
+    where = str(item.seen.facts["path"])
+    for file in files:
+        if file == where or file.startswith(where + "/"):
+            raise ProviderError(
+                f"{file} counts as code of this training step, but it is the dataset {item.need.address}",
+                hint=f"name it {{{item.need.address}}} in run:, and leave it out of code:; test rows would be seen",
+                code="MLO1210",
+            )
+    path = work / where if item.role == "data" else given / "val" / item.need.address.name / Path(where).name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    ctx.store.checkout(item.digest, path)
+    return f"MLOPS_DATA_{name}" + ("_VAL" if item.role == "validation" else ""), path
+
+
+def _environment(spec: Spec, home: Path, tmp: Path, work: Path) -> dict[str, str]:
+    # A hash seed makes the order of sets of text repeatable; without buffering the log shows progress as it happens.
+    env = clean_env({"HOME": str(home), "TMPDIR": str(tmp), "PWD": str(work), "PYTHONHASHSEED": str(spec.seed)})
+    roots = [str(path) for path in (work, work / "src") if path.is_dir()]
+    env |= {"PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": ":".join(roots)}
+    if spec.resources and spec.resources.cpu:
+        env["OMP_NUM_THREADS"] = str(spec.resources.cpu)
+    return env
+
+
+def _hidden(ctx: Context) -> list[Path]:
+    """The project, the repository around it, and git's folder with the store and all views."""
+    around = [folder for folder in (ctx.root, *ctx.root.parents) if (folder / ".git").exists()]
+    return [ctx.root, *around, ctx.state, ctx.state.parent]
+
+
+def run_all(place: Workplace, spec: Spec, ctx: Context) -> dict[str, Json]:
+    """Runs the commands in order: seconds, processor seconds and the peak of memory. Raises ProviderError."""
+    begun, cpu, peak = time.monotonic(), 0.0, 0
+    for argv in place.commands:
+        left = None if spec.timeout is None else max(spec.timeout - (time.monotonic() - begun), 0.0)
+        try:
+            ended = run_logged(
+                place.sandbox.wrap(argv),
+                cwd=place.work,
+                env=place.env,
+                log=place.log,
+                timeout=left,
+                on_line=ctx.tell,
+                secrets=place.secrets,
+            )
+        except OSError as error:
+            raise ProviderError(
+                f"the training command could not be started: {error.strerror}",
+                hint="look at free memory and at the limit of processes: ulimit -u",
+                code="MLO1223",
+            ) from None
+        cpu, peak = cpu + ended.cpu_seconds, max(peak, ended.max_rss_bytes)
+        if ended.returncode != 0 or ended.timed_out:
+            raise _failure(ended, argv, place, spec, ctx)
+    seconds = decimal(time.monotonic() - begun, 3)
+    return {"seconds": seconds, "cpu_seconds": decimal(cpu, 3), "max_rss_bytes": peak}
+
+
+def _failure(ended: Finished, argv: tuple[str, ...], place: Workplace, spec: Spec, ctx: Context) -> ProviderError:
+    shown = " ".join([Path(argv[0]).name, *argv[1:]]).replace(str(place.out), "{out}")
+    lines = tail_lines(place.log, _LINES_SHOWN)
+    said = "".join(f"\n  | {line}" for line in lines)
+    full = f"mlopsctl logs shows all of it; it is kept in {place.log}"
+    if ended.timed_out:
+        return ProviderError(
+            f"'{shown}' was not done after {spec.timeout:g} seconds and was ended{said}",
+            hint=f"raise timeout:, or make the work smaller; {full}",
+            code="MLO1216",
+        )
+    text = "\n".join(tail_lines(place.log, 200))
+    missing = undeclared(text, frozenset(ctx.tree.files()), [str(place.work), str(ctx.root)])
+    if missing and missing not in place.files:
+        return ProviderError(
+            f"'{shown}' reads {missing}, which is not declared: it runs in a folder that holds only its code{said}",
+            hint=f"add {declared_code(place.files, missing)}; if it is data, declare it under data:",
+            code="MLO1212",
+        )
+    if ended.returncode < 0:
+        name = signal.Signals(-ended.returncode).name
+        why = ": most likely memory ran out" if name == "SIGKILL" else ""
+        return ProviderError(
+            f"'{shown}' was ended by {name}{why} (it used {ended.max_rss_bytes / 2**20:,.0f} MiB){said}",
+            hint=f"use smaller batches, or a machine with more memory; {full}",
+            code="MLO1221",
+        )
+    return ProviderError(
+        f"'{shown}' exited with status {ended.returncode}{said or ' and printed nothing'}", hint=full, code="MLO1211"
+    )
+
+
+def add_program(files: Mapping[str, TreeFile], place: Workplace) -> None:
+    """Copies the files that ``predict:`` runs into the model's folder. Raises ProviderError where a name is taken."""
+    for name in files:
+        target = place.out / name
+        if target.exists():
+            if target.read_bytes() == (place.work / name).read_bytes():
+                continue
+            raise ProviderError(
+                f"the training command wrote {name} to $MLOPS_OUT, the name of a file that predict: runs",
+                hint="write it under another name",
+                code="MLO1224",
+            )
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(place.work / name, target)
