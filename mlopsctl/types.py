@@ -243,6 +243,12 @@ class Entry:
     commit: str = ""
     tree: str = ""
     predicate_type: str = ""
+    location: str = ""
+    """Where a deployment lives; its identity is address and location."""
+    supersedes: tuple[str, ...] = ()
+    """Ids of results that this one was made to replace on purpose."""
+    trusted: bool = True
+    """False for an own result by a key without the role: usable on this machine only, never for a deployment."""
 
     def observed(self) -> Observed:
         """This entry as the result it attests."""

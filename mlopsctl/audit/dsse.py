@@ -1,0 +1,139 @@
+"""One line of the trail: a DSSE envelope, read strictly.
+
+Source: https://github.com/secure-systems-lab/dsse (protocol.md, envelope.md). A line is the canonical JSON of
+``{"v": 1, "dsse": {...}, "material": ...}``; ``material`` holds what a verifier may need besides the keys.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from binascii import Error as Base64Error
+from binascii import a2b_base64, b2a_base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from ..canonical import canonical
+from ..types import Json
+
+VERSION = 1
+PAYLOAD_TYPE = "application/vnd.in-toto+json"
+MAX_PAYLOAD = 8192
+"""Bytes of one statement; longer lists belong into the store, by digest."""
+MAX_SIGNATURES = 16
+
+_LONG_NUMBER = re.compile(rb"[:,\[]-?\d{16}")
+_PAE_HEAD = f"DSSEv1 {len(PAYLOAD_TYPE)} {PAYLOAD_TYPE} ".encode()
+
+
+class BadLine(ValueError):
+    """A line that is no entry; ``code`` is the stable code of the finding."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """A decoded line. ``signatures`` are pairs of key id (a hint only) and DER signature."""
+
+    id: str
+    payload: bytes
+    signatures: tuple[tuple[str, bytes], ...]
+
+
+def pae(payload: bytes) -> bytes:
+    """The bytes that are signed: DSSE's pre-authentication encoding of payload type and payload."""
+    return _PAE_HEAD + str(len(payload)).encode() + b" " + payload
+
+
+def entry_id(payload: bytes) -> str:
+    """The name of an entry everywhere: sha256 of the PAE, in hex."""
+    return hashlib.sha256(pae(payload)).hexdigest()
+
+
+def encode(payload: bytes, signatures: Sequence[tuple[str, bytes]], material: Json = None) -> bytes:
+    """The line, without its newline, that carries ``payload`` under these signatures."""
+    line: dict[str, Json] = {
+        "v": VERSION,
+        "dsse": {
+            "payload": _b64(payload),
+            "payloadType": PAYLOAD_TYPE,
+            "signatures": [{"keyid": keyid, "sig": _b64(sig)} for keyid, sig in signatures],
+        },
+    }
+    if material is not None:
+        line["material"] = material
+    return canonical(line)
+
+
+def decode(line: bytes) -> Envelope:
+    """Reads a line strictly. Raises BadLine with a code for every other form than the one ``encode`` writes."""
+    try:
+        outer = strict_json(line)
+    except ValueError as error:
+        raise BadLine("MLO7001", f"the line is no canonical JSON: {error}") from None
+    if not isinstance(outer, dict) or type(outer.get("v")) is not int:
+        raise BadLine("MLO7001", "the line is no entry of a trail")
+    if outer["v"] != VERSION:
+        raise BadLine("MLO7002", f"the line has version {outer['v']}: a newer mlopsctl wrote this")
+    if not outer.keys() <= {"v", "dsse", "material"}:
+        raise BadLine("MLO7001", "the line has unknown members")
+    return _envelope(outer.get("dsse"))
+
+
+def _envelope(dsse: Any) -> Envelope:
+    if not isinstance(dsse, dict) or dsse.keys() != {"payload", "payloadType", "signatures"}:
+        raise BadLine("MLO7001", "the line holds no DSSE envelope")
+    if dsse["payloadType"] != PAYLOAD_TYPE:
+        raise BadLine("MLO7003", f"payload type {dsse['payloadType']!r} is not {PAYLOAD_TYPE}")
+    payload = _bytes(dsse["payload"], "MLO7001", "payload")
+    if len(payload) > MAX_PAYLOAD:
+        raise BadLine("MLO7007", f"the entry has {len(payload)} bytes; at most {MAX_PAYLOAD} are allowed")
+    found = dsse["signatures"]
+    if not isinstance(found, list) or not 0 < len(found) <= MAX_SIGNATURES:
+        raise BadLine("MLO7004", "the entry carries no signature, or too many")
+    signatures = []
+    for item in found:
+        # DSSE leaves the algorithm to the key: a line that names one tries to choose it.
+        if not isinstance(item, dict) or item.keys() != {"keyid", "sig"} or not isinstance(item["keyid"], str):
+            raise BadLine("MLO7004", "a signature has another form than key id and signature")
+        signatures.append((item["keyid"], _bytes(item["sig"], "MLO7004", "signature")))
+    return Envelope(entry_id(payload), payload, tuple(signatures))
+
+
+def strict_json(data: bytes) -> Any:
+    """The value of canonical JSON. Raises ValueError for floats, duplicate keys and every second spelling."""
+    try:
+        value = json.loads(data.decode("utf-8"), parse_float=_no_float, parse_constant=_no_float)
+        # The C encoder with sorted keys gives RFC 8785 but for astral characters in keys: then ask the slow one.
+        if json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode("utf-8") != data:
+            if canonical(value) != data:
+                raise ValueError("not in canonical form")
+        elif _LONG_NUMBER.search(data):
+            canonical(value)
+    except (TypeError, RecursionError, UnicodeError) as error:
+        raise ValueError(str(error)) from None
+    return value
+
+
+def _no_float(text: str) -> NoReturn:
+    raise ValueError(f"{text} is no integer; decimals are written as text")
+
+
+def _b64(data: bytes) -> str:
+    return b2a_base64(data, newline=False).decode()
+
+
+def _bytes(text: Any, code: str, what: str) -> bytes:
+    try:
+        data = a2b_base64(text.encode("ascii"), strict_mode=True)
+    except (AttributeError, UnicodeError, Base64Error):
+        raise BadLine(code, f"the {what} is no base64") from None
+    if _b64(data) != text:
+        raise BadLine(code, f"the {what} is written in a second way")
+    return data

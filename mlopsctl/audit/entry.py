@@ -1,0 +1,151 @@
+"""An entry between the line and the noun: fields to payload, payload to fields, fields to ``types.Entry``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..types import Digest, Entry, Json
+from .dsse import BadLine, Envelope, decode, entry_id, strict_json
+from .statement import EMPTY_TREE, MEMBER, STATEMENT_TYPE, predicate_type, subjects
+
+_HEX_ID = re.compile(r"[0-9a-f]{64}")
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+_OID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+
+_REQUIRED: Mapping[str, type] = {
+    "log": str, "seq": int, "parents": list, "at": str, "signer": str, "trust": str, "kind": str,
+}  # fmt: skip
+_OPTIONAL: Mapping[str, type] = {
+    "address": str, "status": str, "made_from": str, "ingredients": dict, "outputs": dict, "facts": dict,
+    "made_with": dict, "tree": str, "location": str, "supersedes": list,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A well-formed entry whose signature, role and place are not judged yet."""
+
+    id: str
+    fields: Mapping[str, Any]
+    commit: str
+    """The object id that names the note: the commit, or the empty tree before the first one."""
+    predicate_type: str
+    payload: bytes
+    signatures: tuple[tuple[str, bytes], ...]
+
+    @property
+    def seq(self) -> int:
+        return int(self.fields["seq"])
+
+    @property
+    def parents(self) -> list[str]:
+        return list(self.fields["parents"])
+
+    @property
+    def kind(self) -> str:
+        return str(self.fields["kind"])
+
+    @property
+    def address(self) -> str:
+        return str(self.fields.get("address", ""))
+
+
+def read_line(line: bytes) -> Record:
+    """Decodes and checks one line of the trail. Raises BadLine."""
+    return read_envelope(decode(line))
+
+
+def read_envelope(envelope: Envelope) -> Record:
+    """Checks the statement inside an envelope. Raises BadLine (MLO7005, MLO7006, MLO7028)."""
+    try:
+        value = strict_json(envelope.payload)
+    except ValueError as error:
+        raise BadLine("MLO7005", f"the payload is no canonical JSON: {error}") from None
+    fields, commit = _checked(value)
+    return Record(envelope.id, fields, commit, value["predicateType"], envelope.payload, envelope.signatures)
+
+
+def _checked(value: Any) -> tuple[dict[str, Any], str]:
+    if not isinstance(value, dict) or value.keys() != {"_type", "subject", "predicateType", "predicate"}:
+        raise BadLine("MLO7006", "the payload is no in-toto statement")
+    if value["_type"] != STATEMENT_TYPE:
+        raise BadLine("MLO7006", f"the statement has the type {value['_type']!r}, not {STATEMENT_TYPE}")
+    predicate = value["predicate"]
+    fields = predicate.get(MEMBER) if isinstance(predicate, dict) else None
+    if not isinstance(fields, dict) or not isinstance(value["predicateType"], str):
+        raise BadLine("MLO7006", f"the predicate has no member {MEMBER}")
+    _check_types(fields)
+    commit = _first_subject(value["subject"])
+    try:
+        expected = subjects(commit, fields.get("outputs", {}))
+    except (ValueError, AttributeError) as error:
+        raise BadLine("MLO7006", f"the outputs are malformed: {error}") from None
+    if value["subject"] != expected:
+        raise BadLine("MLO7028", "the subjects are other than the commit and the outputs")
+    return fields, commit
+
+
+def _check_types(fields: dict[str, Any]) -> None:
+    for name, kind in _REQUIRED.items():
+        if type(fields.get(name)) is not kind:
+            raise BadLine("MLO7006", f"the entry's member '{name}' is missing or no {kind.__name__}")
+    for name, kind in _OPTIONAL.items():
+        if name in fields and type(fields[name]) is not kind:
+            raise BadLine("MLO7006", f"the entry's member '{name}' is no {kind.__name__}")
+    ids = [*fields["parents"], *fields.get("supersedes", ())]
+    if not all(isinstance(item, str) and _HEX_ID.fullmatch(item) for item in ids):
+        raise BadLine("MLO7006", "parents and supersedes hold ids of entries only")
+    if len(set(fields["parents"])) != len(fields["parents"]) or not _MOMENT.fullmatch(fields["at"]):
+        raise BadLine("MLO7006", "a parent is named twice, or 'at' is no UTC moment")
+
+
+def _first_subject(found: Any) -> str:
+    try:
+        digest = found[0]["digest"]
+        commit = digest["gitCommit"] if "gitCommit" in digest else digest["gitTree"]
+    except (KeyError, IndexError, TypeError):
+        raise BadLine("MLO7006", "the first subject is no git commit") from None
+    if not isinstance(commit, str) or not _OID.fullmatch(commit):
+        raise BadLine("MLO7006", "the first subject is no git commit")
+    return commit
+
+
+def newer_than_us(record: Record) -> bool:
+    """Whether a newer mlopsctl wrote this: a predicate type other than the one we would write."""
+    return record.predicate_type != predicate_type(record.kind, record.address)
+
+
+def to_entry(payload: bytes, *, trusted: bool = True, load: Callable[[bytes], Any] = strict_json) -> Entry:
+    """The noun behind a payload that was checked before."""
+    value = load(payload)
+    fields = value["predicate"][MEMBER]
+    commit = _first_subject(value["subject"])
+    return Entry(
+        id=entry_id(payload),
+        seq=fields["seq"],
+        parents=tuple(fields["parents"]),
+        at=fields["at"],
+        signer=fields["signer"],
+        kind=fields["kind"],
+        address=fields.get("address", ""),
+        status=fields.get("status", ""),
+        made_from=Digest(fields.get("made_from", "")),
+        ingredients=fields.get("ingredients", {}),
+        outputs={name: Digest(digest) for name, digest in fields.get("outputs", {}).items()},
+        facts=fields.get("facts", {}),
+        made_with=fields.get("made_with", {}),
+        commit="" if commit == EMPTY_TREE else commit,
+        tree=fields.get("tree", ""),
+        predicate_type=value["predicateType"],
+        location=fields.get("location", ""),
+        supersedes=tuple(fields.get("supersedes", ())),
+        trusted=trusted,
+    )
+
+
+def entry_fields(**given: Json) -> dict[str, Json]:
+    """The members to be signed: those required, and of the others what is not empty."""
+    return {name: value for name, value in given.items() if name in _REQUIRED or value}

@@ -1,0 +1,163 @@
+"""Carrying the trail between clones: fetch beside, verify, unite, push; again on any rejection.
+
+Never a forced fetch onto our own ref: that would overwrite entries that are not pushed yet.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from ..errors import EvidenceError
+from .trail import TrailLog, attempts
+from .verify import VALID, WARNINGS, Finding, Line
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """What came in: the number of new entries, lines left out as not valid, and what else is odd."""
+
+    new: int = 0
+    refused: tuple[Finding, ...] = ()
+    warnings: tuple[Finding, ...] = ()
+
+
+def fetch_state(trail: TrailLog) -> str:
+    """``alone`` without a remote, ``missing`` where a remote's trail was never fetched, else ``here``."""
+    log = trail.ledger.log
+    if log.tip() or trail.ledger.journal.stamp()[0]:
+        return "here"
+    if log.tracking():
+        return "missing"
+    return "missing" if log.remotes() else "alone"
+
+
+def unpushed(trail: TrailLog, remote: str) -> int:
+    """How many entries the remote did not have when it was last talked to."""
+    ledger = trail.ledger
+    tip, theirs = ledger.log.tip(), ledger.log.tracking().get(remote, "")
+    waiting = len(ledger.journal.read(ledger.journal.shared)[0])
+    if tip == theirs:
+        return waiting
+    here, there = ledger.log.notes(tip), ledger.log.notes(theirs)
+    changed = [note for note, blob in here.items() if there.get(note) != blob]
+    bodies = dict(ledger.log.blobs([here[note] for note in changed] + [there[n] for n in changed if n in there]))
+    lines = {line for note in changed for line in bodies[here[note]].split(b"\n") if line}
+    known = {line for note in changed if note in there for line in bodies[there[note]].split(b"\n")}
+    return waiting + len(lines - known)
+
+
+def pull_trail(trail: TrailLog, remote: str) -> Pulled:
+    """Fetches the trail of ``remote`` and unites it with ours. Raises NotSharedError where it can't be reached."""
+    log = trail.ledger.log
+    before, theirs = log.fetch(remote)
+    warnings = []
+    if before and theirs and before != theirs and not log.is_ancestor(before, theirs):
+        warnings = _lost_there(trail, remote, before, theirs)
+    if not theirs:
+        return Pulled(warnings=tuple(warnings))
+    pulled = unite(trail, theirs)
+    return Pulled(pulled.new, pulled.refused, (*pulled.warnings, *warnings))
+
+
+def push_trail(trail: TrailLog, remote: str) -> Pulled:
+    """Pushes the trail, uniting it with the remote's wherever somebody was faster.
+
+    Raises NotSharedError where the remote can't be reached and EvidenceError where it holds lines that are not
+    valid: they would have to be taken over to push on top of them.
+    """
+    pulled = Pulled()
+    for _ in attempts():
+        trail.flush()
+        tip = trail.ledger.log.tip()
+        if not tip or trail.ledger.log.push(remote, tip):
+            return pulled
+        pulled = pull_trail(trail, remote)
+        if pulled.refused:
+            first = pulled.refused[0]
+            raise EvidenceError(
+                f"the trail on '{remote}' holds {len(pulled.refused)} lines that are not valid, the first is "
+                f"{first.entry[:12]} ({first.code}: {first.message}); ours was not pushed on top of them",
+                hint=f"find out who pushed them (git log {remote}'s refs/notes/mlops) and restore that ref",
+                code="MLO7033",
+            )
+    return pulled
+
+
+def unite(trail: TrailLog, theirs: str) -> Pulled:
+    """Takes the valid entries of the fetched commit ``theirs`` in; lines that are not valid stay outside."""
+    ledger = trail.ledger
+    with ledger.journal.lock():
+        trail.flush()
+        for _ in attempts():
+            trail.sync()
+            tip = ledger.log.tip()
+            if tip == theirs or (tip and ledger.log.is_ancestor(theirs, tip)):
+                return Pulled()
+            incoming = _incoming(trail, tip, theirs)
+            judged, findings, _ = ledger.judge(incoming)
+            refused = tuple(sorted({one for one in findings if one.code not in WARNINGS}))
+            good = [one for one in judged if one.state == VALID]
+            if _moved(trail, tip, theirs, [one.line for one in good], whole=not refused):
+                trail.sync()
+                warnings = tuple(sorted({one for one in findings if one.code in WARNINGS}))
+                return Pulled(len({one.record.id for one in good}), refused, warnings)
+    return Pulled()
+
+
+def _incoming(trail: TrailLog, tip: str, theirs: str) -> list[Line]:
+    """Lines of ``theirs`` that we don't have."""
+    log, index = trail.ledger.log, trail.ledger.index
+    here, there = log.notes(tip), log.notes(theirs)
+    changed = {note: blob for note, blob in there.items() if here.get(note) != blob}
+    found = []
+    for note, (_, body) in zip(changed, log.blobs(list(changed.values())), strict=True):
+        known = index.lines(note)
+        for number, text in enumerate(body.split(b"\n"), 1):
+            if text and hashlib.sha256(text).digest() not in known:
+                found.append(Line(text, note, number))
+    return found
+
+
+def _moved(trail: TrailLog, tip: str, theirs: str, lines: list[Line], *, whole: bool) -> bool:
+    """Moves our ref over what came in; False where another writer was faster."""
+    log = trail.ledger.log
+    if whole and _covers(trail, theirs, tip):
+        # Nothing of ours is missing there: taking their commit lets clones converge instead of merging merges.
+        return log.move(tip, theirs)
+    groups: dict[str, list[bytes]] = {}
+    for line in lines:
+        groups.setdefault(line.path, []).append(line.text)
+    if not groups and not whole:
+        return True
+    merged = theirs if whole else ""
+    return log.add(tip, groups, log.code_names(theirs), merged, "mlopsctl: unite the trail") is not None
+
+
+def _covers(trail: TrailLog, theirs: str, tip: str) -> bool:
+    """Whether every line and code tree at ``tip`` is also at ``theirs``."""
+    log = trail.ledger.log
+    if not tip or log.is_ancestor(tip, theirs):
+        return True
+    here, there = log.notes(tip), log.notes(theirs)
+    changed = [note for note, blob in here.items() if there.get(note) != blob]
+    if any(note not in there for note in changed) or not log.code_names(tip) <= log.code_names(theirs):
+        return False
+    bodies = dict(log.blobs([here[note] for note in changed] + [there[note] for note in changed]))
+    return all(set(bodies[here[n]].split(b"\n")) <= set(bodies[there[n]].split(b"\n")) for n in changed)
+
+
+def _lost_there(trail: TrailLog, remote: str, before: str, theirs: str) -> list[Finding]:
+    """Entries that the remote had and has no more: somebody forced an older ref onto it."""
+    log = trail.ledger.log
+    old, new = log.notes(before), log.notes(theirs)
+    changed = {note: blob for note, blob in old.items() if new.get(note) != blob}
+    after = dict(log.blobs([new[note] for note in changed if note in new]))
+    found = []
+    for note, (_, body) in zip(changed, log.blobs(list(changed.values())), strict=True):
+        kept = set(after.get(new.get(note, ""), b"").split(b"\n"))
+        for text in body.split(b"\n"):
+            if text and text not in kept:
+                judged, _, _ = trail.ledger.judge([Line(text, note)])
+                found += [Finding("MLO7042", one.record.id, f"'{remote}' had it and lost it") for one in judged]
+    return found

@@ -1,0 +1,395 @@
+"""The trail that everybody else uses: questions to its valid part, and signed appends."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from ..errors import EvidenceError, MlopsError
+from ..gitobjects import build_trees, object_id
+from ..provider import Tree
+from ..types import Address, Digest, Entry, Json, Observed, TreeFile
+from .dsse import MAX_PAYLOAD, encode, pae
+from .entry import Record, entry_fields, read_line, to_entry
+from .ledger import JOURNAL_NOTE, LOCAL_NOTE, Ledger
+from .ports import Signer
+from .statement import EMPTY_TREE, statement
+from .trust import KINDS, Policy, role_of
+from .verify import LOCAL, VALID, Judged, Line
+
+GROUP_SECONDS = 2.0
+_LOCAL_ROLES = ("data", "train", "gate", "compile")
+_ATTEMPTS = 60
+_SECRET = re.compile(
+    rb"-----BEGIN [A-Z ]*PRIVATE KEY-----|\bAKIA[0-9A-Z]{16}\b|\bgh[pousr]_[A-Za-z0-9]{36,}\b"
+    rb"|\bglpat-[A-Za-z0-9_-]{20,}\b|\bxox[abp]-[A-Za-z0-9-]{20,}\b|\bsk-[A-Za-z0-9]{40,}\b"
+)
+
+
+@dataclass(frozen=True)
+class CodeTree:
+    """The code that a result was made from: the git tree's id and every object below it as (kind, body)."""
+
+    oid: str
+    objects: tuple[tuple[str, bytes], ...]
+
+
+def code_tree(tree: Tree, sources: Mapping[str, TreeFile]) -> CodeTree:
+    """Reads the sources as git objects, so that the trail can keep them.
+
+    Raises EvidenceError where a file changed since it was hashed (MLO7121) or holds a secret (MLO7120).
+    """
+    oid, trees = build_trees(sources)
+    objects = [("tree", body) for body in trees.values()]
+    for path, file in sources.items():
+        body = tree.read(path)
+        if object_id("blob", body) != file.oid:
+            raise EvidenceError(f"{path} changed while it was used", hint="run apply again", code="MLO7121")
+        if _SECRET.search(body):
+            raise EvidenceError(
+                f"{path} seems to hold a secret, and the trail would keep it for ever",
+                hint="move the secret into an environment variable and name it under env:",
+                code="MLO7120",
+            )
+        objects.append(("blob", body))
+    return CodeTree(oid, tuple(objects))
+
+
+def attempts() -> Iterator[int]:
+    """Numbers of tries, waiting a little longer after each; the last one is followed by MlopsError."""
+    for number in range(_ATTEMPTS):
+        yield number
+        # Jitter: two losers must not meet again.
+        time.sleep(random.uniform(0.005, 0.02) * min(2**number, 64))  # noqa: S311 - no secret
+    raise MlopsError(
+        f"the trail could not be written: other writers won {_ATTEMPTS} times in a row",
+        hint="run the command again; signed entries wait in the journal and are part of the trail already",
+        code="MLO8003",
+    )
+
+
+def now() -> str:
+    """This moment as entries write it; a claim of this machine's clock."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@dataclass
+class TrailLog:
+    """The trail of one clone. Questions are answered from entries that are valid and trusted.
+
+    ``signer`` is asked for only when something is appended.
+    """
+
+    ledger: Ledger
+    signer: Callable[[], Signer]
+    clock: Callable[[], str] = now
+    _flushed: float = field(default_factory=time.monotonic)
+    _pause: float = GROUP_SECONDS
+    _synced: bool = False
+
+    # --- Questions -------------------------------------------------------------------------------------------
+
+    def sync(self) -> None:
+        """Looks for entries that came in since; the first question does so by itself."""
+        self.ledger.sync()
+        self._synced = True
+
+    def _one(self, where: str, *values: str) -> Entry | None:
+        if not self._synced:
+            self.sync()
+        row = self.ledger.index.one(f"state IN ('valid', 'local') AND {where}", values)
+        return to_entry(row[0], trusted=row[1] == VALID) if row else None
+
+    def result(self, made_from: Digest) -> Entry | None:
+        """The result in force for a fingerprint: the smallest (seq, id) not superseded, trusted ones first."""
+        return self._one(
+            "made_from = ? AND kind = 'result' AND id NOT IN (SELECT id FROM superseded) ORDER BY state DESC, seq, id",
+            made_from,
+        )
+
+    def latest(self, address: Address | str, kinds: Sequence[str] = ("result",)) -> Entry | None:
+        """The newest entry of one of these kinds for the address, by (seq, id)."""
+        marks = ",".join("?" * len(kinds))
+        return self._one(f"address = ? AND kind IN ({marks}) ORDER BY seq DESC, id DESC", str(address), *kinds)
+
+    def entry(self, entry_id: str) -> Entry | None:
+        """The entry with this id, given in full."""
+        return self._one("id = ?", entry_id)
+
+    def find(self, prefix: str) -> Entry:
+        """The entry whose id begins with ``prefix``. Raises MlopsError for none or several."""
+        self.sync()
+        found = self.ledger.index.ids_like(prefix) if re.fullmatch(r"[0-9a-f]{4,64}", prefix) else []
+        entry = self.entry(found[0]) if len(found) == 1 else None
+        if entry is None:
+            several = f"begins {len(found)} or more entries" if len(found) > 1 else "names no valid entry of this trail"
+            raise MlopsError(f"'{prefix}' {several}", hint="mlopsctl audit log shows ids", code="MLO7104")
+        return entry
+
+    def with_output(self, digest: Digest) -> Entry | None:
+        """The newest result that has this output."""
+        return self._one(
+            "id IN (SELECT id FROM outputs WHERE digest = ?) AND kind IN ('result', 'import')"
+            " ORDER BY state DESC, seq DESC, id DESC",
+            digest,
+        )
+
+    def entries(
+        self,
+        address: str = "",
+        kinds: Sequence[str] = (),
+        *,
+        signer: str = "",
+        since: str = "",
+        until: str = "",
+        newest_first: bool = False,
+        limit: int = -1,
+    ) -> list[Entry]:
+        """Valid entries under these conditions, oldest first by (seq, id); ``address`` may end in ``*``."""
+        if not self._synced:
+            self.sync()
+        where, values = ["state IN ('valid', 'local')"], []
+        for condition, value in (
+            ("address GLOB ?" if "*" in address else "address = ?", address),
+            ("signer = ?", signer), ("at >= ?", since), ("at <= ?", until),
+        ):  # fmt: skip
+            if value:
+                where.append(condition)
+                values.append(value)
+        if kinds:
+            where.append(f"kind IN ({','.join('?' * len(kinds))})")
+            values += kinds
+        order = "seq DESC, id DESC" if newest_first else "seq, id"
+        found = self.ledger.index.many(f"{' AND '.join(where)} ORDER BY {order} LIMIT {int(limit)}", values)
+        return [to_entry(payload, trusted=state == VALID) for payload, state in found]
+
+    def tips(self) -> list[str]:
+        """Ids of the newest valid entries; several after a merge."""
+        if not self._synced:
+            self.sync()
+        return self.ledger.tips()
+
+    def deployments(self) -> list[tuple[Address, str]]:
+        """Every deployment that was made and not destroyed since, with its provider."""
+        last: dict[str, Entry] = {}
+        for entry in self.entries("deployments.*", ("result", "destroy")):
+            last[entry.address] = entry
+        return [
+            (Address.parse(address), str(entry.ingredients.get("provider", "")))
+            for address, entry in sorted(last.items())
+            if entry.kind == "result"
+        ]
+
+    def previous_deployment(self, address: Address | str, seen: Observed) -> Entry | None:
+        """The newest result of a deployment before the one seen that ran another artifact."""
+        for entry in self.entries(str(address), ("result",), newest_first=True):
+            older = seen.entry != entry.id and entry.at <= seen.at
+            if older and entry.ingredients.get("inputs") != seen.ingredients.get("inputs"):
+                return entry
+        return None
+
+    def code_files(self, oid: str) -> dict[str, TreeFile]:
+        """The files of a code tree that the trail keeps; {} where it is not here."""
+        return self.ledger.log.code_files(oid.removeprefix("gitoid:"))
+
+    def problems(self) -> list[str]:
+        """One line a finding that is on record; plan shows them, ``audit verify`` looks deeper."""
+        self.sync()
+        lines = [f"{code} entry {entry[:12]}: {text}" for code, entry, text in self.ledger.index.findings()]
+        gone = [f"MLO7040 entry {tip[:12]}: it was seen here and is gone" for tip in self.ledger.missing_from_anchor()]
+        return lines + gone
+
+    # --- Appending -------------------------------------------------------------------------------------------
+
+    def append(
+        self,
+        kind: str,
+        *,
+        address: str = "",
+        status: str = "",
+        made_from: str = "",
+        ingredients: Mapping[str, Json] | None = None,
+        outputs: Mapping[str, Digest] | None = None,
+        facts: Mapping[str, Json] | None = None,
+        made_with: Mapping[str, str] | None = None,
+        commit: str = "",
+        code: CodeTree | None = None,
+        location: str = "",
+        supersedes: Sequence[str] = (),
+    ) -> Entry:
+        """Signs one entry and puts it into the journal, durably; from then on every reader of this clone sees it.
+
+        Raises EvidenceError where there is no trail or key, the key lacks the role, or the entry is too large.
+        """
+        if kind not in KINDS:
+            raise ValueError(f"unknown kind of entry: {kind}")
+        with self.ledger.journal.lock():
+            self.sync()
+            policy = self.ledger.policy_in_force()
+            if policy is None:
+                raise EvidenceError(
+                    "this clone has no valid trail to append to",
+                    hint="mlopsctl init starts one; in a clone: mlopsctl pull --trail-only",
+                    code="MLO7106",
+                )
+            signer = self.signer()
+            state = _may_append(policy, signer, kind, address)
+            tips = self.ledger.tips()
+            fields = entry_fields(
+                log=self._log_id(tips[0]), seq=1 + max(self._seq(tip) for tip in tips), parents=tips, at=self.clock(),
+                signer=policy.name_of(signer.key) or signer.name, trust=policy.digest, kind=kind, address=address,
+                status=status, made_from=made_from, ingredients=dict(ingredients or {}), outputs=dict(outputs or {}),
+                facts=dict(facts or {}), made_with=dict(made_with or {}), tree=code.oid if code else "",
+                location=location, supersedes=list(supersedes),
+            )  # fmt: skip
+            line = signed_line(statement(fields, commit), signer, address or kind)
+            if code is not None and not self.ledger.index.has_code(code.oid):
+                self.ledger.log.keep_objects(code.objects)
+            entry = self._journal(line, state, policy.digest)
+            if time.monotonic() - self._flushed > self._pause:
+                self.flush()
+        return entry
+
+    def _log_id(self, tip: str) -> str:
+        if self.ledger.expected.log:
+            return self.ledger.expected.log
+        row = self.ledger.index.one("id = ?", (tip,))
+        return str(read_payload(row[0])["log"]) if row else ""
+
+    def _seq(self, entry_id: str) -> int:
+        place = self.ledger.place(entry_id)
+        return place.seq if place else 0
+
+    def _journal(self, line: bytes, state: str, policy: str) -> Entry:
+        """Writes a line that was just signed here; the index takes it in without judging it again."""
+        ledger = self.ledger
+        record = read_line(line)
+        local = state == LOCAL
+        ledger.journal.append(ledger.journal.local if local else ledger.journal.shared, line)
+        with ledger.index.change():
+            ledger.store([Judged(record, Line(line, local=local), state, policy)])
+            if not local:
+                ledger.index.set_meta("tips", [record.id])
+            ledger.index.add_lines([(LOCAL_NOTE if local else JOURNAL_NOTE, hashlib.sha256(line).digest())])
+            shared, own = ledger.journal.stamp()
+            ledger.index.set_meta("journal", str(shared))
+            ledger.index.set_meta("local", str(own))
+            ledger.index.set_meta("key", ledger.key())
+        return to_entry(record.payload, trusted=not local)
+
+    def flush(self) -> None:
+        """Moves the journal into the notes ref: one commit, by compare-and-swap, however many entries."""
+        ledger = self.ledger
+        if ledger.journal.stamp()[0] == 0:
+            return
+        begun = time.monotonic()
+        with ledger.journal.lock():
+            for _ in attempts():
+                self.sync()
+                lines, end = ledger.journal.read(ledger.journal.shared)
+                groups, trees, bad = self._grouped(lines)
+                if bad:
+                    ledger.journal.set_aside(bad)
+                tip = ledger.log.tip()
+                done = ledger.log.add(tip, groups, trees) if groups else (tip, {})
+                if done is None:
+                    continue
+                ledger.journal.drop(end)
+                self._moved(groups, *done)
+                break
+        self._flushed = time.monotonic()
+        # A note that many entries hang on is written whole each time: the larger it is, the rarer.
+        self._pause = max(GROUP_SECONDS, 20 * (self._flushed - begun))
+
+    def _grouped(self, lines: Sequence[bytes]) -> tuple[dict[str, list[bytes]], set[str], list[bytes]]:
+        """Valid lines by the object they are about, the code trees they name, and the lines that are not valid."""
+        groups: dict[str, list[bytes]] = {}
+        trees: set[str] = set()
+        bad: list[bytes] = []
+        for line in lines:
+            record: Record | None = None
+            with suppress(ValueError):
+                record = read_line(line)
+            place = self.ledger.place(record.id) if record else None
+            if record is None or place is None or not place.valid:
+                bad.append(line)
+                continue
+            groups.setdefault(record.commit or EMPTY_TREE, []).append(line)
+            if record.fields.get("tree"):
+                trees.add(str(record.fields["tree"]))
+        return groups, trees, bad
+
+    def _moved(self, groups: Mapping[str, Sequence[bytes]], tip: str, blobs: Mapping[str, str]) -> None:
+        """Notes that we wrote ourselves need not be read back."""
+        ledger = self.ledger
+        with ledger.index.change():
+            ledger.index.set_notes(blobs.items())
+            ledger.index.move_lines(
+                (note, hashlib.sha256(line).digest()) for note, some in groups.items() for line in some
+            )
+            ledger.index.set_meta("tip", tip)
+            ledger.index.set_meta("journal", "0")
+            ledger.index.set_meta("key", ledger.key())
+        ledger.raise_anchor()
+
+
+def _may_append(policy: Policy, signer: Signer, kind: str, address: str) -> str:
+    """VALID or LOCAL. Raises EvidenceError (MLO7105) for what a key without the role may not even keep."""
+    name, role = policy.name_of(signer.key), role_of(kind, address)
+    if name and policy.may(name, role):
+        return VALID
+    if role in _LOCAL_ROLES:
+        return LOCAL
+    who = f"signer '{name}' has" if name else f"the key '{signer.name}' is not in the trust policy and has"
+    raise EvidenceError(
+        f"{who} no role '{role}', which '{kind}' needs",
+        hint="ask a holder of the root key to add the key to trust.yaml; mlopsctl key show prints yours",
+        code="MLO7105",
+    )
+
+
+def signed_line(payload: bytes, signer: Signer, what: str) -> bytes:
+    """The line of one statement. Raises EvidenceError (MLO7107) where it is too large."""
+    if len(payload) > MAX_PAYLOAD:
+        raise EvidenceError(
+            f"the entry for {what} has {len(payload)} bytes; at most {MAX_PAYLOAD} are allowed",
+            hint="keep long lists in an output file; the entry holds its digest",
+            code="MLO7107",
+        )
+    return encode(payload, [(signer.key_id, signer.sign(pae(payload)))])
+
+
+def read_payload(payload: bytes) -> dict[str, Json]:
+    """Our members of a stored payload."""
+    from .dsse import strict_json
+    from .statement import MEMBER
+
+    fields: dict[str, Json] = strict_json(payload)["predicate"][MEMBER]
+    return fields
+
+
+def start_log(trail: TrailLog, log_id: str, policy: Policy, commit: str = "") -> Entry:
+    """Writes the root entry of a new log. Raises EvidenceError where this clone has a trail already."""
+    ledger = trail.ledger
+    with ledger.journal.lock():
+        trail.sync()
+        if ledger.tips() or ledger.log.tip():
+            raise EvidenceError(
+                "this repository has a trail already", hint="mlopsctl audit log shows it", code="MLO7108"
+            )
+        signer = trail.signer()
+        fields = entry_fields(
+            log=log_id, seq=1, parents=[], at=trail.clock(), signer=policy.name_of(signer.key), trust=policy.digest,
+            kind="root", facts={"trust": dict(policy.content)},
+        )  # fmt: skip
+        line = signed_line(statement(fields, commit), signer, "the root")
+        ledger.journal.append(ledger.journal.shared, line)
+        trail.sync()
+        trail.flush()
+    return to_entry(read_line(line).payload)

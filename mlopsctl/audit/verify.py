@@ -1,0 +1,289 @@
+"""Judging lines of the trail: form, place, trust and signature. Pure; every finding has a stable code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from ..errors import EvidenceError
+from .dsse import BadLine, pae
+from .entry import Record, newer_than_us, read_line
+from .graph import Known, Place, in_force
+from .trust import Policy, key_id, read_policy, role_of
+
+VALID = "valid"
+LOCAL = "local"
+INVALID = "invalid"
+
+Check = Callable[[str, bytes, bytes], bool]
+"""(base64 key, message, DER signature) -> whether the signature holds."""
+
+WARNINGS = frozenset({"MLO7018", "MLO7029", "MLO7042", "MLO7090"})
+"""Codes that are told but don't make a trail invalid: an entry's time is a claim, a newer form is no forgery."""
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class Finding:
+    """One thing that is wrong; ``entry`` is an entry's id, or the note and line where no id could be had."""
+
+    code: str
+    entry: str
+    message: str
+
+    def as_json(self) -> dict[str, str]:
+        return {"code": self.code, "entry": self.entry, "message": self.message}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What ``audit verify`` answers: findings break the trail, warnings don't."""
+
+    entries: int
+    tips: tuple[str, ...]
+    findings: tuple[Finding, ...]
+    warnings: tuple[Finding, ...]
+    freshness: str
+    root: str
+
+    @property
+    def ok(self) -> bool:
+        return not self.findings
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "ok": self.ok,
+            "entries": self.entries,
+            "tips": list(self.tips),
+            "findings": [finding.as_json() for finding in self.findings],
+            "warnings": [finding.as_json() for finding in self.warnings],
+            "freshness": self.freshness,
+            "root": self.root,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line as found. ``path`` is the note's object id, "" in the journal; ``local`` for this machine's own."""
+
+    text: bytes
+    path: str = ""
+    number: int = 0
+    local: bool = False
+
+    @property
+    def name(self) -> str:
+        return f"{self.path or 'journal'}:{self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A record and what came out: VALID, LOCAL (own, without the role) or INVALID."""
+
+    record: Record
+    line: Line
+    state: str
+    policy: str
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a trail is judged against. ``root`` is the pinned root entry's id, "" where nothing is pinned."""
+
+    log: str = ""
+    root: str = ""
+    own_key: str = ""
+
+
+@dataclass
+class Judge:
+    """Judges lines, parents before children, against what is known. One object serves one batch."""
+
+    expected: Expected
+    known: Known
+    check: Check
+    findings: list[Finding] = field(default_factory=list)
+    policies: dict[str, Policy] = field(default_factory=dict)
+    _places: dict[str, Place] = field(default_factory=dict)
+    _batch: set[str] = field(default_factory=set)
+
+    def judge(self, lines: Iterable[Line]) -> list[Judged]:
+        """Every well-formed line with its state; findings are gathered in ``findings``."""
+        records = self._read(lines)
+        self._batch = {record.id for record, _ in records}
+        root = self._choose_root(records)
+        done: list[Judged] = []
+        for record, line in sorted(records, key=lambda pair: (pair[0].seq, pair[0].id)):
+            before = self._places.get(record.id)
+            # Several lines may carry one entry; it is valid if any of them verifies.
+            if before is not None and before.valid:
+                continue
+            found = len(self.findings)
+            judged = self._one(record, line, root)
+            if before is not None and judged.state != INVALID:
+                del self.findings[found:]
+                self.findings = [one for one in self.findings if one.entry != record.id]
+                done = [one for one in done if one.record.id != record.id]
+            done.append(judged)
+        return done
+
+    def _read(self, lines: Iterable[Line]) -> list[tuple[Record, Line]]:
+        records = []
+        seen: set[tuple[str, bytes]] = set()
+        for line in lines:
+            if (line.path, line.text) in seen:
+                self._find("MLO7021", line.name, "the same line stands twice in this note")
+                continue
+            seen.add((line.path, line.text))
+            try:
+                records.append((read_line(line.text), line))
+            except BadLine as bad:
+                self._find(bad.code, line.name, bad.message)
+        return records
+
+    def _choose_root(self, records: Sequence[tuple[Record, Line]]) -> str:
+        """The root entry: the pinned one, else the only one there is."""
+        if self.expected.root:
+            return self.expected.root
+        roots = {record.id for record, _ in records if not record.fields["parents"]}
+        return next(iter(roots)) if len(roots) == 1 else ""
+
+    def _find(self, code: str, entry: str, message: str) -> None:
+        self.findings.append(Finding(code, entry, message))
+
+    def _one(self, record: Record, line: Line, root: str) -> Judged:
+        problem = self._place_of(record, line, root)
+        before, agreed = self._policy_before(record)
+        after = before
+        state = VALID
+        if problem is None and record.kind in ("root", "trust"):
+            after, problem = self._trust_change(record, before)
+        elif problem is None:
+            state, problem = self._signer(record, line, before)
+        if problem is not None:
+            state = INVALID
+            self._find(*problem)
+        elif not agreed:
+            self._find(
+                "MLO7018", record.id, "two concurrent changes of trust: neither is in force until a third names both"
+            )
+        self._places[record.id] = Place(record.seq, record.fields["at"], after, state == VALID)
+        return Judged(record, line, state, after)
+
+    def _place(self, entry_id: str) -> Place | None:
+        return self._places.get(entry_id) or self.known.place(entry_id)
+
+    def _place_of(self, record: Record, line: Line, root: str) -> tuple[str, str, str] | None:
+        """What is wrong with where the entry stands: log, note, root, parents, seq."""
+        fields = record.fields
+        if self.expected.log and fields["log"] != self.expected.log:
+            return "MLO7010", record.id, f"the entry belongs to log {fields['log']}, not to {self.expected.log}"
+        if line.path and line.path != record.commit:
+            return "MLO7020", record.id, f"the entry is about {record.commit[:12]} but hangs on {line.path[:12]}"
+        if not fields["parents"]:
+            return self._root_problem(record, root)
+        parents = []
+        for parent in fields["parents"]:
+            place = self._place(parent)
+            if place is None and parent in self._batch:
+                return "MLO7023", record.id, f"seq {record.seq} is not above that of its parent {parent[:12]}"
+            if place is None:
+                return "MLO7022", record.id, f"its parent {parent[:12]} is missing from the trail"
+            if not place.valid:
+                return "MLO7024", record.id, f"it builds on entry {parent[:12]}, which is not valid"
+            parents.append(place)
+        if record.seq != 1 + max(place.seq for place in parents):
+            return "MLO7023", record.id, f"seq {record.seq} is not one above the highest of its parents"
+        if any(place.at > fields["at"] for place in parents):
+            self._find("MLO7029", record.id, f"it claims {fields['at']}, which is before its parent: a clock was wrong")
+        if newer_than_us(record):
+            self._find("MLO7090", record.id, f"predicate type {record.predicate_type}: a newer mlopsctl wrote this")
+        return None
+
+    def _root_problem(self, record: Record, root: str) -> tuple[str, str, str] | None:
+        if record.kind != "root" or record.seq != 1:
+            return "MLO7022", record.id, "it has no parents and is no root entry"
+        if record.id != root:
+            why = "another root is pinned" if self.expected.root else "the trail holds more than one root entry"
+            return "MLO7025", record.id, f"it is a second root: {why}"
+        return None
+
+    def _policy(self, digest: str) -> Policy | None:
+        if digest not in self.policies:
+            found = self.known.policy(digest)
+            if found is None:
+                return None
+            self.policies[digest] = found
+            self._policy(found.previous)
+        return self.policies[digest]
+
+    def _policy_before(self, record: Record) -> tuple[str, bool]:
+        seen = [place.policy for place in map(self._place, record.fields["parents"]) if place is not None]
+        if len(set(seen)) <= 1:
+            return (seen[0] if seen else ""), True
+        for digest in seen:
+            self._policy(digest)
+        return in_force(seen, self.policies)
+
+    def _trust_change(self, record: Record, before: str) -> tuple[str, tuple[str, str, str] | None]:
+        """The policy after a root or trust entry; it must be signed by the threshold of the root *before* it."""
+        try:
+            proposed = read_policy(record.fields.get("facts", {}).get("trust"), before)
+        except EvidenceError as error:
+            return before, ("MLO7019", record.id, error.message)
+        judges = self._policy(before) if record.kind == "trust" else proposed
+        named = before if record.kind == "trust" else proposed.digest
+        if judges is None or record.fields["trust"] != named:
+            return before, ("MLO7016", record.id, "it names another trust policy than the one in force there")
+        message = pae(record.payload)
+        signed = {key for key in judges.root_keys if any(self.check(key, message, sig) for _, sig in record.signatures)}
+        if len(signed) < judges.threshold:
+            text = f"a change of trust with {len(signed)} of the {judges.threshold} root signatures it needs"
+            return before, ("MLO7017", record.id, text)
+        self.policies[proposed.digest] = proposed
+        return proposed.digest, None
+
+    def _signer(self, record: Record, line: Line, before: str) -> tuple[str, tuple[str, str, str] | None]:
+        """Whether the signature holds and the signer may say this."""
+        fields, entry = record.fields, record.id
+        policy = self._policy(before)
+        if policy is None or fields["trust"] != before:
+            return INVALID, ("MLO7016", entry, "it names another trust policy than the one in force there")
+        rule = policy.signers.get(fields["signer"])
+        role = role_of(record.kind, record.address)
+        if line.local:
+            return self._own(record)
+        if rule is None or not any(_hint(rule.key) == hint for hint, _ in record.signatures):
+            return INVALID, (
+                "MLO7012",
+                entry,
+                f"it is signed with a key that the trust policy does not list for {fields['signer']!r}",
+            )
+        if not self._signed_by(record, rule.key):
+            return INVALID, ("MLO7011", entry, f"the signature of {rule.name} does not hold: the entry was changed")
+        if role and role not in rule.roles:
+            return INVALID, ("MLO7013", entry, f"{rule.name} has no role '{role}', which '{record.kind}' needs")
+        if rule.until and fields["at"] > rule.until:
+            return INVALID, (
+                "MLO7014",
+                entry,
+                f"the key of {rule.name} was valid until {rule.until}; this is of {fields['at']}",
+            )
+        return VALID, None
+
+    def _own(self, record: Record) -> tuple[str, tuple[str, str, str] | None]:
+        """An own result by a key without the role: counts on this machine, and for no deployment."""
+        if role_of(record.kind, record.address) not in ("data", "train", "gate", "compile"):
+            return INVALID, ("MLO7013", record.id, "only results can be kept by a key without the role")
+        if not self.expected.own_key or not self._signed_by(record, self.expected.own_key):
+            return INVALID, ("MLO7011", record.id, "it is not signed by this machine's own key")
+        return LOCAL, None
+
+    def _signed_by(self, record: Record, key: str) -> bool:
+        message = pae(record.payload)
+        return any(self.check(key, message, sig) for hint, sig in record.signatures if hint == _hint(key))
+
+
+@lru_cache(maxsize=256)
+def _hint(key: str) -> str:
+    return key_id(key)

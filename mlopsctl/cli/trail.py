@@ -1,0 +1,89 @@
+"""Wires the trail of one clone: notes, journal, index, anchor, keys and pins."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from pathlib import Path
+
+from ..adapters.files import write_atomically
+from ..adapters.git import Repo
+from ..adapters.journal import AnchorFile, Journal
+from ..adapters.keys import Signer, config_folder, default_key, load_signer, verify_signature
+from ..adapters.notes import NotesLog
+from ..adapters.trail_index import TrailIndex
+from ..audit.ledger import Ledger
+from ..audit.trail import TrailLog, start_log
+from ..audit.trust import one_signer, policy_yaml, read_policy
+from ..audit.verify import Expected
+from ..errors import EvidenceError
+from ..types import Entry
+
+
+def pin_file(log_id: str) -> Path:
+    """Where the user's own pin of a log's root is kept."""
+    return config_folder() / "trust" / f"{log_id}.json"
+
+
+def read_pin(log_id: str) -> dict[str, str]:
+    """``{"root": id, "key": name}`` as ``init`` wrote it, else {}."""
+    try:
+        pin = json.loads(pin_file(log_id).read_bytes()) if log_id else {}
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise EvidenceError(
+            f"the pin {pin_file(log_id)} cannot be read: {error}",
+            hint="remove it and pin the root anew with MLOPS_TRUST_ROOT, or restore it",
+            code="MLO7109",
+        ) from None
+    return {str(name): str(value) for name, value in pin.items()} if isinstance(pin, dict) else {}
+
+
+def signing_key(log_id: str = "") -> Signer:
+    """The key that signs here. Raises EvidenceError where there is none."""
+    path = default_key(read_pin(log_id).get("key", ""))
+    if path is None:
+        raise EvidenceError(
+            "there is no signing key on this machine, or more than one to choose from",
+            hint="mlopsctl key new NAME makes one; MLOPS_KEY=PATH chooses one",
+            code="MLO7102",
+        )
+    return load_signer(path)
+
+
+def open_trail(repo: Repo, state: Path, log_id: str = "") -> TrailLog:
+    """The trail of this clone; ``log_id`` is the one that the manifest names."""
+    pin = read_pin(log_id)
+    path = default_key(pin.get("key", ""))
+    own = load_signer(path).key if path is not None and path.with_suffix(".pub").is_file() else ""
+    root = os.environ.get("MLOPS_TRUST_ROOT", "") or pin.get("root", "")
+    ledger = Ledger(
+        log=NotesLog(repo),
+        journal=Journal(state / "journal"),
+        index=TrailIndex(state / "index.db"),
+        anchor=AnchorFile(state / "anchor.json"),
+        expected=Expected(log_id, root, own),
+        check=verify_signature,
+    )
+    return TrailLog(ledger, lambda: signing_key(log_id))
+
+
+def new_log_id() -> str:
+    """128 random bits, in hex."""
+    return secrets.token_hex(16)
+
+
+def init_trail(repo: Repo, state: Path, log_id: str, signer: Signer) -> tuple[TrailLog, Entry, str]:
+    """Starts a log with one signer who holds every role: the trail, its root entry and the text of trust.yaml.
+
+    Pins the root for this user. Raises EvidenceError where the clone has a trail already.
+    """
+    policy = read_policy(one_signer(signer.name, signer.key))
+    trail = open_trail(repo, state, log_id)
+    trail.signer = lambda: signer
+    root = start_log(trail, log_id, policy, repo.rev("HEAD"))
+    pin = {"log": log_id, "root": root.id, "key": signer.name}
+    write_atomically(pin_file(log_id), json.dumps(pin, indent=1).encode() + b"\n", 0o600)
+    return open_trail(repo, state, log_id), root, policy_yaml(policy.content)
