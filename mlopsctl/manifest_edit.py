@@ -10,12 +10,16 @@ def insert(data: bytes, section: str, name: str, block: str, path: str = "mlops.
 
     Raises ManifestError where ``data`` cannot be read. The result is not checked: load it before writing it.
     """
+    return insert_line(data, section, f"{name}: {{{block}}}", path)
+
+
+def insert_line(data: bytes, section: str, entry: str, path: str = "mlops.yaml") -> bytes:
+    """The manifest with the one line ``entry`` (``key: value``) as the last of ``section``; see ``insert``."""
     text, findings = decode(data, path)
     root = read_yaml(text, findings)
     findings.close()
     newline = "\r\n" if "\r\n" in text else "\n"
     lines = text.split(newline)
-    entry = f"{name}: {{{block}}}"
     node = root.get(section)
     if node is None:
         _append(lines, [f"{section}:", f"  {entry}"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from typing import TextIO
 
 from ..errors import ManifestError, MlopsError
@@ -69,9 +70,9 @@ def show_error(error: MlopsError) -> None:
             show_error(other)
 
 
-def table(rows: list[tuple[str, ...]], header: tuple[str, ...] = ()) -> list[str]:
+def table(rows: Sequence[tuple[str, ...]], header: tuple[str, ...] = ()) -> list[str]:
     """Lines with aligned columns; the last column is left as it is."""
-    everything = ([header] if header else []) + rows
+    everything = [*([header] if header else []), *rows]
     if not everything:
         return []
     widths = [max(len(row[i]) for row in everything) for i in range(len(everything[0]))]

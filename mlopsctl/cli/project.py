@@ -8,11 +8,14 @@ from functools import cached_property
 from pathlib import Path
 
 from ..adapters.git import CommitTree, Repo, WorkTree, find_repo
+from ..adapters.keys import Signer
 from ..adapters.store import LocalStore
+from ..audit.trail import TrailLog
 from ..errors import MlopsError
 from ..manifest import Manifest, load_manifest, topological
 from ..provider import Context, Tree
 from ..types import Address, Resource
+from .trail import open_trail, signing_key
 
 MANIFEST = "mlops.yaml"
 
@@ -35,6 +38,14 @@ class Project:
         return self.repo.common_dir / "mlops"
 
     @cached_property
+    def trail(self) -> TrailLog:
+        return open_trail(self.repo, self.state, self.manifest.project.log)
+
+    def signer(self) -> Signer:
+        """The key that signs here. Raises EvidenceError where there is none."""
+        return signing_key(self.manifest.project.log)
+
+    @cached_property
     def store(self) -> LocalStore:
         return LocalStore(self.state / "store")
 
@@ -42,6 +53,40 @@ class Project:
     def mirror(self) -> LocalStore | None:
         """The shared store that the manifest's ``store:`` names."""
         return LocalStore((self.root / self.manifest.store).resolve()) if self.manifest.store else None
+
+    def need_log(self) -> None:
+        """Raises MlopsError where no trail was started: only ``init`` does that, never silently."""
+        if not self.manifest.project.log:
+            raise MlopsError(
+                f"{MANIFEST} names no audit trail, and nothing is done unrecorded",
+                hint="mlopsctl init, in this folder, starts the trail and makes a key",
+                code="MLO1015",
+            )
+
+    def need_commit(self) -> None:
+        """Raises MlopsError before the first commit: entries name the commit that they are about."""
+        if not self.repo.rev("HEAD"):
+            raise MlopsError(
+                "this repository has no commit yet",
+                hint='git add -A && git commit -m "start"',
+                code="MLO1016",
+            )
+
+    def need_trail(self, *, offline: bool = False) -> None:
+        """Fetches a trail that this clone never saw: without it everything would seem to be unmade."""
+        if offline or self.trail.tips() or not self.manifest.project.log:
+            return
+        from .share import fetch_first
+
+        fetch_first(self)
+
+    def share(self, *, offline: bool = False) -> list[int]:
+        """Pushes the trail where a remote exists; the exit codes of what did not arrive."""
+        if offline or not self.repo.remotes():
+            return []
+        from .share import push_after_apply
+
+        return push_after_apply(self)
 
     @cached_property
     def resources(self) -> tuple[Resource, ...]:

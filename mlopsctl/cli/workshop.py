@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
+from ..audit.trail import code_tree
 from ..provider import Context
 from ..types import Address, Digest, Json, Observed, Outcome, Resource, TreeFile
 from .project import Project
@@ -86,6 +87,12 @@ class ProjectWorkshop:
         facts: Mapping[str, Json] | None = None,
         sources: Mapping[str, TreeFile] | None = None,
     ) -> Observed:
+        given = dict(facts or (outcome.facts if outcome else {}))
+        superseded = [str(given.pop("supersedes"))] if "supersedes" in given else []
+        code = None
+        if sources and want.address.section != "data":
+            # Kept in the trail itself: amend, squash and gc lose no code that a result was made from.
+            code = code_tree(self.project.tree, sources)
         entry = self.project.trail.append(
             kind,
             address=str(want.address),
@@ -93,9 +100,12 @@ class ProjectWorkshop:
             made_from=made_from or Digest(""),
             ingredients=dict(parts or {}),
             outputs=dict(outputs or {}),
-            facts=dict(facts or (outcome.facts if outcome else {})),
+            facts=given,
             made_with=dict(outcome.made_with if outcome else {}),
             commit=self._commit,
+            code=code,
+            location=str(given.get("location", "")),
+            supersedes=superseded,
         )
         return entry.observed()
 

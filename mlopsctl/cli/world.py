@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import cast
 
 from ..holds import KINDS, Hold, holds
-from ..provider import Inputs, provider
+from ..provider import Deployment, Inputs, provider
 from ..types import GUARD, Address, Change, Digest, Entry, Input, Need, Observed, Resource, TreeFile
 from .project import Project
 
@@ -13,8 +15,9 @@ from .project import Project
 class ProjectWorld:
     """Answers from the trail, the tree and, for deployments, from what runs here."""
 
-    def __init__(self, project: Project):
+    def __init__(self, project: Project, *, refresh: bool = False):
         self._project = project
+        self._refresh = refresh
         self._context = project.context()
         self._trail = project.trail
 
@@ -22,7 +25,15 @@ class ProjectWorld:
         return provider(want.provider).sources(want, self._project.tree)
 
     def read(self, want: Resource, made_from: Digest | None) -> Observed | None:
-        return provider(want.provider).read(want, made_from, self._context)
+        seen = provider(want.provider).read(want, made_from, self._context)
+        if self._refresh and seen is not None and not seen.drift and want.address.section == "deployments":
+            return self._asked(want, seen)
+        return seen
+
+    def _asked(self, want: Resource, seen: Observed) -> Observed:
+        """What a running deployment itself says (``--refresh``): not answering is drift."""
+        found = cast(Deployment, provider(want.provider)).probe(want.address, self._context)
+        return replace(seen, drift=f"it does not answer: {found.text}") if found.state == "down" else seen
 
     def last(self, address: Address) -> Entry | None:
         return self._trail.latest(address, ("result", "failure"))

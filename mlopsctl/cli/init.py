@@ -1,0 +1,141 @@
+"""``mlopsctl init``: a project from a template, or the trail and keys for a manifest that is there already."""
+
+from __future__ import annotations
+
+import getpass
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..adapters.files import write_atomically
+from ..adapters.git import Repo, find_repo, git
+from ..adapters.keys import Signer, default_key, key_file, load_signer, new_key
+from ..errors import MlopsError, UsageError
+from ..manifest import load_manifest
+from ..manifest_edit import insert_line
+from ..resources import ci_job, schema_text, template_dir
+from . import console
+from .project import MANIFEST
+from .trail import init_trail, new_log_id
+
+
+def init(
+    folder: Annotated[
+        Path, typer.Argument(metavar="[DIR]", help="The project's folder; made where it is missing.")
+    ] = Path(),
+    template: Annotated[str, typer.Option("--template", metavar="NAME", help="Start from this template.")] = "",
+    name: Annotated[str, typer.Option("--name", help="The project's name; default: the folder's name.")] = "",
+    ci: Annotated[str, typer.Option("--ci", help="Write a CI job: github, gitlab or none.")] = "github",
+) -> int:
+    """Start a project: files, git repository, signing key, trust policy, audit trail and CI job.
+
+    Without --template the folder must hold an mlops.yaml, which gets what it lacks. Nothing is overwritten.
+
+    Examples:
+
+      mlopsctl init --template quickstart my-project
+
+      mlopsctl init
+    """
+    if ci not in ("github", "gitlab", "none"):
+        raise UsageError(f"--ci {ci} is not known", hint="github, gitlab or none", code="MLO6404")
+    folder = folder.resolve()
+    manifest = _manifest(folder, template, name)
+    log = new_log_id()
+    named = insert_line(manifest, "project", f"log: {log}")
+    load_manifest(named)
+    files = _files(folder, template, ci)
+    _refuse_overwriting(folder, [*files, "trust.yaml"], template)
+    repo = _repository(folder)
+    signer = _signer()
+    _, root, trust = init_trail(repo, repo.common_dir / "mlops", log, signer)
+    for path, body in {**files, MANIFEST: named, "trust.yaml": trust.encode()}.items():
+        write_atomically(folder / path, body)
+    _say(folder, signer, log, root.id)
+    return 0
+
+
+def _manifest(folder: Path, template: str, name: str) -> bytes:
+    """The manifest without a log id: the template's, or the one that is there. Raises MlopsError."""
+    if template:
+        text = (template_dir(template) / MANIFEST).read_text(encoding="utf-8")
+        return text.replace("{{ name }}", name or _slug(folder.name)).encode()
+    try:
+        found = (folder / MANIFEST).read_bytes()
+    except FileNotFoundError:
+        raise UsageError(
+            f"there is no {MANIFEST} in {folder}",
+            hint="mlopsctl init --template quickstart my-project",
+            code="MLO6405",
+        ) from None
+    if load_manifest(found).project.log:
+        raise MlopsError(
+            f"{MANIFEST} has its trail already", hint="in a fresh clone: mlopsctl pull --trail-only", code="MLO1017"
+        )
+    return found
+
+
+def _files(folder: Path, template: str, ci: str) -> dict[str, bytes]:
+    """Everything else to write, by path below the folder; what is there already is left as it is without a template."""
+    files: dict[str, bytes] = {".mlops/schema.json": schema_text().encode()}
+    if ci == "github":
+        files[".github/workflows/mlops.yml"] = ci_job("github").encode()
+    elif ci == "gitlab":
+        files[".gitlab-ci.yml"] = ci_job("gitlab").encode()
+    if template:
+        source = template_dir(template)
+        found = {path.relative_to(source).as_posix(): path for path in source.rglob("*") if path.is_file()}
+        files |= {path: place.read_bytes() for path, place in found.items() if path != MANIFEST}
+        return files
+    return {path: body for path, body in files.items() if not (folder / path).exists()}
+
+
+def _refuse_overwriting(folder: Path, paths: list[str], template: str) -> None:
+    there = [path for path in (*paths, *([MANIFEST] if template else [])) if (folder / path).exists()]
+    if there:
+        raise MlopsError(
+            f"{folder} already has {', '.join(sorted(there)[:5])}",
+            hint="take an empty folder: mlopsctl init --template quickstart my-project",
+            code="MLO1018",
+        )
+
+
+def _repository(folder: Path) -> Repo:
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        return find_repo(folder)
+    except MlopsError:
+        git(folder, "init", "--quiet", "-b", "main")
+        return find_repo(folder)
+
+
+def _signer() -> Signer:
+    """The user's key, made now where there is none yet."""
+    path = default_key()
+    if path is None:
+        path = key_file(_slug(getpass.getuser()))
+    return load_signer(path) if path.is_file() else new_key(path)
+
+
+def _slug(text: str) -> str:
+    """A name as manifests and keys take it."""
+    words = re.sub(r"[^a-z0-9_-]+", "-", text.lower()).strip("-_")
+    return words if re.match(r"[a-z]", words) else f"project-{words}".rstrip("-")
+
+
+def _say(folder: Path, signer: Signer, log: str, root: str) -> None:
+    here = Path.cwd()
+    console.out(f"Project ready in {folder}")
+    console.out(f"  trail      log {log[:12]}, root entry {root[:12]}, signed by '{signer.name}'")
+    console.out(f"  key        {signer.path} (keep it safe; it is not in the repository)")
+    console.out("  policy     trust.yaml: who may attest what")
+    console.out("")
+    console.out("Next:")
+    if folder != here:
+        shown = folder.relative_to(here) if folder.is_relative_to(here) else folder
+        console.out(f"  cd {shown}")
+    console.out('  git add -A && git commit -m "Start with mlopsctl"')
+    console.out("  mlopsctl plan")
+    console.out("  mlopsctl apply")
