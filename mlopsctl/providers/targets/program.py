@@ -83,7 +83,7 @@ def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
     """Packs the model's folder, and asks the packed program and the original about every row of the view."""
     from ...adapters.agreement import compare
     from ...adapters.inference import run_program
-    from ...adapters.table import read_table
+    from ...adapters.table import feature_names, read_table
 
     spec: Spec = want.spec
     model, data = known(inputs, "model"), known(inputs, "data")
@@ -105,7 +105,8 @@ def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
             code="MLO1415",
         )
     table = read_table(ctx.store.path(data.digest), data.facts["format"])
-    rows = _rows(table, data.facts["features"])
+    features = feature_names(table, data.facts)
+    rows = _rows(table, features)
     ctx.tell(f"asking artifact and model about {table.rows} rows")
     outputs = _columns(run_program(argv, original, rows))
 
@@ -115,7 +116,7 @@ def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
 
     found = against(trial)
     itself = found if found.share == 1 else against(original)
-    ports = {"inputs": _ports(table, data.facts["features"]), "outputs": [_port(*item) for item in outputs.items()]}
+    ports = {"inputs": _ports(table, features), "outputs": [_port(*item) for item in outputs.items()]}
     write_description(
         artifact,
         runtime="program",
@@ -155,7 +156,11 @@ def _require_steadiness(want: Resource, model: Address, facts: Mapping[str, Json
 
 
 def _rows(table: Table, features: Sequence[str]) -> list[dict[str, Any]]:
-    columns = {name: table.columns[name].tolist() for name in features}
+    """One object a row, as JSON can hold it: a missing number is null."""
+    columns = {
+        name: [None if value != value else value for value in table.columns[name].tolist()]  # noqa: PLR0124 — NaN
+        for name in features
+    }
     return [{name: columns[name][row] for name in features} for row in range(table.rows)]
 
 
