@@ -104,9 +104,9 @@ def ours(model: Path, folder: Path) -> Iterator[str]:
     private = folder / "key.pem"
     private.write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
     (release / "key.pub").write_bytes(key.public_key().public_bytes(pem, spki))
-    hashes: Any = hashing.Config()
+    hashes: Any = hashing.Config()  # type: ignore[no-untyped-call]
     hashes.set_ignored_paths(paths=[], ignore_git_paths=False)
-    signer: Any = signing.Config()
+    signer: Any = signing.Config()  # type: ignore[no-untyped-call]
     signer.use_elliptic_key_signer(private_key=private).set_hashing_config(hashes)
     signer.sign(release / "artifact", release / "artifact.sig")
     write_json(state / "config.json", {"artifact": digest, "request": "1"})
