@@ -193,7 +193,8 @@ class _Conform:
 
     def _wrong(self, node: Node, path: str, wanted: str) -> Any:
         code, hint = "MLO3016", ""
-        if isinstance(node.value, dict) and node.flow and wanted.startswith("text"):
+        braces = isinstance(node.value, dict) and node.flow and node.value
+        if braces and wanted.startswith("text") and all(item.value is None for item in node.value.values()):
             code, hint = "MLO3005", "a placeholder in braces needs quotes: \"{…}\""
         elif wanted.startswith("text") and node.kind in ("number", "boolean"):
             hint = "put it in quotes"

@@ -359,7 +359,8 @@ def _warnings(resources: Iterable[Resource]) -> Iterator[str]:
     """What is allowed and still worth a word."""
     for resource in resources:
         split = getattr(resource.spec, "split", "none")
-        if not getattr(resource.spec, "label", None) or isinstance(split, str):
+        whole = isinstance(split, str) or getattr(split, "test", None) == "all"
+        if whole or not getattr(resource.spec, "label", None):
             continue
         if split is None or not any(getattr(split, key, None) for key in _STABLE):
             yield (

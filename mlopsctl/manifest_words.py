@@ -13,7 +13,8 @@ LATER_KEYS: Mapping[str, tuple[str, ...]] = {
     "project": ("risk", "documents", "labels"),
     "data": (
         "url", "contract", "subject", "protected", "classification", "region", "license", "origin", "retention",
-        "columns", "partition", "positive", "each", "final", "from", "validation", "import",
+        "columns", "partition", "each", "final", "from", "validation", "import", "consent",
+        "split.time", "split.train", "split.stratify",
     ),
     "train": (
         "search", "output", "threshold", "priority", "budget", "retries", "reproducible", "max_age", "import",
@@ -85,12 +86,10 @@ INSTINCTS: Mapping[tuple[str, str], tuple[str, str]] = {
 
 def explain(section: str, path: str, later: tuple[str, ...] = ()) -> tuple[str, str, str] | None:
     """(code, message, hint) for an unknown key of a section ("" is the top level), or None for a mere misspelling."""
-    key = path.split(".")[0]
-    if "." in path:
-        return None
+    key = path.rpartition(".")[2]
     instinct = INSTINCTS.get((section, key)) or (INSTINCTS.get(("*", key)) if section else None)
-    if instinct:
+    if instinct and key == path:
         return "MLO3014", f"'{key}' is no key here: {instinct[0]}", instinct[1]
-    if key in LATER_KEYS.get(section, ()) or key in later:
+    if path in LATER_KEYS.get(section, ()) or path in later:
         return "MLO3019", f"'{key}' is not yet supported", f"remove '{key}:'; nothing in this version would act on it"
     return None

@@ -16,8 +16,8 @@ from .yaml_positions import Node, Place
 PLACEHOLDER = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 WORDS = ("in", "out", "model", "seed")
 _VARIABLE = re.compile(r"\$\{env:(MLOPS_VAR_[A-Z0-9_]+)(?::-([^}]*))?\}")
-_SECRET_KEYS = frozenset(
-    ("password", "passwd", "token", "secret", "api_key", "apikey", "access_key", "secret_key", "private_key", "credentials")
+_SECRET_KEY = re.compile(
+    r"(?:^|[_-])(?:passw(?:or)?d|token|secret|api_?key|access_?key|secret_?key|private_?key|credentials?)$", re.IGNORECASE
 )
 
 Names = Mapping[str, Collection[str]]
@@ -186,7 +186,7 @@ def check_texts(node: Node, findings: Findings, path: tuple[str, ...] = ()) -> N
 
 def _check_secret(node: Node, path: tuple[str, ...], findings: Findings) -> None:
     text: str = node.value
-    named = path[-1].lower().replace("-", "_") in _SECRET_KEYS and "params" not in path
+    named = _SECRET_KEY.search(path[-1]) and "params" not in path
     reference = text.startswith(("env:", "file:"))
     if SECRET.search(text) or (named and text and not reference):
         for number in range(node.at[0], node.end[0] + 1):
