@@ -113,7 +113,7 @@ def _quoted(text: str) -> str:
 def _name(kind: str, taken: Collection[str]) -> str:
     """A name made of the kind, with a number where it is taken."""
     stem = Path(kind).stem if "/" in kind or "." in kind else kind.split()[-1] if kind.split() else kind
-    base = re.sub(r"[^a-z0-9_-]+", "-", stem.lower()).strip("-_0123456789") or "entry"
+    base = re.sub(r"[^a-z0-9_-]+", "-", stem.lower()).lstrip("-_0123456789").rstrip("-_") or "entry"
     number = 2
     found = base
     while found in taken:
