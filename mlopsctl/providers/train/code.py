@@ -166,7 +166,7 @@ def _module_files(module: str, places: Sequence[str], have: Collection[str], run
 
 
 def undeclared(text: str, have: Collection[str], roots: Sequence[str]) -> str:
-    """The file of the repository that a log says was not found; empty where it names none.
+    """The file (or ``folder/**``) of the repository that a log says was not found; empty where it names none.
 
     ``roots`` are folders on disk that stand for the repository's root.
     """
@@ -180,6 +180,9 @@ def undeclared(text: str, have: Collection[str], roots: Sequence[str]) -> str:
     for match in re.finditer(r"No module named '([\w.]+)'", text):
         for path in _module_files(match[1], ["", "src"], have):
             return path
+        folder = match[1].replace(".", "/")
+        if any(path.startswith(folder + "/") for path in have):
+            return folder + "/**"
     return ""
 
 

@@ -76,7 +76,7 @@ class Spec:
     formats: tuple[str, ...] = result((), doc="File suffixes that a model with predict: may hold; default: no pickles.")
     timeout: float | None = run_field(None, doc="How long one attempt may take.", quantity="duration")
     retries: int = run_field(0, doc="How often a failed command is tried again.", minimum=0, maximum=100)
-    resources: Resources | None = run_field(None, doc="What it may use of this machine.")
+    resources: Resources | None = run_field(None, doc="What it may use of this machine.")  # noqa: RUF009
 
 
 def needs(spec: Spec, specs: Specs) -> tuple[Need, ...]:

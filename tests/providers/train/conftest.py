@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,9 @@ import pytest
 
 from mlopsctl.adapters.git import Repo, WorkTree, find_repo
 from mlopsctl.adapters.store import LocalStore
-from mlopsctl.provider import Context, provider
+from mlopsctl.provider import Context
 from mlopsctl.providers.train import local
-from mlopsctl.types import Address, Digest, Input, Need, Observed, Outcome, Resource
+from mlopsctl.types import Address, Digest, Input, Observed, Outcome, Resource
 
 TEMPLATE = Path(__file__).parents[3] / "templates" / "quickstart"
 TRAIN_ROWS = "a,b,label\n1,2,0\n3,4,1\n5,6,0\n7,8,1\n"
