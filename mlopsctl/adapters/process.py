@@ -65,8 +65,8 @@ class CappedLog:
             chunk = self._carry + chunk
             for secret in self.secrets:
                 chunk = chunk.replace(secret, b"***")
-            keep = max(map(len, self.secrets)) - 1
-            chunk, self._carry = chunk[: len(chunk) - keep], chunk[len(chunk) - keep :] if keep else b""
+            whole = max(len(chunk) - max(map(len, self.secrets)) + 1, 0)
+            chunk, self._carry = chunk[:whole], chunk[whole:]
         self._keep(chunk)
 
     def _keep(self, chunk: bytes) -> None:
@@ -99,6 +99,7 @@ class _LastLine:
     """Tells the newest complete line, at most ten times a second, so that progress bars cost nothing."""
 
     tell: Callable[[str], None]
+    secrets: Sequence[bytes] = ()
     _rest: bytes = b""
     _pending: str = ""
     _told: float = 0.0
@@ -108,6 +109,8 @@ class _LastLine:
         self._rest = lines[-1][-_CHUNK:]
         found = next((line for line in reversed(lines[:-1]) if line.strip()), None)
         if found is not None:
+            for secret in self.secrets:
+                found = found.replace(secret, b"***")
             self._pending = readable(found[: 4 * _TOLD])[:_TOLD]
         if time.monotonic() - self._told >= 0.1:
             self.flush()
@@ -164,7 +167,7 @@ def run_logged(
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        last = _LastLine(on_line)
+        last = _LastLine(on_line, kept.secrets)
         try:
             in_time = _watch(process, kept, last, begun + timeout if timeout is not None else None)
         finally:
