@@ -11,7 +11,7 @@ from .types import Where
 MOST = 50
 """More findings than this help nobody; the first ones are the cause."""
 
-SECRET = re.compile(
+_SECRETS = (
     r"(?:AKIA|ASIA)[0-9A-Z]{16}"  # AWS access key
     r"|-----BEGIN [A-Z ]*PRIVATE KEY"
     r"|gh[pousr]_[A-Za-z0-9]{30,}|github_pat_\w{30,}|glpat-[\w-]{20}"
@@ -19,6 +19,21 @@ SECRET = re.compile(
     r"|eyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]+"  # JSON web token
     r"|://[^/\s:@]+:[^/\s@]+@"  # URL with a password
 )
+_MARKS = (
+    "AKIA", "ASIA", "PRIVATE KEY", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "xox", "hf_", "sk-",
+    "AIza", "eyJ", "://",
+)  # fmt: skip
+"""One of these is in every text that holds a secret; the expression is compiled only where one is found."""
+
+
+def holds_secret(text: str) -> bool:
+    """Whether the text looks like a key, a token or a URL with a password."""
+    return any(mark in text for mark in _MARKS) and re.search(_SECRETS, text) is not None
+
+
+def without_secrets(text: str) -> str:
+    """The text with everything that looks like a secret taken out."""
+    return re.sub(_SECRETS, "…", text) if holds_secret(text) else text
 
 
 class Findings:
@@ -37,7 +52,7 @@ class Findings:
         """Notes one finding; ``at`` is (line, column), counted from 1."""
         if any(known.where == Where(self.path, *at) and known.code == code for known in self._found):
             return
-        message = SECRET.sub("…", message)
+        message = without_secrets(message)
         self._found.append(ManifestError(message, hint=hint, where=Where(self.path, *at), code=code))
 
     def hide(self, line: int) -> None:
@@ -47,7 +62,7 @@ class Findings:
     def line(self, number: int) -> str:
         """The text of a line, or a word that stands for it where it holds a secret."""
         text = self._lines[number - 1].rstrip("\r") if 0 < number <= len(self._lines) else ""
-        if number in self._hidden or SECRET.search(text):
+        if number in self._hidden or holds_secret(text):
             return "(a line with a secret, not shown)"
         return text[:200]
 

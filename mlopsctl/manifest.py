@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from types import ModuleType
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 from .canonical import digest_of, plain
 from .conform import conform, key_of, spec_fields
@@ -48,26 +48,22 @@ class Manifest:
     warnings: tuple[str, ...] = ()
 
 
-@dataclass
 class _Entry:
     """One named block of a section, on its way to a Resource."""
 
-    address: Address
-    provider: str
-    node: Node
-    at: Place
-    spec: Any = None
+    def __init__(self, address: Address, provider: str, node: Node, at: Place, spec: Any = None) -> None:
+        self.address = address
+        self.provider = provider
+        self.node = node
+        self.at = at
+        self.spec = spec
 
 
-@dataclass
-class _Sections:
-    entries: list[_Entry] = field(default_factory=list)
+_Entries: TypeAlias = list[_Entry]
 
-    def of(self, section: str) -> list[_Entry]:
-        return [entry for entry in self.entries if entry.address.section == section]
 
-    def names(self) -> dict[str, tuple[str, ...]]:
-        return {section: tuple(entry.address.name for entry in self.of(section)) for section in SECTIONS}
+def _of(entries: _Entries, section: str) -> _Entries:
+    return [entry for entry in entries if entry.address.section == section]
 
 
 def load_manifest(text: bytes, path: str = "mlops.yaml") -> Manifest:
@@ -85,11 +81,11 @@ def load_manifest(text: bytes, path: str = "mlops.yaml") -> Manifest:
     _check_top_level(root, findings)
     project = _project(root, findings)
     store = _store(root, findings)
-    sections = _sections(root, findings)
+    entries = _sections(root, findings)
     findings.close()
-    _fill(sections, findings)
+    _fill(entries, findings)
     findings.close()
-    resources = topological(_resources(sections, path, findings))
+    resources = topological(_resources(entries, path, findings))
     return Manifest(project, store, resources, digest_of(plain(document)), path, tuple(_warnings(resources)))
 
 
@@ -204,9 +200,9 @@ def _strange(section: str, module: ModuleType | None = None) -> Callable[[str], 
     return answer
 
 
-def _sections(root: Node, findings: Findings) -> _Sections:
+def _sections(root: Node, findings: Findings) -> _Entries:
     """Every entry with its Spec; names and providers are known before references are checked."""
-    sections = _Sections()
+    entries: _Entries = []
     for section in SECTIONS:
         block = root.get(section)
         if block is None or block.value is None:
@@ -218,14 +214,14 @@ def _sections(root: Node, findings: Findings) -> _Sections:
         for name, node in block.value.items():
             entry = _entry(section, name, node, block.keys[name], findings)
             if entry:
-                sections.entries.append(entry)
+                entries.append(entry)
     names = {section: _names(root, section) for section in SECTIONS}
-    for entry in sections.entries:
+    for entry in entries:
         module = provider(entry.provider)
         strange = _strange(entry.address.section, cast(ModuleType, module))
         entry.spec = conform(entry.node, module.Spec, findings, strange, entry.at)
         check_entry(module.Spec, entry.node, names, findings)
-    return sections
+    return entries
 
 
 def _names(root: Node, section: str) -> tuple[str, ...]:
@@ -248,7 +244,7 @@ def _entry(section: str, name: str, node: Node, at: Place, findings: Findings) -
     if f"{section}/{word}" not in PROVIDERS:
         _unknown_use(section, use, findings)
         return None
-    rest = Node(items, node.at, node.end, node.keys, node.flow)
+    rest = Node(items, node.at, node.end, node.keys, flow=node.flow)
     if section == "deployments" and "to" in items:
         interpolate(items["to"], findings)
     return _Entry(Address(section, name), f"{section}/{word}", rest, at)
@@ -273,28 +269,28 @@ def _unknown_use(section: str, use: Node | None, findings: Findings) -> None:
 # --- References left out, implicit gates, needs ------------------------------------------------------------
 
 
-def _models(sections: _Sections) -> list[str]:
+def _models(entries: _Entries) -> list[str]:
     """The names of all training entries that yield a model."""
-    return [entry.address.name for entry in sections.of("train") if getattr(entry.spec, "produces", "model") == "model"]
+    return [entry.address.name for entry in _of(entries, "train") if getattr(entry.spec, "produces", "model") == "model"]
 
 
-def _final(sections: _Sections) -> list[str]:
+def _final(entries: _Entries) -> list[str]:
     """The models that no other training entry consumes."""
     used = {
         match
-        for entry in sections.of("train")
+        for entry in _of(entries, "train")
         for text in texts(entry.node)
         for match in re.findall(r"\{train\.([a-z0-9_-]+)\}", text.value)
         if match != entry.address.name
     }
-    return [name for name in _models(sections) if name not in used]
+    return [name for name in _models(entries) if name not in used]
 
 
-def _fill(sections: _Sections, findings: Findings) -> None:
+def _fill(entries: _Entries, findings: Findings) -> None:
     """Writes the model and the data an entry left out into its Spec, where only one can be meant."""
-    models, data = _final(sections), [entry.address.name for entry in sections.of("data")]
+    models, data = _final(entries), [entry.address.name for entry in _of(entries, "data")]
     made_for: dict[str, str] = {}
-    for entry in sections.entries:
+    for entry in entries:
         keys = {key_of(item) for item in spec_fields(type(entry.spec)) if item.metadata.get("ref")}
         target = getattr(entry.spec, "target", None)
         if "model" in keys and not entry.spec.model:
@@ -311,14 +307,14 @@ def _fill(sections: _Sections, findings: Findings) -> None:
             made_for[entry.address.name] = getattr(entry.spec, "model", "")
 
 
-def _scans(sections: _Sections, findings: Findings) -> list[_Entry]:
+def _scans(entries: _Entries, findings: Findings) -> list[_Entry]:
     """A scan of every model for which the manifest declares none: what is served was looked through first."""
     if "gates/scan" not in PROVIDERS:
         return []
-    models = _models(sections)
-    declared = {entry.spec.model for entry in sections.of("gates") if entry.provider == "gates/scan"}
-    missing = [entry for entry in sections.of("train") if entry.address.name in set(models) - declared]
-    for entry in sections.of("gates"):
+    models = _models(entries)
+    declared = {entry.spec.model for entry in _of(entries, "gates") if entry.provider == "gates/scan"}
+    missing = [entry for entry in _of(entries, "train") if entry.address.name in set(models) - declared]
+    for entry in _of(entries, "gates"):
         if missing and entry.address.name == "scan":
             message = "the name 'scan' belongs to the built-in gate that looks through every model"
             findings.add("MLO3031", message, entry.at, hint="choose another name, or write use: scan")
@@ -335,10 +331,10 @@ def _scans(sections: _Sections, findings: Findings) -> list[_Entry]:
     ]
 
 
-def _resources(sections: _Sections, path: str, findings: Findings) -> list[Resource]:
-    scans = _scans(sections, findings)
+def _resources(entries: _Entries, path: str, findings: Findings) -> list[Resource]:
+    scans = _scans(entries, findings)
     findings.close()
-    entries = [*sections.entries, *scans]
+    entries = [*entries, *scans]
     entries.sort(key=lambda entry: SECTIONS.index(entry.address.section))
     specs: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
     for entry in entries:

@@ -10,15 +10,13 @@ from functools import partial
 from typing import Any
 
 from .conform import key_of, spec_fields
-from .findings import SECRET, Findings, did_you_mean
+from .findings import Findings, did_you_mean, holds_secret
 from .yaml_positions import Node, Place
 
-PLACEHOLDER = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
+PLACEHOLDER = r"\{\{|\}\}|\{([^{}]*)\}|[{}]"
 WORDS = ("in", "out", "model", "seed")
-_VARIABLE = re.compile(r"\$\{env:(MLOPS_VAR_[A-Z0-9_]+)(?::-([^}]*))?\}")
-_SECRET_KEY = re.compile(
-    r"(?:^|[_-])(?:passw(?:or)?d|token|secret|api_?key|access_?key|secret_?key|private_?key|credentials?)$", re.IGNORECASE
-)
+_VARIABLE = r"\$\{env:(MLOPS_VAR_[A-Z0-9_]+)(?::-([^}]*))?\}"
+_SECRET_KEYS = ("password", "passwd", "token", "secret", "apikey", "accesskey", "secretkey", "privatekey", "credentials")
 
 Names = Mapping[str, Collection[str]]
 """Section -> the names declared in it."""
@@ -73,7 +71,7 @@ def _check_name(node: Node, key: str, section: str, names: Names, findings: Find
 
 
 def _check_placeholders(node: Node, words: Collection[str], names: Names, findings: Findings) -> None:
-    for match in PLACEHOLDER.finditer(node.value):
+    for match in re.finditer(PLACEHOLDER, node.value) if "{" in node.value or "}" in node.value else ():
         text = match[0]
         if text in ("{{", "}}"):
             continue
@@ -152,11 +150,13 @@ def _inside(node: Node, offset: int) -> Place:
 def interpolate(node: Node, findings: Findings) -> None:
     """Replaces ``${env:MLOPS_VAR_NAME:-default}`` in the texts of ``node``."""
     for text in texts(node):
-        if "${" in _VARIABLE.sub("", text.value):
+        if "${" not in text.value:
+            continue
+        if "${" in re.sub(_VARIABLE, "", text.value):
             message = "only ${env:MLOPS_VAR_NAME} and ${env:MLOPS_VAR_NAME:-default} are replaced here"
             findings.add("MLO3023", message, text.at, hint="rename the variable so that it begins with MLOPS_VAR_")
             continue
-        text.value = _VARIABLE.sub(partial(_variable, at=text.at, findings=findings), text.value)
+        text.value = re.sub(_VARIABLE, partial(_variable, at=text.at, findings=findings), text.value)
 
 
 def _variable(match: re.Match[str], at: Place, findings: Findings) -> str:
@@ -179,16 +179,17 @@ def check_texts(node: Node, findings: Findings, path: tuple[str, ...] = ()) -> N
     elif isinstance(node.value, str):
         _check_secret(node, path, findings)
         replaced = path[:1] == ("store",) or (len(path) >= 3 and path[0] == "deployments" and path[2] == "to")
-        if re.search(r"\$\{(?:env|git):", node.value) and not replaced and not path[0].startswith("x-"):
+        if ("${env:" in node.value or "${git:" in node.value) and not replaced and not path[0].startswith("x-"):
             hint = "remove it; a stranger's manifest must not read your environment"
             findings.add("MLO3023", "variables are replaced only in 'store' and 'deployments.*.to'", node.at, hint=hint)
 
 
 def _check_secret(node: Node, path: tuple[str, ...], findings: Findings) -> None:
     text: str = node.value
-    named = _SECRET_KEY.search(path[-1]) and "params" not in path
+    word = path[-1].lower().replace("_", "").replace("-", "") if path else ""
+    named = word.endswith(_SECRET_KEYS) and "params" not in path
     reference = text.startswith(("env:", "file:"))
-    if SECRET.search(text) or (named and text and not reference):
+    if holds_secret(text) or (named and text and not reference):
         for number in range(node.at[0], node.end[0] + 1):
             findings.hide(number)
         message = f"'{'.'.join(path)}' holds a secret in clear text"

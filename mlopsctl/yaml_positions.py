@@ -7,7 +7,6 @@ before they are expanded, so that a small file cannot become a large document.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from .findings import Findings
@@ -21,17 +20,32 @@ Place: TypeAlias = tuple[int, int]
 """Line and column, counted from 1."""
 
 
-@dataclass(slots=True, eq=False)
 class Node:
-    """A value and its place. ``value`` holds Nodes where it is a list or a mapping."""
+    """A value and its place. ``value`` holds Nodes where it is a list or a mapping.
 
-    value: Any
-    at: Place
-    end: Place
-    keys: dict[str, Place] = field(default_factory=dict)
-    flow: bool = False
-    quoted: bool = False
-    size: int = 1
+    A plain class, because making a dataclass is felt at start-up.
+    """
+
+    __slots__ = ("at", "end", "flow", "keys", "quoted", "size", "value")
+
+    def __init__(
+        self,
+        value: Any,
+        at: Place,
+        end: Place,
+        keys: dict[str, Place] | None = None,
+        *,
+        flow: bool = False,
+        quoted: bool = False,
+        size: int = 1,
+    ) -> None:
+        self.value = value
+        self.at = at
+        self.end = end
+        self.keys = keys or {}
+        self.flow = flow
+        self.quoted = quoted
+        self.size = size
 
     @property
     def kind(self) -> str:
@@ -55,12 +69,11 @@ class Node:
         return self.value
 
 
-# YAML 1.2.2, section 10.3.2: the core schema.
-_INT = re.compile(r"[-+]?[0-9]+")
-_OCTAL = re.compile(r"0o[0-7]+")
-_HEX = re.compile(r"0x[0-9a-fA-F]+")
-_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
-_NOT_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
+# YAML 1.2.2, section 10.3.2: the core schema. Numbers, of which those of digits alone are whole.
+_NUMBER = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+_OCTAL = r"0o[0-7]+"
+_HEX = r"0x[0-9a-fA-F]+"
+_NOT_FINITE = r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
 _WORDS: dict[str, Any] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),
     **dict.fromkeys(("true", "True", "TRUE"), True),
@@ -81,18 +94,16 @@ def scalar(text: str) -> Any:
         return _WORDS[text]
     if text[0] not in "-+.0123456789":
         return text
-    if _INT.fullmatch(text):
-        return _exact(int(text) if len(text) < 20 else 2**63)
-    if _OCTAL.fullmatch(text):
-        return _exact(int(text, 0))
-    if _HEX.fullmatch(text):
-        return _exact(int(text, 0))
-    if _FLOAT.fullmatch(text):
+    if _NUMBER.fullmatch(text):
+        if text.lstrip("-+").isdigit():
+            return _exact(int(text) if len(text) < 20 else 2**63)
         number = float(text)
         if number in (float("inf"), float("-inf")):
             raise _NotNumber("the number is too large")
         return number
-    if _NOT_FINITE.fullmatch(text):
+    if text.startswith(("0o", "0x")) and re.fullmatch(_OCTAL if text[1] == "o" else _HEX, text):
+        return _exact(int(text, 0))
+    if re.fullmatch(_NOT_FINITE, text):
         raise _NotNumber("numbers must be finite")
     return text
 
@@ -237,7 +248,7 @@ class _Reader:
             self._stop("MLO3007", f"the alias *{anchor} refers to nothing finished above it", at, f"define &{anchor} first")
             raise AssertionError
         self._count(known.size, at)
-        return Node(known.value, at, (at[0], at[1] + len(anchor) + 1), known.keys, known.flow, size=known.size)
+        return Node(known.value, at, (at[0], at[1] + len(anchor) + 1), known.keys, flow=known.flow, size=known.size)
 
     def _scalar(self, event: Any, at: Place) -> Node:
         value: Any = event.value
@@ -278,7 +289,7 @@ class _Reader:
         end = _place(self._parser.get_event().end_mark)
         if not event.flow_style and items:
             end = node.end
-        return Node(items, at, end, keys, event.flow_style, size=size)
+        return Node(items, at, end, keys, flow=event.flow_style, size=size)
 
     def _key(self, depth: int) -> tuple[str, Place] | None:
         node = self._node(depth + 1)
