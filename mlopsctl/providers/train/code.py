@@ -41,7 +41,7 @@ def code_files(
     scripts = [path for words in commands for path in _named(words, have, roots)]
     found = {path for pattern in globs for path in _matching(pattern, have)}
     if not globs:
-        found |= imported(scripts, sorted({"", "src", *roots}), tree, have)
+        found |= imported(scripts, [*sorted(roots), "", "src"], tree, have)
     found.update(scripts)
     if lock is None:
         lock = next((name for name in LOCKS if name in have), "")
@@ -112,6 +112,9 @@ def imported(scripts: Iterable[str], roots: Sequence[str], tree: Tree, have: Col
     waiting, found = [path for path in scripts if path.endswith(".py")], set[str]()
     while waiting:
         path = waiting.pop()
+        if tree.file(path) is None:
+            found.discard(path)  # deleted from the working tree, or a link
+            continue
         for module, level in _imports(tree.read(path)):
             places, name = list(roots), module
             if level:
@@ -177,6 +180,10 @@ def undeclared(text: str, have: Collection[str], roots: Sequence[str]) -> str:
         path = posixpath.normpath(name)
         if path in have:
             return path
+        # An include is named from a search path, not from the root.
+        inner = [item for item in have if item.endswith("/" + path)]
+        if len(inner) == 1:
+            return inner[0]
     for match in re.finditer(r"No module named '([\w.]+)'", text):
         for path in _module_files(match[1], ["", "src"], have):
             return path
@@ -189,7 +196,7 @@ def undeclared(text: str, have: Collection[str], roots: Sequence[str]) -> str:
 _MISSING = re.compile(
     r"(?:No such file or directory|Permission denied):? '([^'\n]+)'"
     r"|(?:cannot open|can't open|could not open|No such file(?: or directory)?:|file not found:?) (?:file )?['\"]?([^\s'\":]+)"
-    r"|([^\s'\":]+): (?:No such file or directory|Permission denied)",
+    r"|([^\s'\":]+):? \(?(?:No such file or directory|Permission denied)",
     re.IGNORECASE,
 )
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ...errors import ProviderError
+from ...errors import ManifestError, ProviderError
 from ...provider import (
     Context,
     Inputs,
@@ -23,6 +22,7 @@ from ...provider import (
     run,
 )
 from ...types import Address, Json, Need, Outcome, Resource
+from .command_line import commands
 
 RESULT_VERSION = 1
 LATER_KEYS = ("search", "output", "threshold", "priority", "budget", "reproducible", "max_age", "retries", "resources")
@@ -53,8 +53,25 @@ class Spec:
 
 
 def needs(spec: Spec, specs: Specs) -> tuple[Need, ...]:
-    """The training view of the data."""
-    return (Need("data", Address("data", spec.data), "train"),) if spec.data else ()
+    """The training view of the data, and the validation view where the split has one.
+
+    Raises ManifestError where several datasets could be meant.
+    """
+    known = specs.get("data", {})
+    if not spec.data and len(known) > 1:
+        raise ManifestError(
+            f"which data? there are {len(known)} datasets: {', '.join(known)}",
+            hint=f"add data: {next(iter(known))}",
+            code="MLO1207",
+        )
+    if not spec.data and not known:
+        return ()
+    name = spec.data or next(iter(known))
+    address = Address("data", name)
+    found = [Need("data", address, "train")]
+    if getattr(getattr(known.get(name), "split", None), "val", 0):
+        found.append(Need("validation", address, "val"))
+    return tuple(found)
 
 
 def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
@@ -71,11 +88,11 @@ def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
             hint="answer with a folder that holds model.onnx, or the files that predict: reads",
             code="MLO1064",
         )
-    facts: dict[str, Json] = {"claimed": dict(answer.facts), "predict": shlex.split(spec.predict) or None}
+    claimed: dict[str, Json] = {"claimed": dict(answer.facts)} if answer.facts else {}
     if spec.predict:
-        return Outcome({"model": folder}, {"kind": "opaque", "inputs": [], "outputs": [], **facts})
+        return Outcome({"model": folder}, {"kind": "opaque", "predict": commands(spec.predict)[0], **claimed})
     from .contract import inspect, require_model
 
     found = inspect(require_model(folder, folder, ()))
-    kept = {key: found[key] for key in ("opset", "inputs", "outputs")}
-    return Outcome({"model": folder}, {"kind": "onnx", **kept, **facts})
+    kept = {key: found[key] for key in ("opset", "ir", "inputs", "outputs")}
+    return Outcome({"model": folder}, {"kind": "onnx", **kept, **claimed})

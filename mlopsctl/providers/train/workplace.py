@@ -174,8 +174,9 @@ def _failure(ended: Finished, argv: tuple[str, ...], place: Workplace, spec: Spe
             code="MLO1216",
         )
     text = "\n".join(tail_lines(place.log, 200))
-    missing = undeclared(text, frozenset(ctx.tree.files()), [str(place.work), str(ctx.root)])
-    if missing and missing not in place.files:
+    others = frozenset(ctx.tree.files()) - set(place.files)
+    missing = undeclared(text, others, [str(place.work), str(ctx.root)])
+    if missing:
         return ProviderError(
             f"'{shown}' reads {missing}, which is not declared: it runs in a folder that holds only its code{said}",
             hint=f"add {declared_code(place.files, missing)}; if it is data, declare it under data:",
