@@ -1,0 +1,216 @@
+"""``mlopsctl predict``: predictions for a file of rows, from a model file, a deployment or a server's address."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..adapters.table import Table
+from ..errors import MlopsError, ProviderError, UsageError
+from . import console
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Array = np.ndarray[Any, Any]
+
+BATCH = 1000
+_URL = re.compile(r"(?P<endpoint>https?://[^/]+)/v2/models/(?P<name>[^/]+)/?")
+
+
+@dataclass
+class Answers:
+    """What a model said about all rows; ``note`` says who answered."""
+
+    outputs: Mapping[str, Array]
+    classes: list[Any]
+    note: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+def predict(
+    model: Annotated[str, typer.Argument(help="model.onnx, an artifact folder, a deployment, or URL/v2/models/NAME.")],
+    rows: Annotated[str, typer.Argument(metavar="IN", help="Rows: .csv, .parquet or .json; - is stdin.")],
+    out: Annotated[str, typer.Argument(help="Where predictions go: .csv or .json; default: stdout.")] = "-",
+    drop: Annotated[list[str] | None, typer.Option("--drop", help="A column that is no feature; repeatable.")] = None,
+    format: Annotated[str, typer.Option("--format", help="csv or json; default: as OUT ends, else csv.")] = "",
+) -> int:
+    """Predictions for a file of rows: one record a row, in the same order.
+
+    Columns that the dataset declares as label or key are left out by themselves.
+
+    Examples:
+
+      mlopsctl predict local data/digits.csv predictions.csv
+
+      mlopsctl predict model.onnx rows.json --format json
+    """
+    from .rows import read_rows, write_predictions
+
+    kind = format or ("json" if out.endswith(".json") else "csv")
+    if kind not in ("csv", "json"):
+        raise UsageError(f"--format {kind} is not known", hint="--format csv or --format json", code="MLO6464")
+    table = read_rows(rows)
+    table = Table({name: values for name, values in table.columns.items() if name not in (drop or ())}, table.rows)
+    if not table.rows:
+        raise UsageError(f"{rows} holds no rows", hint="give a file with at least one row", code="MLO6463")
+    found = _answer(model, table)
+    write_predictions(found.outputs, _predictions(found, table.rows), found.classes, out, kind)
+    console.note(f"{table.rows} rows, {found.note}")
+    return 0
+
+
+def _answer(model: str, table: Table) -> Answers:
+    if match := _URL.fullmatch(model):
+        return _ask(match["endpoint"], match["name"], table, {})
+    path = Path(model)
+    if path.is_dir() or path.suffix == ".onnx":
+        return _run(path, table)
+    return _deployed(model, table)
+
+
+def _run(path: Path, table: Table) -> Answers:
+    """A file: in a limited process of its own."""
+    from ..adapters.features import feed
+    from ..adapters.inference import inspect_model, run_model, run_program
+    from ..serving.artifact import ArtifactRefused, read_artifact
+
+    classes: list[Any] = []
+    if (path / "artifact.json").is_file():
+        try:
+            artifact = read_artifact(path)
+        except ArtifactRefused as error:
+            raise _unusable(path, str(error)) from None
+        classes, path = list(artifact.classes), artifact.model
+        if artifact.runtime == "program":
+            from ..serving.program import columns_of
+
+            names = [port.name for port in artifact.inputs] or list(table.columns)
+            values = {name: table.columns[name].tolist() for name in names if name in table.columns}
+            rows = [{name: column[row] for name, column in values.items()} for row in range(table.rows)]
+            answers = run_program(artifact.predict, artifact.folder, rows)
+            return Answers(columns_of(answers, [port.name for port in artifact.outputs]), classes, f"by {path}")
+        if artifact.runtime != "onnxruntime":
+            raise _unusable(path, f"its runtime is {artifact.runtime}; mlopsctl serve {artifact.folder} serves it")
+    elif path.is_dir():
+        path = path / "model.onnx"
+    if not path.is_file():
+        raise _unusable(path, "there is no such file")
+    description = inspect_model(path)
+    outputs = run_model(path, feed(table, {"features": list(table.columns)}, description["inputs"]))
+    return Answers(outputs, classes, f"by {path}")
+
+
+def _unusable(path: Path, why: str) -> ProviderError:
+    return ProviderError(
+        f"{path} cannot be asked: {why}",
+        hint="name a .onnx file, an artifact folder or a deployment",
+        code="MLO1511",
+    )
+
+
+def _deployed(name: str, table: Table) -> Answers:
+    """A deployment of this project, through its endpoint."""
+    from ..provider import provider
+    from .project import open_project
+
+    project = open_project()
+    want = project.resource(name)
+    if want.address.section != "deployments":
+        raise UsageError(f"{want.address} is no deployment", hint="name a deployment or a model file", code="MLO6465")
+    seen = provider(want.provider).read(want, None, project.context())
+    endpoint = str(seen.facts.get("endpoint", "")) if seen else ""
+    if not endpoint:
+        raise MlopsError(f"{want.address} is not deployed here", hint="mlopsctl apply deploys it", code="MLO1513")
+    from ..adapters.lineage import data_address, model_address
+
+    specs: dict[str, dict[str, Any]] = {}
+    for other in project.resources:
+        specs.setdefault(other.address.section, {})[str(other.address).partition(".")[2]] = other.spec
+    model = model_address(want.spec.model, specs)
+    data = data_address(model, specs)
+    entry = project.trail.latest(data) if data else None
+    return _ask(endpoint, model.name, table, entry.facts if entry else {})
+
+
+def _ask(endpoint: str, name: str, table: Table, facts: Mapping[str, Any]) -> Answers:
+    """A server of the Open Inference Protocol, batch by batch."""
+    import numpy as np
+
+    from ..adapters.features import feed
+    from ..adapters.table import feature_names
+    from ..serving.client import NoAnswer, infer, metadata
+
+    try:
+        described = metadata(endpoint, name)
+        ports = described["inputs"] or [_port(key, values) for key, values in table.columns.items()]
+        features = [key for key in feature_names(table, facts) if key in table.columns]
+        feeds = feed(table, {"features": features}, [_described(port) for port in ports])
+        fixed = [port["shape"][0] for port in ports if port["shape"] and port["shape"][0] > 0]
+        size = fixed[0] if fixed else BATCH
+        parts: list[dict[str, Array]] = []
+        decisions = []
+        for start in range(0, table.rows, size):
+            tensors = [_tensor(port, feeds[port["name"]][start : start + size], fixed) for port in ports]
+            answer = infer(endpoint, name, tensors)
+            if answer.status != 200:
+                raise NoAnswer(answer.error or f"HTTP {answer.status}")
+            outputs = answer.body["outputs"]
+            parts.append({item["name"]: np.array(item["data"]).reshape(item["shape"]) for item in outputs})
+            decisions.append(answer.headers.get("x-decision-id", ""))
+    except NoAnswer as error:
+        raise MlopsError(
+            f"{endpoint} gave no predictions: {error}",
+            hint="mlopsctl status shows what runs; a halted deployment answers again after mlopsctl resume",
+            code="MLO1512",
+        ) from None
+    joined = {key: np.concatenate([part[key] for part in parts])[: table.rows] for key in parts[0]}
+    classes = list((described.get("parameters") or {}).get("classes") or ())
+    digest = answer.headers.get("x-artifact-digest", "an artifact it does not name")
+    span = decisions[0] if len(decisions) == 1 else f"{decisions[0]} to {decisions[-1]}"
+    return Answers(joined, classes, f"by {digest}, decision {span}")
+
+
+def _tensor(port: Mapping[str, Any], rows: Array, fixed: list[int]) -> dict[str, Any]:
+    import numpy as np
+
+    if fixed and len(rows) < fixed[0]:
+        rows = np.concatenate([rows, np.repeat(rows[-1:], fixed[0] - len(rows), axis=0)])
+    return {
+        "name": port["name"],
+        "datatype": port["datatype"],
+        "shape": list(rows.shape),
+        "data": rows.ravel().tolist(),
+    }
+
+
+def _described(port: Mapping[str, Any]) -> dict[str, Any]:
+    """A port of the protocol in the words of ``adapters.features``."""
+    from ..serving.protocol import NUMPY
+
+    dtype = NUMPY[port["datatype"]][0].name
+    shape = [None if size < 0 else size for size in port["shape"]]
+    return {"name": port["name"], "dtype": "string" if dtype == "object" else dtype, "shape": shape}
+
+
+def _port(name: str, values: Array) -> dict[str, Any]:
+    datatype = {"b": "BOOL", "i": "INT64", "u": "INT64", "f": "FP64"}.get(values.dtype.kind, "BYTES")
+    return {"name": name, "datatype": datatype, "shape": [-1]}
+
+
+def _predictions(found: Answers, rows: int) -> list[Any] | None:
+    """The class of each row, where the outputs tell one."""
+    if not found.classes:
+        return None
+    from ..providers.gates.predictions import classify
+
+    try:
+        told = classify(dict(found.outputs), found.classes, found.classes, rows)
+    except ProviderError:
+        return None  # outputs that are no classes are written as they are
+    return [told.classes[place] if place >= 0 else None for place in told.guess.tolist()]
