@@ -166,7 +166,8 @@ class TrailIndex:
         return self._db.execute("SELECT 1 FROM verified WHERE signature = ?", (signature,)).fetchone() is not None
 
     def has_code(self, tree: str) -> bool:
-        return self._db.execute("SELECT 1 FROM code WHERE tree = ?", (tree,)).fetchone() is not None
+        query = "SELECT 1 FROM code c JOIN entries e ON e.id = c.id WHERE c.tree = ? AND e.state = 'valid'"
+        return self._db.execute(query, (tree,)).fetchone() is not None
 
     def notes(self) -> dict[str, str]:
         return dict(self._db.execute("SELECT note, blob FROM notes"))

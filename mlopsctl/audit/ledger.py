@@ -16,7 +16,7 @@ from .entry import Record
 from .graph import Place, in_force, new_tips
 from .ports import Anchor, Index, IndexRow, Journal, Log
 from .trust import Policy, read_policy
-from .verify import INVALID, VALID, Check, Expected, Finding, Judge, Judged, Line
+from .verify import INVALID, VALID, WARNINGS, Check, Expected, Finding, Judge, Judged, Line
 
 LOCAL_NOTE = "local"
 JOURNAL_NOTE = ""
@@ -82,6 +82,10 @@ class Ledger:
         self._verified.append(token)
         return True
 
+    def broken(self) -> bool:
+        """Whether anything but warnings is on record."""
+        return any(code not in WARNINGS for code, _, _ in self.index.findings())
+
     # --- Catching up -----------------------------------------------------------------------------------------
 
     def key(self) -> str:
@@ -106,7 +110,7 @@ class Ledger:
     def _catch_up(self) -> None:
         key, tip = self.key(), self.log.tip()
         base = json.dumps(json.loads(key)[:3])
-        if self.index.meta("base", base) != base or self.index.findings():
+        if self.index.meta("base", base) != base or self.broken():
             self.index.reset()
         lines = self._new_lines(tip)
         if lines is None:
@@ -128,8 +132,11 @@ class Ledger:
             note = next(notes)
             known = self.index.lines(note) if note in before else set()
             texts = [(n, text) for n, text in enumerate(body.split(b"\n"), 1) if text]
-            if known and not known <= {_digest(text) for _, text in texts}:
-                return None
+            if known:
+                digests = {_digest(text) for _, text in texts}
+                # A line gone, or one that stands twice: judge all of it anew.
+                if not known <= digests or len(digests) < len(texts):
+                    return None
             found += [Line(text, note, n) for n, text in texts if not known or _digest(text) not in known]
         self.index.set_notes(changed.items())
         self.index.add_lines((line.path, _digest(line.text)) for line in found)
@@ -209,7 +216,7 @@ class Ledger:
         tips = self.tips()
         seen = self.anchor.read()
         new = bool(tips) and (seen is None or seen["tips"] != tips)
-        if new and not self.missing_from_anchor() and not self.index.findings():
+        if new and not self.missing_from_anchor() and not self.broken():
             self.anchor.write({"log": self.expected.log, "tips": tips, "commit": self.log.tip()})
 
 

@@ -274,6 +274,7 @@ class TrailLog:
         ledger.journal.append(ledger.journal.local if local else ledger.journal.shared, line)
         with ledger.index.change():
             ledger.store([Judged(record, Line(line, local=local), state, policy)])
+            ledger.index.add_findings(_clock_warning(ledger, record))
             if not local:
                 ledger.index.set_meta("tips", [record.id])
             ledger.index.add_lines([(LOCAL_NOTE if local else JOURNAL_NOTE, hashlib.sha256(line).digest())])
@@ -337,6 +338,12 @@ class TrailLog:
             ledger.index.set_meta("journal", "0")
             ledger.index.set_meta("key", ledger.key())
         ledger.raise_anchor()
+
+
+def _clock_warning(ledger: Ledger, record: Record) -> list[tuple[str, str, str]]:
+    at = record.fields["at"]
+    late = any((place := ledger.place(parent)) is not None and place.at > at for parent in record.parents)
+    return [("MLO7029", record.id, f"it claims {at}, which is before its parent: a clock was wrong")] if late else []
 
 
 def _may_append(policy: Policy, signer: Signer, kind: str, address: str) -> str:
