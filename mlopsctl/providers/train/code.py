@@ -196,7 +196,7 @@ def undeclared(text: str, have: Collection[str], roots: Sequence[str]) -> str:
 _MISSING = re.compile(
     r"(?:No such file or directory|Permission denied):? '([^'\n]+)'"
     r"|(?:cannot open|can't open|could not open|No such file(?: or directory)?:|file not found:?) (?:file )?['\"]?([^\s'\":]+)"
-    r"|([^\s'\":]+):? \(?(?:No such file or directory|Permission denied)",
+    r"|([^\s'\":]+)(?:: | \()(?:No such file or directory|Permission denied)",
     re.IGNORECASE,
 )
 
