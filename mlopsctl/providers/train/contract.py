@@ -24,7 +24,7 @@ EXPORT: Mapping[str, str] = {
     "scikit-learn": (
         "from skl2onnx import to_onnx\n"
         'onnx_model = to_onnx(model, X[:1].astype("float32"), options={"zipmap": False}, target_opset=17)\n'
-        'open(os.environ["MLOPS_OUT"] + "/model.onnx", "wb").write(onnx_model.SerializeToString())'
+        'pathlib.Path(os.environ["MLOPS_OUT"], "model.onnx").write_bytes(onnx_model.SerializeToString())'
     ),
     "PyTorch": (
         'path = os.environ["MLOPS_OUT"] + "/model.onnx"\n'
@@ -34,12 +34,12 @@ EXPORT: Mapping[str, str] = {
     "XGBoost": (
         "from onnxmltools import convert_xgboost; from onnxmltools.convert.common.data_types import FloatTensorType\n"
         'onnx_model = convert_xgboost(model, initial_types=[("x", FloatTensorType([None, X.shape[1]]))])\n'
-        'open(os.environ["MLOPS_OUT"] + "/model.onnx", "wb").write(onnx_model.SerializeToString())'
+        'pathlib.Path(os.environ["MLOPS_OUT"], "model.onnx").write_bytes(onnx_model.SerializeToString())'
     ),
     "LightGBM": (
         "from onnxmltools import convert_lightgbm; from onnxmltools.convert.common.data_types import FloatTensorType\n"
         'onnx_model = convert_lightgbm(model, initial_types=[("x", FloatTensorType([None, X.shape[1]]))], zipmap=False)\n'
-        'open(os.environ["MLOPS_OUT"] + "/model.onnx", "wb").write(onnx_model.SerializeToString())'
+        'pathlib.Path(os.environ["MLOPS_OUT"], "model.onnx").write_bytes(onnx_model.SerializeToString())'
     ),
     "Keras": (
         "import tensorflow as tf, tf2onnx\n"
