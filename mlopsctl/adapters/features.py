@@ -26,7 +26,9 @@ def feed(table: Table, data_facts: Mapping[str, Json], inputs: Sequence[Mapping[
     values); several inputs are columns of their own, found by name ([N] or [N, 1]). Raises ProviderError (MLO1308)
     where names, widths or types do not fit, naming both sides.
     """
-    features = [str(name) for name in data_facts["features"]]
+    from .table import feature_names
+
+    features = feature_names(table, data_facts)
     if not inputs:
         raise _unfit("the model has no input", features)
     if len(inputs) == 1:

@@ -1,0 +1,236 @@
+"""``use: metric``: a figure of the model on rows it never saw, with an interval, against a bar."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from ...adapters.lineage import data_address, model_address
+from ...errors import GateError, ManifestError, ProviderError
+from ...provider import (
+    Context,
+    Inputs,
+    Specs,
+    diff_by_fingerprint,
+    no_sources,
+    nothing_to_remove,
+    nothing_to_verify,
+    policy,
+    read_from_trail,
+    result,
+    run,
+)
+from ...types import Input, Json, Need, Observed, Outcome, Resource, Verdict
+from .power import power_line
+from .verdict import LOSSES, SHARES, Bars, judge_measurement
+
+if TYPE_CHECKING:
+    from ...adapters.table import Table
+    from .measure import Answers
+    from .measures import Array
+
+RESULT_VERSION = 1
+LATER_KEYS = (
+    "against",
+    "max_drop",
+    "slices",
+    "min_rows",
+    "by",
+    "rules",
+    "forbid",
+    "max_share",
+    "noise",
+    "score",
+    "waive",
+    "across",
+    "allow",
+    "on",
+    "first",
+    "each",
+    "target",
+)
+
+sources = no_sources
+read = read_from_trail
+diff = diff_by_fingerprint
+verify = nothing_to_verify
+remove = nothing_to_remove
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A metric and a bar: the gate passes where the whole confidence interval clears it."""
+
+    metric: Literal[
+        "accuracy", "balanced_accuracy", "f1", "roc_auc", "log_loss", "ece", "rmse", "mae", "r2"
+    ] = result(doc="What is measured.")
+    model: str = run("", doc="The model to measure; may be left out where only one exists.", ref="train")
+    data: str = run("", doc="The dataset to measure on; by default the one the model was trained on.", ref="data")
+    view: Literal["test", "val", "all"] = result("test", doc="The rows to measure on.")
+    min: float | None = policy(None, doc="The least value; the whole interval must lie at or above it.")
+    max: float | None = policy(None, doc="The greatest value; the whole interval must lie at or below it.")
+    confidence: float = result(
+        0.95, doc="The confidence of the two-sided interval.", minimum=0.5, exclusive_maximum=1
+    )
+    inconclusive: Literal["block", "warn"] = policy(
+        "block", doc="Whether a measurement whose interval holds the bar stops what the gate guards."
+    )
+    positive: str | int | bool | None = result(
+        None, doc="The positive class of f1; by default 1 of {0, 1} or true, else f1 is averaged over the classes."
+    )
+    timeout: float = run(600.0, doc="How long the model may run.", quantity="duration")
+    memory: int = run(4 * 2**30, doc="The address space the model may use.", quantity="size")
+
+
+def needs(spec: Spec, specs: Specs) -> tuple[Need, ...]:
+    """The model and the view of the data. Raises ManifestError where the bars make no sense."""
+    _check_bars(spec)
+    model = model_address(spec.model, specs)
+    if spec.data:
+        from ...types import Address
+
+        return Need("model", model, "model"), Need("data", Address("data", spec.data), spec.view)
+    data = data_address(model, specs)
+    if data is None:
+        raise ManifestError(
+            f"which data? {model} is trained on none of the data section",
+            hint="name the dataset to measure on: data: NAME",
+            code="MLO1313",
+        )
+    return Need("model", model, "model"), Need("data", data, spec.view)
+
+
+def judge(want: Resource, seen: Observed, inputs: Inputs) -> Verdict:
+    """The recorded measurement against the bars of today's manifest."""
+    return judge_measurement(seen.facts, _bars(want.spec))
+
+
+def notes(want: Resource, inputs: Inputs) -> tuple[str, ...]:
+    """What the view can show, once its size is known."""
+    spec: Spec = want.spec
+    data = next((item.seen for item in inputs if item.role == "data" and item.seen is not None), None)
+    rows = ((data.facts.get("rows") or {}) if data else {}).get(spec.view)
+    bar = spec.min if spec.min is not None else spec.max
+    if rows is None or bar is None:
+        return ()
+    line = power_line(spec.metric, int(rows), bar, spec.confidence)
+    return (line,) if line else ()
+
+
+def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
+    """Runs the model on every row of the view and measures; the bars play no part.
+
+    Raises GateError where the metric has no value on this view: that is no result.
+    """
+    facts, made_with, _, _ = assess(want, inputs, ctx)
+    if facts["value"] is None and not facts.get("invalid"):
+        verdict = judge_measurement(facts, _bars(want.spec))
+        raise GateError(f"not assessed: {verdict.text}", hint=verdict.hint, code="MLO4001")
+    return Outcome({}, facts, made_with)
+
+
+def assess(
+    want: Resource, inputs: Inputs, ctx: Context
+) -> tuple[dict[str, Json], dict[str, str], Table, Array]:
+    """The facts of one measurement, what made it, the rows and how wrong the model is on each [rows]."""
+    import numpy as np
+
+    from ...adapters.features import labels
+    from ...adapters.table import read_table
+    from .measure import Question, measure, number
+
+    spec: Spec = want.spec
+    model, data = _given(inputs, "model"), _given(inputs, "data")
+    assert data.seen is not None and data.digest is not None  # noqa: S101 — _given saw to it
+    about = data.seen.facts
+    table = read_table(ctx.store.path(data.digest), about["format"])
+    if table.rows == 0:
+        empty = {"metric": spec.metric, "value": None, "ci": None, "n": 0, "view": spec.view, "reason": "the view is empty"}
+        return {**empty, "confidence": number(spec.confidence)}, {}, table, np.zeros(0)
+    truth = labels(table, about)
+    ctx.tell(f"running the model on {table.rows} rows")
+    answers, made_with = _answer(model, about, table, spec, ctx)
+    question = Question(spec.metric, spec.confidence, spec.positive)
+    facts, wrong = measure(question, truth, answers, about, _groups(table, about))
+    return {**facts, "view": spec.view}, {**made_with, "numpy": np.__version__}, table, wrong
+
+
+def _answer(
+    model: Input, about: Mapping[str, Json], table: Table, spec: Spec, ctx: Context
+) -> tuple[Answers, dict[str, str]]:
+    from ...adapters.features import feed
+    from ...adapters.inference import inspect_model, run_fully, run_program
+    from ...adapters.table import feature_names
+    from .measure import Answers
+    from .predictions import program_outputs
+
+    assert model.seen is not None and model.digest is not None  # noqa: S101 — _given saw to it
+    folder = ctx.store.checkout(model.digest, ctx.scratch / "model")
+    if model.seen.facts.get("kind") == "opaque":
+        rows = _records(table, feature_names(table, about))
+        answers = run_program(model.seen.facts["predict"], folder, rows, seconds=spec.timeout)
+        return Answers(program_outputs(answers)), {}
+    file = Path(folder) / "model.onnx"
+    description = inspect_model(file, memory=spec.memory, seconds=spec.timeout)
+    feeds = feed(table, about, description["inputs"])
+    ran = run_fully(file, feeds, memory=spec.memory, seconds=spec.timeout)
+    return Answers(ran.outputs, description, ran.keys), {"onnxruntime": ran.runtime}
+
+
+def _records(table: Table, features: list[str]) -> list[dict[str, Any]]:
+    """Rows as JSON can hold them; a missing value is null."""
+    columns = [[None if value != value else value for value in table.columns[name].tolist()] for name in features]  # noqa: PLR0124
+    return [dict(zip(features, values, strict=True)) for values in zip(*columns, strict=True)]
+
+
+def _groups(table: Table, about: Mapping[str, Json]) -> Array | None:
+    """Which rows belong together, where the split keeps groups whole [rows]."""
+    import numpy as np
+
+    split = about.get("split")
+    by = split.get("by") if isinstance(split, dict) else None
+    if not by or by not in table.columns:
+        return None
+    _, found = np.unique(np.asarray(table.columns[by]).astype(str), return_inverse=True)
+    return np.asarray(found)
+
+
+def _given(inputs: Inputs, role: str) -> Input:
+    for item in inputs:
+        if item.role == role and item.seen is not None and item.digest is not None:
+            return item
+    named = next((f"{item.need.address} has no '{item.need.output}'" for item in inputs if item.role == role), f"no {role}")
+    raise ProviderError(
+        f"this gate can not measure: {named}",
+        hint="a view exists where split: makes one: write split: {test: 0.2} at the data",
+        code="MLO1314",
+    )
+
+
+def _bars(spec: Spec) -> Bars:
+    return Bars(spec.min, spec.max, spec.inconclusive == "warn")
+
+
+def _check_bars(spec: Spec) -> None:
+    metric, least, most = spec.metric, spec.min, spec.max
+    if least is None and most is None:
+        side = "max" if metric in LOSSES else "min"
+        raise ManifestError(
+            f"a gate without a bar lets everything through: {metric} has neither min nor max",
+            hint=f"write {side}: NUMBER",
+            code="MLO1315",
+        )
+    if least is not None and most is not None and least > most:
+        raise ManifestError(
+            f"no value is at least {least:g} and at most {most:g}", hint="exchange min and max", code="MLO1315"
+        )
+    for bar in (least, most):
+        if bar is not None and metric in SHARES and not 0 <= bar <= 1:
+            hint = f"write {bar / 100:g} for {bar:g} %" if 1 < bar <= 100 else "write a number from 0 to 1"
+            raise ManifestError(f"{metric} lies between 0 and 1, and the bar is {bar:g}", hint=hint, code="MLO1315")
+    if metric in LOSSES and most is None:
+        raise ManifestError(
+            f"less {metric} is better, and this gate only asks for much of it", hint=f"write max: {least:g}", code="MLO1315"
+        )
