@@ -18,7 +18,7 @@ from .findings import Findings, did_you_mean
 from .yaml_positions import Node, Place
 
 Strange: TypeAlias = Callable[[str], tuple[str, str, str] | None]
-"""Answers (code, message, hint) for an unknown key, dotted where it is nested, or None to leave it to spelling."""
+"""Answers (code, message, hint) for an unknown key (dotted where it is nested) or word (``key=word``), or None."""
 
 DURATION = r"^((?:0|[1-9][0-9]*)(?:\.[0-9]+)?)(ms|s|m|h|d|w|mo|y)$"
 SIZE = r"^((?:0|[1-9][0-9]*)(?:\.[0-9]+)?)(B|KiB|MiB|GiB|TiB)$"
@@ -159,8 +159,11 @@ class _Conform:
         if str in members:
             return node.value
         known = [str(word) for word in words]
-        message = f"'{path}' is '{node.value}', which it cannot be"
-        self._findings.add("MLO3017", message, node.at, hint=did_you_mean(str(node.value), known))
+        answer = self._strange(f"{path}={node.value}")
+        if answer is None:
+            message = f"'{path}' is '{node.value}', which it cannot be"
+            answer = ("MLO3017", message, did_you_mean(str(node.value), known))
+        self._findings.add(answer[0], answer[1], node.at, hint=answer[2])
         return _BAD
 
     def _bounded(self, node: Node, kind: type, path: str, rules: Mapping[str, Any]) -> Any:
@@ -173,7 +176,7 @@ class _Conform:
             problem = out_of_bounds(value, rules)
         else:
             pattern = rules.get("pattern") if kind is str else None
-            problem = "" if pattern is None or re.fullmatch(pattern, value) else _pattern(pattern)
+            problem = "" if pattern is None or matches(pattern, value) else f"it must match {pattern}"
         if problem:
             self._findings.add("MLO3017", f"'{path}' is {node.value}, but {problem}", node.at, hint=rules.get("doc", ""))
             return _BAD
@@ -240,6 +243,13 @@ def describe(kind: Any) -> str:
     return {str: "text", int: "a whole number", float: "a number", bool: "true or false"}.get(kind, "a value")
 
 
+def matches(pattern: str, text: str) -> bool:
+    """Whether ``pattern`` is found in the text, as in JSON Schema; ``^…$`` is the whole text, without a last newline."""
+    if pattern.startswith("^") and pattern.endswith("$"):
+        return re.fullmatch(pattern[1:-1], text) is not None
+    return re.search(pattern, text) is not None
+
+
 def out_of_bounds(value: float, rules: Mapping[str, Any]) -> str:
     """What bound the number breaks, in words; empty where it breaks none."""
     if "minimum" in rules and value < rules["minimum"]:
@@ -263,11 +273,6 @@ def _closest(node: Node, fitting: list[Any]) -> Any:
         return len(keys - set(fields)), sum(needed and key not in keys for key, needed in fields.items())
 
     return min(choices, key=misfit) if len(choices) > 1 else fitting[0]
-
-
-def _pattern(pattern: str) -> str:
-    plain = re.fullmatch(r"\^?\(?[\w|.-]+\)?\$?", pattern)
-    return f"it is one of {', '.join(pattern.strip('^()$').split('|'))}" if plain else f"it must match {pattern}"
 
 
 def _inside(path: str) -> str:

@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any, TypeAlias, cast
 
 from .canonical import digest_of, plain
-from .conform import conform, key_of, spec_fields
+from .conform import conform, key_of, matches, spec_fields
 from .errors import ManifestError, MlopsError
 from .findings import Findings, did_you_mean
 from .provider import DEFAULT_USE, PROVIDERS, policy, provider
@@ -18,7 +18,7 @@ from .types import SECTIONS, Address, Digest, Resource, Where
 from .yaml_positions import Node, Place, decode, read_yaml
 
 API_VERSION = "mlopsctl/v1"
-NAME = r"[a-z][a-z0-9_-]*"
+NAME = r"^[a-z][a-z0-9_-]*$"
 _STABLE = ("by", "key", "time", "train")
 """Any of these in a split keeps a row on its side when other values of it change."""
 TOP_LEVEL = ("apiVersion", "requires", "project", "store", *SECTIONS)
@@ -230,7 +230,7 @@ def _names(root: Node, section: str) -> tuple[str, ...]:
 
 
 def _entry(section: str, name: str, node: Node, at: Place, findings: Findings) -> _Entry | None:
-    if not re.fullmatch(NAME, name):
+    if not matches(NAME, name):
         hint = "use lower-case letters, digits, '-' and '_', beginning with a letter"
         findings.add("MLO3028", f"'{name}' is no name for a resource", at, hint=hint)
         return None

@@ -23,6 +23,9 @@ LATER_KEYS: Mapping[str, tuple[str, ...]] = {
     "gates": (
         "against", "max_drop", "slices", "min_rows", "by", "rules", "forbid", "max_share", "noise", "score", "waive",
         "across", "allow", "on", "first", "each", "target",
+        "metric=demographic_parity_difference", "metric=equalized_odds_difference", "metric=membership_auc",
+        "metric=latency_p50", "metric=latency_p95", "metric=latency_p99", "metric=size", "metric=psi", "metric=ks",
+        "metric=auc_pr", "metric=precision", "metric=recall", "metric=mape", "metric=brier",
     ),
     "targets": (
         "device", "arch", "quantize", "max_accuracy_drop", "part", "lanes", "fallback", "each", "resources", "budget",
@@ -87,6 +90,10 @@ INSTINCTS: Mapping[tuple[str, str], tuple[str, str]] = {
 def explain(section: str, path: str, later: tuple[str, ...] = ()) -> tuple[str, str, str] | None:
     """(code, message, hint) for an unknown key of a section ("" is the top level), or None for a mere misspelling."""
     key = path.rpartition(".")[2]
+    if "=" in path:
+        if path not in LATER_KEYS.get(section, ()):
+            return None
+        return "MLO3019", f"'{path.replace('=', ': ')}' is not yet supported", "`mlopsctl schema` lists what is"
     instinct = INSTINCTS.get((section, key)) or (INSTINCTS.get(("*", key)) if section else None)
     if instinct and key == path:
         return "MLO3014", f"'{key}' is no key here: {instinct[0]}", instinct[1]

@@ -69,7 +69,7 @@ def _section(section: str) -> dict[str, Json]:
     return {
         "type": ["object", "null"],
         "description": TITLES[section],
-        "propertyNames": {"pattern": f"^(?:{NAME})$"},
+        "propertyNames": {"pattern": NAME},
         "additionalProperties": {
             "type": ["object", "null"] if empty else "object",
             "properties": {"use": {"enum": uses}},
@@ -145,8 +145,7 @@ def _scalar(kind: type, rules: Mapping[str, Any]) -> dict[str, Json]:
     if kind is bool:
         return {"type": "boolean"}
     if kind is str:
-        # In a Spec a pattern is the whole text, in JSON Schema any part of it.
-        return {"type": "string", **({"pattern": f"^(?:{rules['pattern']})$"} if "pattern" in rules else {})}
+        return {"type": "string", **({"pattern": rules["pattern"]} if "pattern" in rules else {})}
     if kind not in (int, float):
         raise TypeError(f"a Spec field cannot be {kind!r}: see mlopsctl.conform")
     names = {

@@ -40,7 +40,7 @@ class TimeSplit:
 class Spec:
     """Every type a Spec may use."""
 
-    name: str = result(doc="A name.", pattern="[a-z]+")
+    name: str = result(doc="A name.", pattern="^[a-z]+$")
     import_: str | None = result(None, doc="A key that Python keeps for itself.")
     count: int = result(1, doc="How many.", minimum=0, maximum=10)
     rate: float = result(0.5, doc="How much.", minimum=0)
@@ -98,7 +98,8 @@ def test_what_is_left_out_has_its_default() -> None:
     [
         ("{}", "MLO3015", "'name' is missing"),
         ("{name: 3}", "MLO3016", "must be text, not a number"),
-        ("{name: '3'}", "MLO3017", "it must match [a-z]+"),
+        ("{name: '3'}", "MLO3017", "it must match ^[a-z]+$"),
+        ('{name: "a\\n"}', "MLO3017", "it must match"),
         ("{name: a, nmae: b}", "MLO3013", "unknown key 'nmae'"),
         ("{name: a, count: 1.5}", "MLO3016", "a whole number"),
         ("{name: a, count: true}", "MLO3016", "a whole number, not a boolean"),

@@ -1,0 +1,120 @@
+"""Manifests that people start from, read with the real providers; and what reading one may import."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from mlopsctl.errors import ManifestError
+from mlopsctl.manifest import load_manifest
+from mlopsctl.provider import PROVIDERS, provider
+from mlopsctl.types import GUARD
+from mlopsctl.yaml_positions import decode, read_yaml
+from tests.test_manifest import MINIMAL
+
+ROOT = Path(__file__).parent.parent
+SCHEMA = Draft202012Validator(json.loads((ROOT / "schemas" / "mlops.schema.json").read_text()))
+
+ONE_OF_EACH = """\
+apiVersion: mlopsctl/v1
+requires: ">=0.1"
+project: {name: credit, owner: risk-ml@example.com, purpose: Score loan applications, license: Apache-2.0}
+store: ../store
+data:
+  applications:
+    path: data/applications.csv
+    label: defaulted
+    positive: true
+    split: {test: 0.2, val: 0.1, by: customer_id, seed: 42}
+train:
+  scorer:
+    run: "python train.py --lr {params.lr} --data {data.applications} --seed {seed}"
+    params: {lr: 1e-3, depth: 6}
+    code: [train.py, src/**]
+    resources: {cpu: 2, memory: 4GiB}
+    retries: 2
+    timeout: 30m
+  writer:
+    run: ["python fetch.py {out}", "python tune.py {out}"]
+    predict: "python chat.py {model}"
+gates:
+  auc: {model: scorer, metric: roc_auc, min: 0.78, confidence: 0.9}
+  calibrated: {model: scorer, metric: ece, max: 0.05, inconclusive: warn}
+  looked-through: {model: writer, use: scan}
+targets:
+  server: {model: scorer}
+  fast: {model: scorer, use: tvm}
+  chat: {model: writer, use: program}
+deployments:
+  production: {target: server, to: "127.0.0.1:8080"}
+  chat: {target: chat}
+"""
+
+
+def plain(text: str) -> Any:
+    return read_yaml(*decode(text.encode(), "f")).plain()
+
+
+@pytest.mark.parametrize("text", [MINIMAL, ONE_OF_EACH])
+def test_examples_are_valid_by_both_judges(text: str) -> None:
+    assert load_manifest(text.encode()).resources
+    assert [error.message for error in SCHEMA.iter_errors(plain(text))] == []
+
+
+def test_the_minimal_manifest_guards_its_deployment() -> None:
+    *_, deployment = load_manifest(MINIMAL.encode()).resources
+    assert str(deployment.address) == "deployments.local"
+    assert [str(need.address) for need in deployment.needs if need.role == GUARD] == ["gates.accuracy", "gates.scan"]
+
+
+def test_every_template_is_valid() -> None:
+    found = list((ROOT / "templates").glob("*/mlops.yaml"))
+    assert found
+    for path in found:
+        text = path.read_bytes().replace(b"{{ name }}", b"my-project")
+        assert load_manifest(text).project.name == "my-project"
+
+
+def test_what_the_design_plans_for_later_is_said_to_be_not_yet() -> None:
+    text = ONE_OF_EACH.replace("retries: 2", "search: {space: {depth: [4, 6]}}").replace("max: 0.05", "against: chat")
+    with pytest.raises(ManifestError) as caught:
+        load_manifest(text.encode())
+    later = {item.message for item in (caught.value, *caught.value.others) if item.code == "MLO3019"}
+    assert {"'search' is not yet supported", "'against' is not yet supported"} <= later
+
+
+def test_reading_a_manifest_imports_nothing_heavy(tmp_path: Path) -> None:
+    program = (
+        "import sys, pathlib; from mlopsctl.manifest import load_manifest; "
+        "load_manifest(pathlib.Path(sys.argv[1]).read_bytes()); print(*sorted(sys.modules))"
+    )
+    path = tmp_path / "mlops.yaml"
+    path.write_text(MINIMAL)
+    done = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    heavy = {"numpy", "onnx", "onnxruntime", "dvc", "cryptography", "jsonschema", "structlog", "typing_extensions"}
+    heavy |= {"importlib.metadata", "difflib", "sigstore", "uvicorn", "asyncio", "socket", "mlopsctl.schema"}
+    assert loaded & heavy == set()
+
+
+def test_only_the_providers_a_manifest_names_are_imported() -> None:
+    program = (
+        "import sys; from mlopsctl.manifest import load_manifest; "
+        "load_manifest(sys.argv[1].encode()); print(*sorted(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", program, MINIMAL], capture_output=True, text=True, check=True)
+    unnamed = {"targets/tvm", "targets/program", "targets/command", "gates/command", "train/command", "data/command"}
+    assert not set(done.stdout.split()) & {PROVIDERS[name] for name in unnamed}
+
+
+@pytest.mark.parametrize("name", PROVIDERS)
+def test_a_key_for_later_is_no_key_of_today(name: str) -> None:
+    module = provider(name)
+    later = set(getattr(module, "LATER_KEYS", ()))
+    assert later & {item.rstrip("_") for item in module.Spec.__dataclass_fields__} == set()
