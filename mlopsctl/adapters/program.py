@@ -17,7 +17,7 @@ from ..canonical import canonical
 from ..errors import EvidenceError, ProviderError
 from ..types import GUARD, Address, Digest, Input, Json
 from .process import Finished, clean_env, run_logged, tail_lines
-from .sandbox import make_sandbox
+from .sandbox import ask_python, make_sandbox
 from .store import check_name
 
 PROTOCOL = 1
@@ -148,7 +148,7 @@ def ask(
     }
     (home / "request.json").write_text(json.dumps(request, ensure_ascii=False) + "\n", encoding="utf-8")
     log = place.log or home / "log"
-    ended = _run([str(executable), *spec.args], home, place, spec.timeout, log, reach)
+    ended = _run([str(executable), *spec.args], home, place, spec.timeout, log, reach, interpreter_of(code))
     return _check(home, folders["out"], spec, ended, log)
 
 
@@ -166,12 +166,31 @@ def _hand_over(inputs: Sequence[Input], folder: Path, store: Outputs) -> dict[st
     return given
 
 
-def _run(argv: list[str], home: Path, place: Place, timeout: float, log: Path, reach: Reach) -> Finished:
+def interpreter_of(code: bytes) -> Path | None:
+    """The program that a ``#!`` line names, through ``env`` or directly; None where there is no such line."""
+    words = code.split(b"\n", 1)[0][2:].decode("utf-8", "replace").split() if code.startswith(b"#!") else []
+    if words and Path(words[0]).name == "env":
+        words = [word for word in words[1:] if not word.startswith("-") and "=" not in word]
+    found = shutil.which(words[0]) if words else None
+    return Path(found) if found else None
+
+
+def _interpreters_files(interpreter: Path | None) -> list[Path]:
+    """Where an interpreter's own libraries lie: a program that cannot read them cannot start."""
+    if interpreter is None:
+        return []
+    found = ask_python(str(interpreter), ()) if interpreter.name.startswith("python") else None
+    return [interpreter.parent, *(found.folders if found else ())]
+
+
+def _run(
+    argv: list[str], home: Path, place: Place, timeout: float, log: Path, reach: Reach, interpreter: Path | None
+) -> Finished:
     secrets = {name: os.environ[name] for name in reach.env if name in os.environ}
     work, temporary = home / "work", home / "tmp"
     env = clean_env({"HOME": str(work), "TMPDIR": str(temporary), "PWD": str(work), **secrets})
     sandbox = make_sandbox(
-        read=[home / "bin", home / "in"],
+        read=[home / "bin", home / "in", *_interpreters_files(interpreter)],
         write=[home / "out", work, temporary, *reach.paths],
         hidden=[place.root, place.state],
         path=env["PATH"],

@@ -1,0 +1,266 @@
+"""``use: command``: a pinned program deploys, halts and removes (docs/command-protocol.md).
+
+The program is an output of the deployment, and lies in its state folder: a halt needs neither manifest nor trail.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ...adapters.lineage import model_address
+from ...errors import EvidenceError, ProviderError
+from ...provider import (
+    Context,
+    Inputs,
+    Probe,
+    Specs,
+    always_fine,
+    fingerprint,
+    ingredients,
+    no_notes,
+    no_sources,
+    nothing_to_verify,
+    result,
+    run,
+)
+from ...serving.files import read_json, write_bytes, write_json
+from ...types import GUARD, Action, Address, Digest, Input, Json, Need, Observed, Outcome, Reason, Resource
+from .local import guards
+
+RESULT_VERSION = 1
+LATER_KEYS = (
+    "each", "region", "branch", "after", "approvals", "built_by", "strategy", "halt", "gates", "protect", "consumers", "log",
+    "monitor", "limits",
+)  # fmt: skip
+
+sources = no_sources
+judge = always_fine
+notes = no_notes
+verify = nothing_to_verify
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A deployment that a program makes, looks at, halts and removes."""
+
+    program: str = run(doc="The program: a file of this repository, or an absolute path.")
+    digest: str = result(doc="The program's sha256, as sha256sum prints it.", pattern="^sha256:[0-9a-f]{64}$")
+    target: str = run(doc="The target whose artifact is deployed.", ref="targets")
+    model: str = run("", doc="The model; may be left out where the target says it.", ref="train")
+    to: str = result("", doc="Where to deploy, in the program's own words.")
+    args: tuple[str, ...] = result((), doc="Arguments of the program.")
+    params: Mapping[str, Any] = result({}, doc="Settings, handed over in the request.")
+    env: tuple[str, ...] = run((), doc="Names of environment variables that the program gets, such as API_TOKEN.")
+    paths: tuple[str, ...] = run((), doc="Absolute paths that the program may read and write.", pattern="^/")
+    timeout: float = run(600.0, doc="How long the program may take.", quantity="duration")
+
+
+@dataclass(frozen=True)
+class _Pinned:
+    """What is kept to run the program again without the manifest."""
+
+    program: str
+    digest: str
+    args: tuple[str, ...]
+    timeout: float
+    env: tuple[str, ...]
+    paths: tuple[str, ...]
+    details: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, spec: Spec) -> _Pinned:
+        details = {"to": spec.to, "params": dict(spec.params)}
+        return cls(spec.program, spec.digest, spec.args, spec.timeout, spec.env, spec.paths, details)
+
+    @classmethod
+    def read(cls, text: str) -> _Pinned:
+        raw = json.loads(text)
+        return cls(**{**raw, **{key: tuple(raw[key]) for key in ("args", "env", "paths")}})
+
+    def __str__(self) -> str:
+        return json.dumps(self.__dict__, sort_keys=True)
+
+
+def needs(spec: Spec, specs: Specs) -> tuple[Need, ...]:
+    """The target's artifact, and every gate of its model as a guard."""
+    target = specs.get("targets", {}).get(spec.target)
+    model = spec.model or getattr(target, "model", "") or model_address("", specs).name
+    return (
+        Need("artifact", Address("targets", spec.target), "artifact"),
+        *(Need(GUARD, gate) for gate in guards(model, spec.target, specs)),
+    )
+
+
+def read(want: Resource, made_from: Digest | None, ctx: Context) -> Observed | None:
+    """What the trail says was deployed last: a plan runs no program, so ``status`` alone asks the world."""
+    last = ctx.trail.latest(want.address, ("result", "destroy"))
+    return None if last is None or last.kind == "destroy" else last.observed()
+
+
+def diff(want: Resource, inputs: Inputs, seen: Observed | None) -> tuple[Action, Reason]:
+    """CREATE where nothing was deployed, UPDATE where something else was."""
+    new = Action.CREATE if seen is None else Action.UPDATE
+    parts = ingredients(want, {}, inputs)
+    if parts is None:
+        waits = sorted({str(item.need.address) for item in inputs if item.role != GUARD and item.digest is None})
+        return new, Reason("waits for " + ", ".join(waits))
+    if seen is None:
+        return new, Reason("not deployed yet")
+    if seen.made_from != fingerprint(parts):
+        return new, Reason("another artifact, program or place is wanted")
+    return Action.NOOP, Reason("up to date")
+
+
+def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
+    """Verifies the artifact's signature and hands it to the program.
+
+    Raises EvidenceError where the signature does not hold, ProviderError where the program fails.
+    """
+    from ...adapters.program import load_program
+
+    pinned = _Pinned.of(want.spec)
+    code = load_program(pinned, ctx.tree)
+    artifact = next((item for item in inputs if item.role == "artifact" and item.digest is not None), None)
+    if artifact is None or artifact.seen is None:
+        raise ProviderError("there is no artifact to deploy", hint="mlopsctl plan says what is missing", code="MLO1502")
+    signature = _verified(artifact, ctx)
+    home = _home(want.address, ctx)
+    last = ctx.trail.latest(want.address, ("result",))
+    said = {
+        "halted": (read_json(home / "halt.json") or {}).get("reason"),
+        "previous": dict(last.facts) if last else None,
+    }
+    if not (home / "command.json").is_file():
+        _keep(home, pinned, code)
+    answer = _ask("apply", want.address, pinned, code, ctx, [artifact, signature], said)
+    _keep(home, pinned, code)
+    program = ctx.scratch / "kept-program"
+    program.write_bytes(code)
+    facts: dict[str, Json] = {
+        "address": str(want.address),
+        "location": want.spec.to,
+        "endpoint": str(answer.get("endpoint", "")),
+        "artifact": artifact.digest,
+        "target": str(artifact.need.address),
+        "evidence": "external",
+        "command": str(pinned),
+        "claimed": {key: value for key, value in answer.items() if key != "endpoint"},
+    }
+    return Outcome({"program": program}, facts)
+
+
+def _verified(artifact: Input, ctx: Context) -> Input:
+    """Checks the artifact's signature and returns it as an input of its own. Raises EvidenceError."""
+    from ...adapters.model_signature import verify_folder
+
+    seen, name = artifact.seen, artifact.need.output + ".sig"
+    if seen is None or artifact.digest is None or name not in seen.outputs:
+        raise EvidenceError(
+            f"the artifact of {artifact.need.address} is not signed, so it is not deployed",
+            hint=f"make it anew: mlopsctl apply --replace {artifact.need.address}",
+            code="MLO1501",
+        )
+    folder = ctx.store.checkout(artifact.digest, ctx.scratch / "verified")
+    verify_folder(folder, ctx.store.path(seen.outputs[name]), ctx.public_key)
+    return Input(replace(artifact.need, role="signature", output=name), seen)
+
+
+def _home(address: Address, ctx: Context) -> Path:
+    return ctx.state / "deployments" / str(address)
+
+
+def _keep(home: Path, pinned: _Pinned, code: bytes) -> None:
+    home.mkdir(parents=True, exist_ok=True)
+    write_bytes(home / "program", code)
+    write_json(home / "command.json", {"command": str(pinned)})
+
+
+def _ask(
+    verb: str,
+    address: Address,
+    pinned: _Pinned,
+    code: bytes,
+    ctx: Context,
+    inputs: Inputs = (),
+    said: Mapping[str, Any] | None = None,
+) -> Mapping[str, Json]:
+    from ...adapters.program import Reach, ask, check_digest
+
+    # The pin is checked again: a state folder or a store may have been written by others.
+    check_digest(code, pinned.digest, pinned.program)
+    reach = Reach(pinned.env, [Path(path) for path in pinned.paths])
+    details = {**pinned.details, **(said or {})}
+    return ask(verb, address, pinned, details, inputs, ctx, code=code, reach=reach).facts
+
+
+def _known(address: Address, ctx: Context) -> tuple[_Pinned, bytes]:
+    """The program that deployed: from the state folder, or on another clone from the trail and the store."""
+    home = _home(address, ctx)
+    kept = read_json(home / "command.json")
+    if kept and (home / "program").is_file():
+        return _Pinned.read(str(kept["command"])), (home / "program").read_bytes()
+    last = ctx.trail.latest(address, ("result",))
+    if last is None:
+        raise ProviderError(
+            f"nothing of {address} was deployed from here", hint="mlopsctl status shows what was", code="MLO1510"
+        )
+    return _attested(last.facts, last.outputs, ctx)
+
+
+def _attested(facts: Mapping[str, Json], outputs: Mapping[str, Digest], ctx: Context) -> tuple[_Pinned, bytes]:
+    try:
+        return _Pinned.read(str(facts["command"])), ctx.store.path(outputs["program"]).read_bytes()
+    except (KeyError, TypeError, ValueError) as error:
+        raise EvidenceError(
+            f"the entry of this deployment does not say which program made it ({error!r})",
+            hint="deploy it anew: mlopsctl apply --replace ADDRESS",
+            code="MLO1512",
+        ) from None
+
+
+def remove(seen: Observed, ctx: Context) -> Outcome:
+    """Asks the program to take away what it deployed, from the entry alone."""
+    import shutil
+
+    address = Address.parse(str(seen.facts["address"]))
+    pinned, code = _attested(seen.facts, seen.outputs, ctx)
+    answer = _ask("remove", address, pinned, code, ctx, said={"previous": dict(seen.facts)})
+    home = _home(address, ctx)
+    if home.exists():
+        shutil.rmtree(home)
+    return Outcome(facts={"address": str(address), "location": seen.facts.get("location"), "claimed": dict(answer)})
+
+
+def halt(address: Address, reason: str, ctx: Context) -> None:
+    """Asks the program to refuse every request. Raises ProviderError where it fails: then it is not halted."""
+    pinned, code = _known(address, ctx)
+    _ask("halt", address, pinned, code, ctx, said={"reason": reason})
+    home = _home(address, ctx)
+    _keep(home, pinned, code)
+    write_json(home / "halt.json", {"reason": reason, "since": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())})
+
+
+def resume(address: Address, ctx: Context) -> None:
+    """Asks the program to answer again."""
+    pinned, code = _known(address, ctx)
+    _ask("resume", address, pinned, code, ctx)
+    (_home(address, ctx) / "halt.json").unlink(missing_ok=True)
+
+
+def probe(address: Address, ctx: Context) -> Probe:
+    """Asks the program how its deployment is: ``serving``, ``halted`` or ``down``."""
+    pinned, code = _known(address, ctx)
+    found = _ask("probe", address, pinned, code, ctx)
+    state = str(found.get("state"))
+    if state not in ("serving", "halted", "down"):
+        raise ProviderError(
+            f"the program {pinned.program} says that its deployment is '{state}'",
+            hint="answer probe with facts.state: serving, halted or down",
+            code="MLO1511",
+        )
+    return Probe(state, str(found.get("text", "")), str(found.get("endpoint", "")))
