@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from . import __version__
 from .errors import UsageError
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -32,7 +33,8 @@ def template_dir(name: str) -> Path:
 
 def ci_job(host: str) -> str:
     """The CI job that ``init`` writes for ``github`` or ``gitlab``."""
-    return (data_dir("templates") / "ci" / f"{host}.yml").read_text(encoding="utf-8")
+    text = (data_dir("templates") / "ci" / f"{host}.yml").read_text(encoding="utf-8")
+    return text.replace("{{ version }}", __version__)
 
 
 def schema_text() -> str:

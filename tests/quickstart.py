@@ -1,0 +1,46 @@
+"""A scratch project made from the quickstart, and a shell in it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+BIN = Path(sys.executable).parent
+
+
+def shell(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Runs one shell line as a person would, with this environment's ``mlopsctl`` and ``python``; stderr goes with stdout."""
+    environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "CI": "true", "COLUMNS": "120"}
+    return subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", line],
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
+def must(line: str, folder: Path) -> str:
+    """The output of a shell line that has to succeed."""
+    done = shell(line, folder)
+    assert done.returncode == 0, f"$ {line}\n{done.stdout}\nexit {done.returncode}"
+    return done.stdout
+
+
+def make_quickstart(folder: Path) -> Path:
+    """``init`` and the first commit."""
+    must(f"mlopsctl init --template quickstart {folder}", folder.parent)
+    must('git add -A && git commit -q -m "Start with mlopsctl"', folder)
+    return folder
+
+
+def take_down(folder: Path) -> None:
+    """Stops what a project started; a test's server must not outlive it."""
+    if (folder / "mlops.yaml").is_file():
+        shell("mlopsctl destroy --all -y", folder)
