@@ -1,0 +1,75 @@
+"""``mlopsctl destroy``: takes deployments down; what was trained, measured and recorded stays."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ..adapters.lock import locked
+from ..errors import MlopsError, UsageError
+from ..provider import provider
+from ..types import Observed, Resource
+from . import console
+from .halt import matches
+from .project import Project, open_project
+from .queue import sign_queued
+from .workshop import ProjectWorkshop
+
+
+def destroy(
+    target: Annotated[list[str] | None, typer.Option("--target", help="A deployment or a glob; repeatable.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every deployment of this clone.")] = False,
+    yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")] = False,
+) -> int:
+    """Take deployments down: ends what runs and removes its state; each is a signed entry.
+
+    The next apply deploys again what the manifest still declares.
+
+    Examples:
+
+      mlopsctl destroy --target local
+
+      mlopsctl destroy --all -y
+    """
+    if bool(target) == everything:
+        raise UsageError("say which deployments", hint="--target NAME, or --all", code="MLO6468")
+    project = open_project()
+    project.need_log()
+    with locked(project.state / "lock", "mlopsctl destroy"):
+        found = [(want, seen) for want, seen in _here(project) if everything or _chosen(want, target or [])]
+        if not found:
+            console.note("nothing that runs here matches; mlopsctl status shows what does")
+            return 0
+        for want, seen in found:
+            console.out(f"  - {want.address}  {seen.facts.get('endpoint', '')}")
+        if not yes:
+            _ask()
+        sign_queued(project)
+        with ProjectWorkshop(project, lambda address, line: console.note(f"{address}: {line}")) as workshop:
+            for want, seen in found:
+                outcome = provider(want.provider).remove(seen, workshop.context(want.address))
+                workshop.record("destroy", want, status="done", made_from=seen.made_from, outcome=outcome)
+                console.out(f"{want.address}: gone")
+    return 0
+
+
+def _here(project: Project) -> list[tuple[Resource, Observed]]:
+    """What this clone deployed and has not taken down, declared or not."""
+    from .world import ProjectWorld
+
+    world = ProjectWorld(project)
+    declared = [want for want in project.resources if want.address.section == "deployments"]
+    found = [(want, seen) for want in declared if (seen := world.read(want, None)) is not None]
+    return found + list(world.undeclared(frozenset(want.address for want in declared)))
+
+
+def _chosen(want: Resource, patterns: list[str]) -> bool:
+    return any(matches(want.address, pattern) for pattern in patterns)
+
+
+def _ask() -> None:
+    if not console.interactive():
+        raise UsageError("destroy may not ask here", hint="mlopsctl destroy … -y", code="MLO6469")
+    if not console.confirm("Take these down?"):
+        raise MlopsError("nothing was taken down", hint="nothing was changed", code="MLO1518")

@@ -1,0 +1,165 @@
+"""``mlopsctl halt`` and ``resume``: cut a deployment out at once, and let it answer again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Annotated, cast
+
+import typer
+
+from ..adapters.git import find_repo
+from ..adapters.store import LocalStore
+from ..errors import MlopsError, NotSharedError
+from ..holds import KINDS, holds
+from ..provider import Context, Deployment, Trail, Tree, provider
+from ..types import Address, Json
+from . import console
+from .project import Project, open_project
+from .queue import queue, queued, sign_queued, try_to_sign
+
+
+def halt(
+    pattern: Annotated[str, typer.Argument(metavar="GLOB", help="Deployments, for example local or 'prod-*'.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why; every refused request is told so.")],
+) -> int:
+    """Refuse every request from now on, until ``resume``: acts first, records after.
+
+    Needs no lock, clean tree, network, key, trail or valid manifest. What cannot be signed now is queued and signed by
+    the next verb that can.
+
+    Examples:
+
+      mlopsctl halt local --reason "wrong prices since noon"
+    """
+    repo = find_repo(Path.cwd())
+    state = repo.common_dir / "mlops"
+    # What this clone's own servers need for it lies on disk; only then is anything opened that may be slow or broken.
+    done, failed = _halt_all(_on_disk(state, pattern), reason, _bare_context(repo.root, state))
+    project, trouble = _project()
+    if project is not None:
+        more, worse = _halt_all(_elsewhere(project, pattern), reason, project.context())
+        done, failed = done + more, failed + worse
+    if failed:
+        raise failed[0]
+    if not done:
+        raise MlopsError(
+            f"no deployment that runs here matches '{pattern}'",
+            hint="mlopsctl status shows what runs on this machine",
+            code="MLO1515",
+        )
+    if project is None or not try_to_sign(project):
+        raise NotSharedError(
+            f"halted, but not signed yet{f': {trouble}' if trouble else ''}",
+            hint="the record is kept; the next apply, resume or halt that can sign does so",
+            code="MLO8501",
+        )
+    return 0
+
+
+def _halt_all(chosen: Mapping[Address, str], reason: str, ctx: Context) -> tuple[list[Address], list[MlopsError]]:
+    """Halts each, queues its record, and says what it does now; a failure stops none of the others."""
+    done, failed = [], []
+    for address, name in chosen.items():
+        module = cast(Deployment, provider(name))
+        try:
+            module.halt(address, reason, ctx)
+        except MlopsError as error:
+            console.show_error(error)
+            failed.append(error)
+            continue
+        done.append(address)
+        queue(ctx.state, "halt", str(address), {"reason": reason, **_location(ctx.state)})
+        found = module.probe(address, ctx)
+        console.out(f"{address}: {found.state}{f' ({found.text})' if found.text else ''}")
+    return done, failed
+
+
+def _project() -> tuple[Project | None, str]:
+    """The project, or None and why it cannot be opened: a broken manifest or trail stops no halt."""
+    try:
+        project = open_project()
+        project.trail.tips()
+    except MlopsError as error:
+        return None, error.message
+    return project, ""
+
+
+def _on_disk(state: Path, pattern: str) -> dict[Address, str]:
+    """The matching deployments that have a state folder in this clone."""
+    found = [Address.parse(folder.name) for folder in sorted((state / "deployments").glob("deployments.*"))]
+    return {address: "deployments/local" for address in found if matches(address, pattern)}
+
+
+def _elsewhere(project: Project, pattern: str) -> dict[Address, str]:
+    """The matching deployments of the manifest that another provider runs."""
+    return {
+        want.address: want.provider
+        for want in project.resources
+        if want.address.section == "deployments"
+        and want.provider != "deployments/local"
+        and matches(want.address, pattern)
+    }
+
+
+def matches(address: Address, pattern: str) -> bool:
+    """Whether a name, an address or a glob of them means this deployment."""
+    full = str(address)
+    return any(fnmatchcase(text, pattern) or text == pattern for text in (full, full.partition(".")[2], address.name))
+
+
+def _bare_context(root: Path, state: Path) -> Context:
+    """A context in which only the paths are there."""
+    tree, trail = cast(Tree, None), cast(Trail, None)
+    return Context(root, state, Path("/nonexistent"), tree, LocalStore(state / "store"), trail, "", _mute)
+
+
+def _mute(line: str) -> None:
+    """Halting shows no progress."""
+
+
+def _location(state: Path) -> Mapping[str, Json]:
+    from ..providers.deployments.local_home import location
+
+    return {"location": location(state)}
+
+
+def resume(
+    deployment: Annotated[str, typer.Argument(help="A deployment, for example local.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why, for the trail.")] = "",
+) -> int:
+    """Lift a halt or a rollback: signed first, then answered again.
+
+    After a rollback the deployment stays as it is until the next apply, which deploys what the manifest says.
+
+    Examples:
+
+      mlopsctl resume local
+    """
+    project = open_project()
+    project.need_log()
+    want = project.resource(deployment)
+    ctx = project.context()
+    module = cast(Deployment, provider(want.provider))
+    waiting = any(record.address == str(want.address) for record in queued(project.state))
+    sign_queued(project)
+    standing = holds(project.trail.entries(address=str(want.address), kinds=KINDS))
+    halted = module.probe(want.address, ctx).state == "halted" or waiting
+    if not standing and not halted:
+        console.note(f"nothing holds {want.address}")
+        return 0
+    project.trail.append(
+        "resume",
+        address=str(want.address),
+        facts={"lifts": ["halt", "rollback"], "reason": reason, **_location(project.state)},
+        commit=project.repo.rev("HEAD"),
+    )
+    project.trail.flush()
+    module.resume(want.address, ctx)
+    for hold in standing:
+        console.out(f"{want.address}: lifted: {hold}")
+    if any(hold.kind == "rollback" for hold in standing):
+        console.note("mlopsctl apply deploys what the manifest says")
+    console.out(f"{want.address}: {module.probe(want.address, ctx).state}")
+    return 0
