@@ -50,9 +50,10 @@ class Findings:
 
     def add(self, code: str, message: str, at: tuple[int, int], *, hint: str = "") -> None:
         """Notes one finding; ``at`` is (line, column), counted from 1."""
-        if any(known.where == Where(self.path, *at) and known.code == code for known in self._found):
-            return
         message = without_secrets(message)
+        # An alias shows the same fault at every place that repeats it.
+        if any(known.where == Where(self.path, *at) and known.message == message for known in self._found):
+            return
         self._found.append(ManifestError(message, hint=hint, where=Where(self.path, *at), code=code))
 
     def hide(self, line: int) -> None:

@@ -147,6 +147,12 @@ def read_yaml(text: str, findings: Findings) -> Node:
         raise
 
 
+def _height(node: Node) -> int:
+    """How many levels a value has."""
+    children = node.value.values() if isinstance(node.value, dict) else node.value if isinstance(node.value, list) else ()
+    return 1 + max((_height(child) for child in children), default=0)
+
+
 def _place(mark: Any) -> Place:
     return mark.line + 1, mark.column + 1
 
@@ -227,7 +233,7 @@ class _Reader:
         if depth > MAX_DEPTH:
             self._stop("MLO3007", f"values are nested more than {MAX_DEPTH} deep", at, "")
         if name == "AliasEvent":
-            return self._alias(event.anchor, at)
+            return self._alias(event.anchor, at, depth)
         if event.tag is not None and not (name == "ScalarEvent" and event.tag == "!" and event.style):
             hint = "remove the tag; quote the value if it shall be text"
             self._findings.add("MLO3008", f"YAML tags such as '{event.tag}' are not read", at, hint=hint)
@@ -242,12 +248,14 @@ class _Reader:
             self._anchors[event.anchor] = node
         return node
 
-    def _alias(self, anchor: str, at: Place) -> Node:
+    def _alias(self, anchor: str, at: Place, depth: int) -> Node:
         known = self._anchors.get(anchor)
         if known is None:
             self._stop("MLO3007", f"the alias *{anchor} refers to nothing finished above it", at, f"define &{anchor} first")
             raise AssertionError
         self._count(known.size, at)
+        if depth + _height(known) > MAX_DEPTH:
+            self._stop("MLO3007", f"values are nested more than {MAX_DEPTH} deep", at, "")
         return Node(known.value, at, (at[0], at[1] + len(anchor) + 1), known.keys, flow=known.flow, size=known.size)
 
     def _scalar(self, event: Any, at: Place) -> Node:

@@ -118,3 +118,49 @@ def test_a_key_for_later_is_no_key_of_today(name: str) -> None:
     module = provider(name)
     later = set(getattr(module, "LATER_KEYS", ()))
     assert later & {item.rstrip("_") for item in module.Spec.__dataclass_fields__} == set()
+
+
+TWO_OF_EACH = """\
+apiVersion: mlopsctl/v1
+project: {name: two}
+data: {one: {path: one.csv, label: y}, two: {path: two.csv, label: y}}
+train: {first: {run: a, data: one}, second: {run: b, data: two}}
+"""
+PINNED = "program: p, digest: 'sha256:" + "0" * 64 + "'"
+
+
+@pytest.mark.parametrize(
+    ("section", "block", "model", "data", "view"),
+    [
+        ("gates", "metric: accuracy, min: 0.5, model: second", "second", "two", "test"),
+        ("gates", "metric: accuracy, min: 0.5, model: first, data: two, view: all", "first", "two", "all"),
+        ("gates", "use: command, " + PINNED + ", metric: m, min: 0, model: second", "second", "two", "test"),
+        ("gates", "use: command, " + PINNED + ", metric: m, min: 0, model: first, data: two, view: all", "first", "two", "all"),
+        ("targets", "model: second", "second", "two", "test"),
+        ("targets", "model: first, view: all", "first", "one", "all"),
+        ("targets", "use: tvm, model: second", "second", "two", "test"),
+        ("targets", "use: tvm, model: first, view: all", "first", "one", "all"),
+        ("targets", "use: program, model: second", "second", "two", "test"),
+        ("targets", "use: program, model: first, view: all", "first", "one", "all"),
+        ("targets", "use: command, " + PINNED + ", model: second", "second", "two", "test"),
+        ("targets", "use: command, " + PINNED + ", model: first, view: all", "first", "one", "all"),
+    ],
+)
+def test_model_data_and_view_decide_what_a_step_is_given(
+    section: str, block: str, model: str, data: str, view: str
+) -> None:
+    manifest = load_manifest(f"{TWO_OF_EACH}{section}: {{it: {{{block}}}}}\n".encode())
+    (want,) = (want for want in manifest.resources if want.address.name == "it")
+    given = {need.role: (str(need.address), need.output) for need in want.needs if need.role in ("model", "data")}
+    assert given == {"model": (f"train.{model}", "model"), "data": (f"data.{data}", view)}
+
+
+@pytest.mark.parametrize("use", ["", "use: command, " + PINNED + ", "])
+def test_the_model_of_a_deployment_decides_which_gates_guard_it(use: str) -> None:
+    gates = "gates: {one: {metric: accuracy, min: 0, model: first}, two: {metric: accuracy, min: 0, model: second}}\n"
+    targets = "targets: {t: {model: second}}\n"
+    for key in ("", ", model: second"):
+        text = TWO_OF_EACH + gates + targets + f"deployments: {{d: {{{use}target: t{key}}}}}\n"
+        *_, want = load_manifest(text.encode()).resources
+        guards = {str(need.address) for need in want.needs if need.role == GUARD}
+        assert guards == {"gates.two", "gates.scan[second]"}

@@ -154,6 +154,12 @@ def test_an_alias_bomb_is_counted_before_it_explodes() -> None:
     assert error.code == "MLO3007" and "50,000" in error.message
 
 
+def test_a_chain_of_aliases_goes_no_deeper_than_brackets() -> None:
+    lines = ["a0: &a0 [x]", *(f"a{number}: &a{number} [*a{number - 1}]" for number in range(1, 300))]
+    error = refused("\n".join(lines))
+    assert error.code == "MLO3007" and "64 deep" in error.message
+
+
 def test_aliases_of_honest_size_are_values() -> None:
     assert read("x-a: &a {b: 1}\nc: *a\n") == {"x-a": {"b": 1}, "c": {"b": 1}}
 
