@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Agreement:
     """``share`` of the ``n`` rows on which both give the same answer, the largest difference of any number in any
-    output, and the same divided by max(1, \\|original\\|)."""
+    output, and the same divided by max(1, |original|)."""
 
     n: int
     share: float
@@ -30,7 +30,7 @@ def compare(original: Arrays, other: Arrays, *, classes: int, tolerance: float) 
 
     An answer is the same where every output of the row is: text and whole numbers are equal, scores of ``classes``
     classes have their largest value at the same place (a single score of two classes lies on the same side), other
-    numbers differ by at most ``tolerance`` x max(1, \\|original\\|). NaN equals NaN only. ``classes`` is 0 for a
+    numbers differ by at most ``tolerance`` x max(1, |original|). NaN equals NaN only. ``classes`` is 0 for a
     model that predicts no classes. Raises ProviderError where names or shapes differ.
     """
     import numpy as np

@@ -65,13 +65,13 @@ class Bench:
         (root / "state").mkdir()
         self._steps = 0
 
-    def program(self, text: str, name: str = "program") -> dict[str, str]:
+    def program(self, text: str, name: str = "program") -> dict[str, Any]:
         """Writes a program into the repository; returns the keys that pin it."""
         code = f"#!{sys.executable}\n{text}".encode()
         (self.repo / name).write_bytes(code)
         return {"program": name, "digest": "sha256:" + hashlib.sha256(code).hexdigest()}
 
-    def python(self, name: str) -> dict[str, str]:
+    def python(self, name: str) -> dict[str, Any]:
         return self.program((PROGRAMS / f"{name}.py").read_text(encoding="utf-8"), name)
 
     def context(self) -> Context:
@@ -170,7 +170,7 @@ def test_a_cpp_program_trains_packs_itself_and_answers(bench: Bench, centroids: 
 def test_a_cpp_gate_measures_and_we_judge(bench: Bench, centroids: dict[str, str]) -> None:
     make_rows(bench)
     make_model(bench)
-    bar = {"metric": "positives", "args": ("measure",), **centroids}
+    bar: dict[str, Any] = {"metric": "positives", "args": ("measure",), **centroids}
     made = bench.make("gates.positives", gate, MODEL, TEST, **bar, max=0.9)
     assert made.facts["evidence"] == "external"
     assert made.facts["n"] == bench.made["data.rows"].facts["rows"]["test"]

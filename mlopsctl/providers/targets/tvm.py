@@ -183,13 +183,19 @@ def _run(artifact: Path, feeds: Arrays, scratch: Path, spec: Spec) -> Arrays:
 
     given, found = scratch / "feeds.npz", scratch / "found.npz"
     np.savez(given, **feeds)  # type: ignore[arg-type]
-    answer = run_worker(
-        Path(tvm_model.__file__),
-        {"folder": str(artifact), "feeds": str(given), "out": str(found)},
-        seconds=spec.timeout,
-        memory=spec.memory,
-        task="running the artifact",
-    )
+    try:
+        answer = run_worker(
+            Path(tvm_model.__file__),
+            {"folder": str(artifact), "feeds": str(given), "out": str(found)},
+            seconds=spec.timeout,
+            memory=spec.memory,
+            task="running the artifact",
+        )
+    except ProviderError as error:
+        # An illegal instruction is how a processor says that it is not the one compiled for.
+        if "SIGILL" not in error.message:
+            raise
+        answer = {"error": f"{error.message}, so this processor is no {spec.mcpu}"}
     if "error" in answer:
         raise ProviderError(
             f"the compiled model does not run here: {answer['error']}",
