@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -134,48 +140,64 @@ def run_program(
     rows: Sequence[Mapping[str, Any]],
     *,
     seconds: float = SECONDS,
-    environment: Mapping[str, str] | None = None,
+    hidden: Sequence[Path] = (),
 ) -> list[Any]:
     """Runs an opaque model over all rows: JSON lines in, one JSON line out for each, in the same order.
 
-    ``argv`` holds ``{model}`` where the absolute path of ``folder`` belongs; the program starts in that folder with an
-    environment of PATH and LANG alone. Raises ProviderError where it fails, takes too long or answers otherwise.
+    ``argv`` holds ``{model}`` where the absolute path of ``folder`` belongs; the program starts in that folder, which it can
+    only read, with a home of its own and an environment of PATH and LANG alone. It sees the operating system and its folder; ``hidden``
+    are folders to hide where the kernel knows no allow-list. Raises ProviderError where it fails, takes too long or
+    answers otherwise.
     """
-    import os
-    import signal
-    import subprocess
+    from .process import clean_env
 
-    words = [word.replace("{model}", str(folder.resolve())) for word in argv]
-    kept = {key: os.environ[key] for key in ("PATH", "LANG", "LC_ALL", "TMPDIR") if key in os.environ}
+    folder = folder.resolve()
+    words = [word.replace("{model}", str(folder)) for word in argv]
     with tempfile.TemporaryDirectory(prefix="mlopsctl-program-") as name:
-        place = Path(name)
+        place, home = Path(name), Path(name) / "home"
+        home.mkdir()
+        env = clean_env({"HOME": str(home), "TMPDIR": str(home), "PYTHONDONTWRITEBYTECODE": "1"})
         lines = "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
         (place / "in").write_text(lines, encoding="utf-8")
-        with (place / "in").open("rb") as given, (place / "out").open("wb") as out, (place / "log").open("wb") as log:
-            try:
-                process = subprocess.Popen(  # noqa: S603 — the model's own command, named in the manifest and recorded
-                    words,
-                    cwd=folder,
-                    env={**kept, "HOME": name, **(environment or {})},
-                    stdin=given,
-                    stdout=out,
-                    stderr=log,
-                    start_new_session=True,
-                )
-            except OSError as error:
-                raise _program(f"'{words[0]}' does not start: {error.strerror}", "") from None
-            try:
-                code = process.wait(seconds)
-            except subprocess.TimeoutExpired:
-                raise _program(f"no end after {seconds:g} seconds for {len(rows)} rows", "") from None
-            finally:
-                if process.poll() is None:
-                    os.killpg(process.pid, signal.SIGKILL)
-                    process.wait()
+        code = _run_confined(_confined(words, folder, home, env["PATH"], hidden), place, folder, env, seconds, len(rows))
         said = (place / "log").read_bytes()[-2000:].decode("utf-8", "replace").strip()
         if code != 0:
             raise _program(f"it ended with status {code}", said)
         return _answers((place / "out").read_text(encoding="utf-8", errors="replace"), len(rows), said)
+
+
+def _confined(words: Sequence[str], folder: Path, home: Path, path: str, hidden: Sequence[Path]) -> list[str]:
+    """The command in a sandbox; ``python`` is the one of ``$VIRTUAL_ENV``, or the one mlopsctl runs with."""
+    from .sandbox import ask_python, make_sandbox
+
+    first = words[0]
+    found = str(folder / first) if "/" in first else shutil.which(first, path=path)
+    if first in ("python", "python3"):
+        own = Path(os.environ.get("VIRTUAL_ENV", "/nonexistent")) / "bin" / first
+        found = str(own) if own.is_file() else sys.executable
+    if found is None or not os.access(found, os.X_OK):
+        raise _program(f"there is no program '{first}'", "")
+    interpreter = ask_python(found, ()) if Path(found).name.startswith("python") else None
+    libraries = interpreter.folders if interpreter else ()
+    sandbox = make_sandbox(read=[folder, *libraries], write=[home], hidden=hidden, path=path)
+    return sandbox.wrap([found, *words[1:]])
+
+
+def _run_confined(
+    words: Sequence[str], place: Path, folder: Path, env: Mapping[str, str], seconds: float, rows: int
+) -> int:
+    with (place / "in").open("rb") as given, (place / "out").open("wb") as out, (place / "log").open("wb") as log:
+        process = subprocess.Popen(
+            words, cwd=folder, env=dict(env), stdin=given, stdout=out, stderr=log, start_new_session=True
+        )
+        try:
+            return process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise _program(f"no end after {seconds:g} seconds for {rows} rows", "") from None
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # also what it started and left behind
+            process.wait()
 
 
 def _answers(text: str, count: int, said: str) -> list[Any]:

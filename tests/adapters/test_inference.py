@@ -11,6 +11,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from mlopsctl.adapters.inference import inspect_model, run_fully, run_model, run_program
+from mlopsctl.adapters.sandbox import strongest_mode
 from mlopsctl.errors import ProviderError
 
 from .onnx_models import linear, port, save
@@ -218,6 +219,15 @@ def test_a_program_sees_no_variable_of_ours(tmp_path: Path, monkeypatch: pytest.
     assert run_program(argv, tmp_path / "m", [{}]) == [False]
 
 
+def test_a_program_cannot_look_for_the_answers(tmp_path: Path) -> None:
+    secret = tmp_path / "repository"
+    secret.mkdir()
+    (secret / "labels.csv").write_text("y")
+    text = f"import json, os\ntry:\n    found = os.listdir({str(secret)!r})\nexcept OSError:\n    found = []\nprint(json.dumps(found))"
+    argv = program(tmp_path / "m", text)
+    assert run_program(argv, tmp_path / "m", [{}], hidden=[secret]) == ([[]] if strongest_mode() != "export" else [["labels.csv"]])
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -235,7 +245,7 @@ def test_a_program_that_misbehaves_is_named_so(tmp_path: Path, text: str, said: 
 
 
 def test_a_program_that_does_not_exist_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ProviderError, match="does not start"):
+    with pytest.raises(ProviderError, match="there is no program 'no-such-program'"):
         run_program(["no-such-program"], tmp_path, [{}])
 
 

@@ -170,7 +170,9 @@ def _answer(
     folder = ctx.store.checkout(model.digest, ctx.scratch / "model")
     if model.seen.facts.get("kind") == "opaque":
         rows = _records(table, feature_names(table, about))
-        answers = run_program(model.seen.facts["predict"], folder, rows, seconds=spec.timeout)
+        answers = run_program(
+            model.seen.facts["predict"], folder, rows, seconds=spec.timeout, hidden=(ctx.root, ctx.state)
+        )
         return Answers(program_outputs(answers)), {}
     file = Path(folder) / "model.onnx"
     description = inspect_model(file, memory=spec.memory, seconds=spec.timeout)
