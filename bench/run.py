@@ -12,13 +12,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 ROUNDS = 20
+CHANGED = "mlopsctl validate, changed manifest"
 # Benchmarks of their own, which print their ratios themselves.
 OTHERS = ("server.py", "trail.py")
 
@@ -37,7 +38,7 @@ FIGURES = (
     Figure("mlopsctl --version", "dvc --version", 0.6),
     Figure("mlopsctl plan, nothing to do", "python -c pass", 14),
     Figure("mlopsctl plan, nothing to do", "dvc status, same data", 0.45),
-    Figure("mlopsctl validate, changed manifest", "python -c pass", 10),
+    Figure(CHANGED, "python -c pass", 10),
 )
 
 
@@ -45,7 +46,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="mlopsctl-bench-") as scratch:
         project = quickstart(Path(scratch))
         try:
-            seconds = measure(contenders(project, dvc_twin(project, Path(scratch))), ROUNDS)
+            seconds = measure(contenders(project, dvc_twin(project, Path(scratch))), project)
         finally:
             call("mlopsctl", "destroy", "--all", "-y", folder=project)
     missed = report(seconds)
@@ -59,6 +60,8 @@ def main() -> int:
 def call(*argv: str, folder: Path, check: bool = False) -> subprocess.CompletedProcess[str]:
     """Runs a program of this environment in a folder."""
     environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "DVC_NO_ANALYTICS": "1"}
+    # An installed package has its bytecode; a checkout keeps it from the first run on.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     done = subprocess.run(argv, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     if check and done.returncode != 0:
         raise SystemExit(f"$ {' '.join(argv)}\n{done.stdout}{done.stderr}exit {done.returncode}")
@@ -89,48 +92,28 @@ def dvc_twin(project: Path, scratch: Path) -> Path:
     return twin
 
 
-def contenders(project: Path, twin: Path) -> Mapping[str, Callable[[int], None]]:
-    """What is measured, by name; each takes the number of the round."""
-    manifest = project / "mlops.yaml"
-    original = manifest.read_text(encoding="utf-8")
-    changed = project.parent / "changed.yaml"
-
-    def runs(*argv: str, folder: Path) -> Callable[[int], None]:
-        return lambda number: void(call(*argv, folder=folder, check=True))
-
-    def validate(number: int) -> None:
-        call("mlopsctl", "validate", str(changed), folder=project, check=True)
-
-    def change(number: int) -> None:
-        changed.write_text(original.replace("min: 0.93", f"min: 0.9{number:03d}"), encoding="utf-8")
-
-    BEFORE["mlopsctl validate, changed manifest"] = change
+def contenders(project: Path, twin: Path) -> Mapping[str, Sequence[str]]:
+    """The commands to measure, by name; all run in folders with the same data."""
     return {
-        "python -c pass": runs(sys.executable, "-c", "pass", folder=project),
-        "mlopsctl --version": runs("mlopsctl", "--version", folder=project),
-        "dvc --version": runs("dvc", "--version", folder=twin),
-        "mlopsctl plan, nothing to do": runs("mlopsctl", "plan", "--detailed-exitcode", folder=project),
-        "dvc status, same data": runs("dvc", "status", "-q", folder=twin),
-        "mlopsctl validate, changed manifest": validate,
+        "python -c pass": (sys.executable, "-c", "pass"),
+        "mlopsctl --version": ("mlopsctl", "--version"),
+        "dvc --version": ("dvc", "--version"),
+        "mlopsctl plan, nothing to do": ("mlopsctl", "-C", str(project), "plan", "--detailed-exitcode"),
+        "dvc status, same data": ("dvc", "--cd", str(twin), "status", "-q"),
+        CHANGED: ("mlopsctl", "-C", str(project), "validate", "changed.yaml"),
     }
 
 
-# What is done before the clock starts.
-BEFORE: dict[str, Callable[[int], None]] = {}
-
-
-def void(done: object) -> None:
-    """Drops a result."""
-
-
-def measure(named: Mapping[str, Callable[[int], None]], rounds: int) -> dict[str, float]:
+def measure(named: Mapping[str, Sequence[str]], project: Path) -> dict[str, float]:
     """The least seconds of each, all in turns; the first round only warms caches."""
+    original = (project / "mlops.yaml").read_text(encoding="utf-8")
     least = dict.fromkeys(named, float("inf"))
-    for number in range(rounds + 1):
-        for name, run in named.items():
-            BEFORE.get(name, void)(number)
+    for number in range(ROUNDS + 1):
+        changed = original.replace("min: 0.93", f"min: 0.9{number:03d}")
+        (project / "changed.yaml").write_text(changed, encoding="utf-8")
+        for name, argv in named.items():
             begun = time.perf_counter()
-            run(number)
+            call(*argv, folder=project, check=True)
             took = time.perf_counter() - begun
             if number:
                 least[name] = min(least[name], took)

@@ -37,6 +37,8 @@ def _own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         for name in list(os.environ):
             if name.startswith(("GIT_", "MLOPS_", "DVC_", "XDG_")) or name in ("CI", "NO_COLOR", "VIRTUAL_ENV"):
                 patch.delenv(name)
+        # Hundreds of commands are started: let the first one keep its bytecode for the others.
+        patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
         patch.setenv("HOME", str(home))
         patch.setenv("XDG_CONFIG_HOME", str(home / ".config"))
         patch.setenv("XDG_CACHE_HOME", str(home / ".cache"))
