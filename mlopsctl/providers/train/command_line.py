@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shlex
-import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -90,6 +89,9 @@ def find_program(word: str, root: Path, cwd: Path, path: str) -> str:
             return sys.executable
     if "/" in word:
         return str(cwd / word)
+    # Imported here because it loads every compressor, which a plan would feel.
+    import shutil
+
     found = shutil.which(word, path=path)
     if found is None:
         raise ProviderError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -108,8 +107,12 @@ def needs(spec: Spec, specs: Specs) -> tuple[Need, ...]:
 def sources(want: Resource, tree: Tree) -> Mapping[str, TreeFile]:
     """The code of the command and of ``predict:``, and the lock file; data is no part of it."""
     spec: Spec = want.spec
-    words = commands(spec.run) + (commands(spec.predict) if spec.predict else [])
-    return code_files(words, spec.code, spec.lock, tree)
+    return code_files(commands(spec.run), spec.code, spec.lock, tree) | _program(spec, tree)
+
+
+def _program(spec: Spec, tree: Tree) -> dict[str, TreeFile]:
+    """The files that ``predict:`` runs; ``code:`` narrows them not, because the model takes them along."""
+    return code_files(commands(spec.predict), (), "", tree) if spec.predict else {}
 
 
 def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
@@ -117,6 +120,8 @@ def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
 
     Raises ProviderError where it fails, takes too long or leaves no model that loads.
     """
+    import platform
+
     from .workplace import prepare, run_all
 
     spec: Spec = want.spec
@@ -126,7 +131,7 @@ def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
             usage = run_all(place, spec, ctx)
             break
         except ProviderError as error:
-            if attempt == spec.retries or error.code == "MLO1209":
+            if attempt == spec.retries:
                 raise
             ctx.tell(f"{error.message.splitlines()[0]}; trying again ({attempt + 1} of {spec.retries})")
     facts: dict[str, Json] = {
@@ -156,9 +161,8 @@ def _take_over(want: Resource, inputs: Inputs, place: Workplace, tree: Tree) -> 
     if spec.predict:
         names = contract.require_files(out, work, known)
         contract.check_formats(out, names, spec.formats)
-        predict = commands(spec.predict)
-        add_program(code_files(predict, (), "", tree), place)
-        return {"kind": "opaque", "predict": predict[0], **facts}
+        add_program(_program(spec, tree), place)
+        return {"kind": "opaque", "predict": commands(spec.predict)[0], **facts}
     found = contract.inspect(contract.require_model(out, work, known))
     data = [item.seen.facts for item in inputs if item.role == "data" and item.seen]
     if len(data) == 1:

@@ -15,6 +15,7 @@ from ...adapters.process import Finished, clean_env, run_logged, tail_lines
 from ...adapters.sandbox import Interpreter, Sandbox, ask_python, make_sandbox
 from ...canonical import decimal
 from ...errors import ProviderError
+from ...gitobjects import object_id
 from ...provider import Context, Inputs
 from ...types import Input, Json, Resource, TreeFile
 from .code import declared_code, undeclared
@@ -45,7 +46,10 @@ class Workplace:
 
 
 def prepare(want: Resource, inputs: Inputs, ctx: Context, files: Mapping[str, TreeFile], attempt: int = 0) -> Workplace:
-    """Lays out a fresh workplace. Raises ProviderError for a missing program or secret and for data among the code."""
+    """Lays out a fresh workplace.
+
+    Raises ProviderError for a missing program or secret, data among the code, and code that changed meanwhile.
+    """
     spec: Spec = want.spec
     base = ctx.scratch / f"attempt-{attempt + 1}"
     work, out, home, tmp, given = (base / name for name in ("work", "out", "home", "tmp", "given"))
@@ -84,9 +88,16 @@ def prepare(want: Resource, inputs: Inputs, ctx: Context, files: Mapping[str, Tr
 
 def _export(files: Mapping[str, TreeFile], work: Path, ctx: Context) -> None:
     for name, file in files.items():
+        body = ctx.tree.read(name)
+        if object_id("blob", body) != file.oid:
+            raise ProviderError(
+                f"{name} was changed after this apply had looked at it",
+                hint="plan and apply again; training starts from the files as they are then",
+                code="MLO1225",
+            )
         path = work / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(ctx.tree.read(name))
+        path.write_bytes(body)
         path.chmod(0o755 if file.mode == "100755" else 0o644)
 
 

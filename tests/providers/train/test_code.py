@@ -161,6 +161,6 @@ def test_a_command_is_split_and_filled_without_a_shell() -> None:
     assert caught.value.code == "MLO1202" and "{params.rate}" in caught.value.hint
 
 
-@given(st.text(alphabet=st.characters(blacklist_characters="\0", blacklist_categories=("Cs",))))
+@given(st.text(alphabet=st.characters(exclude_characters="\0", exclude_categories=["Cs"])))
 def test_a_filled_placeholder_stays_one_argument(value: str) -> None:
     assert fill(["{params.x}"], {"params.x": value}) == [value]

@@ -123,6 +123,30 @@ def test_a_step_starts_from_the_model_of_another(project: Project) -> None:
     assert "pretrained" in project.log.read_text()
 
 
+def test_python_is_the_one_of_the_project(project: Project) -> None:
+    import venv
+
+    venv.create(project.root / ".venv", symlinks=True)
+    project.write(".gitignore", ".venv")
+    script(project, "print('prefix', sys.prefix); open(out + '/x', 'w').write('y')")
+    project.train(produces="files")
+    assert f"prefix {project.root}/.venv" in project.log.read_text()
+
+
+def test_a_folder_of_data_is_found_at_its_path(project: Project) -> None:
+    from mlopsctl.types import Digest, Input, Observed
+
+    folder = project.root.parent / "images"
+    (folder / "cat").mkdir(parents=True)
+    (folder / "cat/1.png").write_bytes(b"png")
+    digest = project.store.put(folder)
+    script(project, "print(os.listdir('images/cat')); open(out + '/x', 'w').write('y')")
+    want = project.resource(run="python train.py")
+    observed = Observed(Digest("sha256:1"), {"train": digest}, {"path": "images", "format": "folder", "features": None})
+    project.train([Input(need, observed) for need in want.needs], produces="files")
+    assert "['1.png']" in project.log.read_text()
+
+
 def test_needs_follow_from_references_and_the_split() -> None:
     class Split:
         val = 0.1
@@ -264,6 +288,16 @@ def test_a_gigabyte_of_output_neither_hangs_nor_fills_the_disk(project: Project)
     assert "bytes left out" in text and text.rstrip().endswith("the end")
 
 
+def test_a_file_that_is_saved_meanwhile_is_noticed(project: Project) -> None:
+    script(project, ONNX_SCRIPT)
+    want, context = project.resource(run="python train.py"), project.context()
+    local.sources(want, context.tree)
+    script(project, ONNX_SCRIPT + "# saved after the plan was made")
+    with pytest.raises(ProviderError) as caught:
+        local.apply(want, project.inputs(want), context)
+    assert caught.value.code == "MLO1225"
+
+
 def test_data_among_the_code_is_refused(project: Project) -> None:
     script(project, ONNX_SCRIPT)
     error = failure(project, code=("**/*.csv", "train.py"))
@@ -323,6 +357,17 @@ def test_an_opaque_model_takes_its_program_along(project: Project) -> None:
 
     answers = run_program(outcome.facts["predict"], Path(str(outcome.outputs["model"])), [{"a": 1, "b": 2}, {"a": 0, "b": 1}])
     assert answers == [8, 3]
+
+
+def test_what_code_leaves_out_predict_still_takes_along(project: Project) -> None:
+    script(project, "open(out + '/weights.json', 'w').write('[2, 3]')")
+    project.write("predict.py", "import rules")
+    project.write("rules.py", "")
+    outcome = project.train(predict="python3 predict.py {model}", code=("train.py",))
+    names = sorted(path.name for path in Path(str(outcome.outputs["model"])).iterdir())
+    assert names == ["predict.py", "rules.py", "weights.json"]
+    script(project, "open(out + '/rules.py', 'w').write('another')")
+    assert failure(project, predict="python3 predict.py {model}").code == "MLO1224"
 
 
 def test_a_pickle_is_no_opaque_model_unless_it_is_named(project: Project) -> None:
