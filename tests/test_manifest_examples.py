@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from mlopsctl.errors import ManifestError
@@ -17,6 +19,7 @@ from mlopsctl.provider import PROVIDERS, provider
 from mlopsctl.types import GUARD
 from mlopsctl.yaml_positions import decode, read_yaml
 from tests.test_manifest import MINIMAL
+from tests.test_schema import ODD, changed, places, schema_findings
 
 ROOT = Path(__file__).parent.parent
 SCHEMA = Draft202012Validator(json.loads((ROOT / "schemas" / "mlops.schema.json").read_text()))
@@ -111,6 +114,32 @@ def test_only_the_providers_a_manifest_names_are_imported() -> None:
     done = subprocess.run([sys.executable, "-c", program, MINIMAL], capture_output=True, text=True, check=True)
     unnamed = {"targets/tvm", "targets/program", "targets/command", "gates/command", "train/command", "data/command"}
     assert not set(done.stdout.split()) & {PROVIDERS[name] for name in unnamed}
+
+
+def test_the_pre_commit_hook_needs_only_the_light_core(tmp_path: Path) -> None:
+    (tmp_path / "mlops.yaml").write_text(MINIMAL)
+    command = [sys.executable, "-X", "importtime", "-m", "mlopsctl", "validate", "mlops.yaml"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    loaded = {line.rpartition("|")[2].strip().split(".")[0] for line in done.stderr.splitlines()}
+    ours = {"mlopsctl", "yaml", "typer", "click", "typing_extensions", "annotated_doc", "shellingham", "rich"}
+    foreign = {name for name in loaded - ours if name and not name.startswith("_") and " " not in name}
+    assert foreign <= set(sys.stdlib_module_names) | {"site", "sitecustomize", "usercustomize"}
+
+
+def test_the_hooks_are_what_pre_commit_reads() -> None:
+    (hook,) = plain((ROOT / ".pre-commit-hooks.yaml").read_text())
+    assert {"id", "name", "entry", "language", "files"} <= set(hook)
+    assert hook["entry"] == "mlopsctl validate"
+    ids = [hook["id"] for repo in plain((ROOT / ".pre-commit-config.yaml").read_text())["repos"] for hook in repo["hooks"]]
+    assert "mlopsctl-validate" in ids
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(places(plain(ONE_OF_EACH))), ODD | st.just("remove") | st.just("rename"))
+def test_one_change_to_a_real_manifest_is_seen_by_both_judges(path: tuple[str, ...], new: Any) -> None:
+    document = changed(plain(ONE_OF_EACH), path, new)
+    found = schema_findings(document)
+    assert SCHEMA.is_valid(document) == (not found), [item.message for item in found]
 
 
 @pytest.mark.parametrize("name", PROVIDERS)

@@ -58,6 +58,8 @@ def hash_once(path: Path, each: Callable[[bytes], object] | None = None) -> Hash
             sha256.update(chunk)
             blob.update(chunk)
             size += len(chunk)
+            if size > before.st_size:
+                raise changed_while_reading(path)
             if each is not None:
                 each(chunk)
         after = os.fstat(source.fileno())

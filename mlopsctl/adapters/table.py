@@ -179,7 +179,6 @@ def _read_parquet(path: Path, name: str) -> Table:
 
 def _arrow(column: Any) -> Column:
     import numpy as np
-
     import pyarrow as pa
 
     if isinstance(column, pa.ChunkedArray):

@@ -16,7 +16,7 @@ CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 CREATE TABLE entries (
   id TEXT PRIMARY KEY, seq INTEGER, at TEXT, signer TEXT, kind TEXT, address TEXT, status TEXT, made_from TEXT,
   policy TEXT, state TEXT, payload BLOB);
-CREATE INDEX by_made_from ON entries (made_from) WHERE made_from <> '';
+CREATE INDEX by_made_from ON entries (made_from);
 CREATE INDEX by_address ON entries (address, seq);
 CREATE INDEX by_seq ON entries (seq, id);
 CREATE TABLE outputs (digest TEXT, id TEXT, PRIMARY KEY (digest, id)) WITHOUT ROWID;
@@ -164,6 +164,11 @@ class TrailIndex:
 
     def is_verified(self, signature: bytes) -> bool:
         return self._db.execute("SELECT 1 FROM verified WHERE signature = ?", (signature,)).fetchone() is not None
+
+    def is_empty(self) -> bool:
+        """Whether nothing was judged or verified yet."""
+        query = "SELECT 1 WHERE EXISTS (SELECT 1 FROM entries) OR EXISTS (SELECT 1 FROM verified)"
+        return self._db.execute(query).fetchone() is None
 
     def has_code(self, tree: str) -> bool:
         query = "SELECT 1 FROM code c JOIN entries e ON e.id = c.id WHERE c.tree = ? AND e.state = 'valid'"

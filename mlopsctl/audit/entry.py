@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -118,9 +119,9 @@ def newer_than_us(record: Record) -> bool:
     return record.predicate_type != predicate_type(record.kind, record.address)
 
 
-def to_entry(payload: bytes, *, trusted: bool = True, load: Callable[[bytes], Any] = strict_json) -> Entry:
+def to_entry(payload: bytes, *, trusted: bool = True) -> Entry:
     """The noun behind a payload that was checked before."""
-    value = load(payload)
+    value = json.loads(payload)
     fields = value["predicate"][MEMBER]
     commit = _first_subject(value["subject"])
     return Entry(

@@ -72,4 +72,4 @@ def _ask() -> None:
     if not console.interactive():
         raise UsageError("destroy may not ask here", hint="mlopsctl destroy … -y", code="MLO6469")
     if not console.confirm("Take these down?"):
-        raise MlopsError("nothing was taken down", hint="nothing was changed", code="MLO1518")
+        raise MlopsError("nothing was taken down", hint="nothing was changed", code="MLO1538")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, cast
@@ -39,7 +39,7 @@ def halt(
     done, failed = _halt_all(_on_disk(state, pattern), reason, _bare_context(repo.root, state))
     project, trouble = _project()
     if project is not None:
-        more, worse = _halt_all(_elsewhere(project, pattern), reason, project.context())
+        more, worse = _halt_all(_elsewhere(project, pattern, done), reason, project.context())
         done, failed = done + more, failed + worse
     if failed:
         raise failed[0]
@@ -47,7 +47,7 @@ def halt(
         raise MlopsError(
             f"no deployment that runs here matches '{pattern}'",
             hint="mlopsctl status shows what runs on this machine",
-            code="MLO1515",
+            code="MLO1535",
         )
     if project is None or not try_to_sign(project):
         raise NotSharedError(
@@ -87,19 +87,25 @@ def _project() -> tuple[Project | None, str]:
 
 
 def _on_disk(state: Path, pattern: str) -> dict[Address, str]:
-    """The matching deployments that have a state folder in this clone."""
-    found = [Address.parse(folder.name) for folder in sorted((state / "deployments").glob("deployments.*"))]
-    return {address: "deployments/local" for address in found if matches(address, pattern)}
+    """The matching deployments that have a state folder in this clone, with their providers."""
+    found = {}
+    for folder in sorted((state / "deployments").glob("deployments.*")):
+        address = Address.parse(folder.name)
+        if matches(address, pattern):
+            found[address] = "deployments/command" if (folder / "command.json").is_file() else "deployments/local"
+    return found
 
 
-def _elsewhere(project: Project, pattern: str) -> dict[Address, str]:
-    """The matching deployments of the manifest that another provider runs."""
+def _elsewhere(project: Project, pattern: str, done: Collection[Address]) -> dict[Address, str]:
+    """The matching deployments of the manifest that run and have no state folder here."""
+    ctx = project.context()
     return {
         want.address: want.provider
         for want in project.resources
         if want.address.section == "deployments"
-        and want.provider != "deployments/local"
+        and want.address not in done
         and matches(want.address, pattern)
+        and provider(want.provider).read(want, None, ctx) is not None
     }
 
 

@@ -110,7 +110,7 @@ def _unusable(path: Path, why: str) -> ProviderError:
     return ProviderError(
         f"{path} cannot be asked: {why}",
         hint="name a .onnx file, an artifact folder or a deployment",
-        code="MLO1511",
+        code="MLO1531",
     )
 
 
@@ -126,7 +126,7 @@ def _deployed(name: str, table: Table) -> Answers:
     seen = provider(want.provider).read(want, None, project.context())
     endpoint = str(seen.facts.get("endpoint", "")) if seen else ""
     if not endpoint:
-        raise MlopsError(f"{want.address} is not deployed here", hint="mlopsctl apply deploys it", code="MLO1513")
+        raise MlopsError(f"{want.address} is not deployed here", hint="mlopsctl apply deploys it", code="MLO1533")
     from ..adapters.lineage import data_address, model_address
 
     specs: dict[str, dict[str, Any]] = {}
@@ -167,7 +167,7 @@ def _ask(endpoint: str, name: str, table: Table, facts: Mapping[str, Any]) -> An
         raise MlopsError(
             f"{endpoint} gave no predictions: {error}",
             hint="mlopsctl status shows what runs; a halted deployment answers again after mlopsctl resume",
-            code="MLO1512",
+            code="MLO1532",
         ) from None
     joined = {key: np.concatenate([part[key] for part in parts])[: table.rows] for key in parts[0]}
     classes = list((described.get("parameters") or {}).get("classes") or ())

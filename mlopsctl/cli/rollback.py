@@ -68,7 +68,7 @@ def _entry(project: Project, want: Resource, to: str) -> Entry:
             raise MlopsError(
                 f"entry {entry.id[:12]} is no deployment of {want.address}",
                 hint=f"mlopsctl show {want.address} --history lists them",
-                code="MLO1516",
+                code="MLO1536",
             )
         return entry
     seen = provider(want.provider).read(want, None, project.context())
@@ -77,7 +77,7 @@ def _entry(project: Project, want: Resource, to: str) -> Entry:
         raise MlopsError(
             f"{want.address} ran no other artifact before",
             hint=f"mlopsctl show {want.address} --history lists what ran; --to ENTRY names one",
-            code="MLO1517",
+            code="MLO1537",
         )
     return before
 

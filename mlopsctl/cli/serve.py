@@ -55,5 +55,5 @@ def serve(
             code="MLO1504",
         )
     if server.returncode == _REFUSED:
-        raise ProviderError(f"{model} is not served: {said.strip()}", hint="mlopsctl explain MLO1514", code="MLO1514")
+        raise ProviderError(f"{model} is not served: {said.strip()}", hint="mlopsctl explain MLO1534", code="MLO1534")
     return server.returncode

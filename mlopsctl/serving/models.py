@@ -53,12 +53,20 @@ class OnnxModel:
             values = self._session.run(wanted, feeds)
         except Exception as error:  # see above
             raise ModelFailed(str(error)) from error
-        if not all(isinstance(value, np.ndarray) for value in values):
-            raise ModelFailed("an output is no tensor; export the model without a ZipMap")
-        return dict(zip(wanted, values, strict=True))
+        return {
+            name: value if isinstance(value, np.ndarray) else _of_maps(name, value)
+            for name, value in zip(wanted, values, strict=True)
+        }
 
     def close(self) -> None:
         del self._session
+
+
+def _of_maps(name: str, rows: Any) -> np.ndarray[Any, Any]:
+    """The scores of a classifier that scikit-learn's exporter wrote as a list of maps, as [rows, classes]."""
+    if not isinstance(rows, list) or not rows or not isinstance(rows[0], dict):
+        raise ModelFailed(f"the output {name} is neither a tensor nor a list of maps")
+    return np.array([[row[key] for key in rows[0]] for row in rows], dtype=np.float32)
 
 
 class TvmModel:
@@ -90,6 +98,8 @@ class TvmModel:
 def _onnx_port(item: Any) -> Port:
     kind = str(item.type).removeprefix("tensor(").removesuffix(")")
     shape = tuple(size if isinstance(size, int) and size >= 0 else None for size in item.shape)
+    if kind.startswith("seq(map("):
+        return Port(item.name, "FP32", (None, None))
     return Port(item.name, DATATYPES.get(kind, str(item.type)), shape)
 
 

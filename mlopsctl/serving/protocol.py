@@ -138,7 +138,8 @@ def _array(tensor: _Tensor, port: Port) -> np.ndarray[Any, Any]:
     dtype, element = NUMPY[tensor.datatype]
     try:
         values = _data_decoder(element, _depth(tensor.data)).decode(tensor.data)
-        array = np.array(values, dtype=dtype)
+        with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused below
+            array = np.array(values, dtype=dtype)
     except msgspec.DecodeError as error:
         raise Rejected(400, f"input {port.name}: {error} (data)") from None
     except (ValueError, OverflowError, TypeError) as error:

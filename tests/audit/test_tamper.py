@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from mlopsctl.adapters.keys import key_file, load_signer, new_key
+from mlopsctl.adapters.keys import Signer, key_file, load_signer, new_key
 from mlopsctl.audit.dsse import encode, pae
 from mlopsctl.audit.statement import EMPTY_TREE
 from mlopsctl.types import Entry
@@ -31,9 +30,9 @@ def entries(clone: Clone) -> list[Entry]:
 
 
 @pytest.fixture
-def stranger(tmp_path: Path) -> Iterator[object]:
+def stranger(tmp_path: Path) -> Signer:
     path = tmp_path / "keys" / "owner.pem"
-    yield new_key(path)
+    return new_key(path)
 
 
 def test_an_untouched_trail_is_fine(clone: Clone) -> None:
@@ -52,7 +51,7 @@ def test_a_field_is_edited(clone: Clone, entries: list[Entry]) -> None:
     assert clone.trail.result(entries[2].made_from) is None
 
 
-def test_a_field_is_edited_and_signed_with_an_unknown_key(clone: Clone, entries: list[Entry], stranger: object) -> None:
+def test_a_field_is_edited_and_signed_with_an_unknown_key(clone: Clone, entries: list[Entry], stranger: Signer) -> None:
     new = clone.replace(entries[2].id, forged(clone.line(entries[2].id), stranger, status="better"))
     assert ("MLO7012", new) in clone.codes()
 
@@ -250,9 +249,9 @@ def test_a_damaged_object_is_named(clone: Clone, entries: list[Entry]) -> None:
     assert getattr(caught.value, "code", "") == "MLO7031"
 
 
-def test_a_change_of_trust_below_the_threshold(clone: Clone, entries: list[Entry], stranger: object) -> None:
+def test_a_change_of_trust_below_the_threshold(clone: Clone, entries: list[Entry], stranger: Signer) -> None:
     trust = payload_of(clone.line(entries[0].id))["predicate"]["mlopsctl_entry"]["facts"]["trust"]
-    key = stranger.key  # type: ignore[attr-defined]
+    key = stranger.key
     more = {**trust, "signers": {**trust["signers"], "mallory": {"key": key, "roles": ["deploy"]}}}
     line = forged(clone.line(entries[3].id), stranger, kind="trust", parents=[entries[3].id], seq=5,
                   facts={"trust": more}, address="", outputs={}, ingredients={})  # fmt: skip
