@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -49,7 +50,7 @@ def test_scikit_learns_list_of_maps_becomes_a_table(tmp_path: Path) -> None:
         ({"name": None, "runtime": None, "inputs": 3}, "incomplete"),
     ],
 )
-def test_what_is_wrong_with_an_artifact_is_named(tmp_path: Path, changed: dict[str, object], message: str) -> None:
+def test_what_is_wrong_with_an_artifact_is_named(tmp_path: Path, changed: dict[str, Any], message: str) -> None:
     folder = artifact(tmp_path / "a", **changed)
     with pytest.raises(ArtifactRefused, match=message):
         load(read_artifact(folder))
