@@ -53,7 +53,9 @@ def files_below(folder: Path) -> list[tuple[str, Path]]:
     found: list[tuple[str, Path]] = []
     waiting = [folder]
     while waiting:
-        for entry in os.scandir(waiting.pop()):
+        with os.scandir(waiting.pop()) as listed:
+            entries = list(listed)
+        for entry in entries:
             path = Path(entry.path)
             name = path.relative_to(folder).as_posix()
             check_name(name)
@@ -326,7 +328,9 @@ class LocalStore:
     def _sweep(self) -> None:
         """Takes away what a killed process left behind, once it is a day old."""
         with contextlib.suppress(FileNotFoundError):
-            for entry in os.scandir(self.root / "tmp"):
+            with os.scandir(self.root / "tmp") as listed:
+                entries = list(listed)
+            for entry in entries:
                 if entry.stat(follow_symlinks=False).st_mtime < time.time() - _DAY:
                     Path(entry.path).unlink(missing_ok=True)
 
