@@ -62,7 +62,7 @@ def _section(section: str) -> dict[str, Json]:
     for use in uses:
         when: dict[str, Json] = {"properties": {"use": {"const": use}}}
         if use != default:
-            when["required"] = ["use"]
+            when.update(type="object", required=["use"])
         choices.append({"if": when, "then": {"$ref": f"#/$defs/{section}.{use}"}})
     # An entry left empty is {} for the default provider, which is valid where that one requires nothing.
     empty = not any(required(item) for item in spec_fields(provider(f"{section}/{default}").Spec))
