@@ -119,7 +119,8 @@ def judge_agreement(facts: Mapping[str, Json], *, tolerance: float, min_agreemen
     """Whether a recorded comparison is good enough for the bars as they stand now."""
     try:
         share, scaled = float(facts["agreement"]), float(facts["max_scaled_diff"])
-        text = f"{facts['agreement']} of {facts['n']} rows agree, numbers differ by at most {facts['max_abs_diff']}"
+        rows = f"all {facts['n']} rows agree" if share == 1 else f"{share:.4%} of {facts['n']} rows agree"
+        text = f"{rows}, numbers differ by at most {facts['max_abs_diff']} ({facts['proof']})"
     except (KeyError, ValueError, TypeError) as error:
         raise EvidenceError(
             f"the entry of this artifact holds no comparison ({error})",

@@ -81,11 +81,12 @@ def test_an_opaque_model_belongs_to_another_target(bench: Bench, folder: Path) -
 
 
 def test_a_tighter_tolerance_judges_the_recorded_comparison_anew() -> None:
-    facts = {"n": 60, "agreement": "1", "max_abs_diff": "0.00002", "max_scaled_diff": "0.00002"}
+    facts = {"n": 60, "agreement": "1", "max_abs_diff": "0.00002", "max_scaled_diff": "0.00002", "proof": "device-run"}
     seen = Observed("sha256:0", {}, facts)  # type: ignore[arg-type]
     verdicts = [
         target.judge(Resource(Address("targets", "cpu"), "targets/onnxruntime", target.Spec(tolerance=bar)), seen, ())
         for bar in (1e-4, 1e-5)
     ]
     assert [verdict.status for verdict in verdicts] == [Status.PASSED, Status.FAILED]
+    assert verdicts[0].text == "all 60 rows agree, numbers differ by at most 0.00002 (device-run)"
     assert verdicts[1].blocks
