@@ -121,8 +121,9 @@ def decode(data: bytes, path: str) -> tuple[str, Findings]:
         size = f"{len(data) / 1e6:.1f} MB"
         found.add("MLO3002", f"the manifest has {size}; the most is 1 MB", (1, 1), hint="keep data in files of their own")
         found.close()
+    data = data.removeprefix(b"\xef\xbb\xbf")
     try:
-        text = data.decode("utf-8-sig")
+        text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         found = Findings(path, data.decode("utf-8", "replace"))
         line = data.count(b"\n", 0, error.start) + 1
