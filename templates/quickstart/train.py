@@ -12,12 +12,10 @@ from onnx import TensorProto, helper, numpy_helper, save_model
 HIDDEN, EPOCHS, BATCH, RATE, DECAY = 64, 60, 32, 0.002, 1e-4
 
 rng = np.random.default_rng(int(os.environ.get("MLOPS_SEED", "0")))
-
 rows = np.loadtxt("data/digits.csv", delimiter=",", skiprows=1, dtype=np.float32)
-pixels, digits = rows[:, :64], rows[:, 64].astype(int)
-scaled = pixels / 16  # pixel values run from 0 to 16
+scaled, digits = rows[:, :64] / 16, rows[:, 64].astype(int)  # pixel values run from 0 to 16
 
-# Two layers, first and second moments of their gradients for Adam (Kingma & Ba, 2015).
+# Two layers, and what Adam (Kingma & Ba, 2015) remembers of their gradients: moments of first and second order.
 w1, b1 = rng.normal(0, 0.18, (64, HIDDEN)), np.zeros(HIDDEN)
 w2, b2 = rng.normal(0, 0.18, (HIDDEN, 10)), np.zeros(10)
 weights = [w1, b1, w2, b2]
