@@ -39,7 +39,7 @@ def test_a_second_plan_and_apply_do_nothing(project: Path) -> None:
         ("{metric: accuracy, min: 0.93}", "\n    metric: 'accuracy'\n    min: 0.930"),
         ("{metric: accuracy, min: 0.93}", "{metric: accuracy, min: 0.90, inconclusive: warn}"),
         ("{run: python train.py}", "{run: python train.py, timeout: 10m, retries: 3}"),
-        ("{run: python train.py}", "{run: 'python   train.py', seed: 0}"),
+        ("{run: python train.py}", "{run: 'python train.py', seed: 0, use: local}"),
         ("data:\n", "x-notes: {anything: goes}\ndata:\n"),
     ],
     ids=["comments", "key-order", "formatting", "bars", "run-fields", "defaults", "x-keys"],

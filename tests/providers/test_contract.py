@@ -31,10 +31,10 @@ data:
 train:
   classifier: {{run: python train.py, data: digits}}
   external: {{use: command, program: export.py, digest: "{export}", data: made, params: {{bias: 1}}}}
-  opaque: {{run: python always.py, data: made, predict: "python {{{{model}}}}/predict.py"}}
+  opaque: {{run: python always.py, data: made, predict: "python {{model}}/predict.py"}}
 gates:
   accuracy: {{metric: accuracy, model: classifier, min: 0.9}}
-  judged: {{use: command, program: judge.py, digest: "{judge}", model: external, max: 0.9}}
+  judged: {{use: command, program: judge.py, digest: "{judge}", model: external, metric: odd, max: 0.9}}
 targets:
   cpu: {{model: classifier}}
   native: {{model: classifier, use: tvm}}
@@ -42,7 +42,7 @@ targets:
   program: {{model: opaque, use: program}}
 deployments:
   local: {{target: cpu}}
-  shelf: {{target: packed, use: command, program: shelf.py, digest: "{shelf}", to: "{to}"}}
+  shelf: {{target: packed, use: command, program: shelf.py, digest: "{shelf}", to: "{to}", paths: ["{to}"], env: [SHELF_TOKEN]}}
 """
 
 JUDGE = """\
