@@ -11,7 +11,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from mlopsctl.adapters.git import find_repo
 from mlopsctl.adapters.keys import new_key, verify_signature
@@ -22,7 +24,7 @@ from mlopsctl.cli.trail import init_trail, new_log_id, open_trail
 from mlopsctl.types import Digest
 
 
-def fields(n: int) -> dict[str, object]:
+def fields(n: int) -> dict[str, Any]:
     digest = f"{n:064x}"
     return {
         "address": f"train.model{n % 50}",
@@ -48,9 +50,9 @@ def commits(folder: Path, number: int) -> list[str]:
     return listed.stdout.decode().split()
 
 
-def timed(what: object) -> float:
+def timed(what: Callable[[], object]) -> float:
     begun = time.perf_counter()
-    what()  # type: ignore[operator]
+    what()
     return time.perf_counter() - begun
 
 

@@ -1,0 +1,166 @@
+"""``mlopsctl push`` and ``pull``: the trail over git, the outputs over the project's shared store."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from ..audit.sharing import Pulled, fetch_state, pull_trail, push_trail, unpushed
+from ..errors import MlopsError, NotSharedError, UsageError
+from ..types import Digest
+from . import console
+from .plan import Format, check_format
+from .project import Project, open_project
+
+
+def push(
+    address: Annotated[str, typer.Argument(help="Only the outputs of this address; default: all.")] = "",
+    trail_only: Annotated[bool, typer.Option("--trail-only", help="Only the trail, no outputs.")] = False,
+    remote: Annotated[str, typer.Option(help="The git remote; default: origin, or the only one.")] = "",
+    format: Format = "text",
+) -> int:
+    """Share what is signed here: entries with the git remote, outputs with the manifest's `store:`.
+
+    Examples:
+
+      mlopsctl push
+
+      mlopsctl push --trail-only
+    """
+    check_format(format)
+    project = open_project()
+    name = _remote(project, remote) if remote or project.repo.remotes() or trail_only else ""
+    outputs = 0 if trail_only else _push_outputs(project, address)
+    before = unpushed(project.trail, name) if name else 0
+    pulled = push_trail(project.trail, name) if name else Pulled()
+    if not name and (trail_only or project.mirror is None):
+        raise _nowhere()
+    _tell(
+        {"remote": name, "entries": before, "outputs": outputs},
+        f"pushed {before} entries and {outputs} outputs",
+        format,
+    )
+    _warn(pulled)
+    return 0
+
+
+def pull(
+    address: Annotated[str, typer.Argument(help="Only the outputs of this address; default: all.")] = "",
+    trail_only: Annotated[bool, typer.Option("--trail-only", help="Only the trail, no outputs.")] = False,
+    remote: Annotated[str, typer.Option(help="The git remote; default: origin, or the only one.")] = "",
+    format: Format = "text",
+) -> int:
+    """Fetch what others signed: entries are verified before they are taken in, outputs before they are used.
+
+    Examples:
+
+      mlopsctl pull
+
+      mlopsctl pull --trail-only
+    """
+    check_format(format)
+    project = open_project()
+    name = _remote(project, remote) if remote or project.repo.remotes() or trail_only else ""
+    pulled = pull_trail(project.trail, name) if name else Pulled()
+    outputs = 0 if trail_only else _pull_outputs(project, address)
+    if not name and (trail_only or project.mirror is None):
+        raise _nowhere()
+    shown = {
+        "remote": name,
+        "entries": pulled.new,
+        "outputs": outputs,
+        "refused": [finding.as_json() for finding in pulled.refused],
+    }
+    _tell(shown, f"fetched {pulled.new} new entries and {outputs} outputs", format)
+    _warn(pulled)
+    return 7 if pulled.refused else 0
+
+
+def fetch_first(project: Project) -> None:
+    """Fetches the trail of a clone that never saw it. Raises MlopsError where that cannot be done."""
+    if fetch_state(project.trail) != "missing":
+        return
+    remote = project.repo.remotes()[0] if project.repo.remotes() else ""
+    console.note(f"fetching the audit trail from '{remote}' …")
+    try:
+        pulled = pull_trail(project.trail, remote)
+    except NotSharedError as error:
+        raise MlopsError(
+            f"this clone has not fetched the trail, and without it everything would seem unmade: {error.message}",
+            hint="mlopsctl pull --trail-only once the remote can be reached; --offline plans without the trail",
+            code="MLO8005",
+        ) from None
+    _warn(pulled)
+    if fetch_state(project.trail) == "missing":
+        console.note(f"warning: '{remote}' holds no trail yet; whoever ran init has to push it: mlopsctl push")
+
+
+def push_after_apply(project: Project) -> list[int]:
+    """Shares what an apply recorded; the exit codes of what did not arrive."""
+    codes = []
+    try:
+        _push_outputs(project, "")
+        _warn(push_trail(project.trail, project.repo.remotes()[0]))
+    except MlopsError as error:
+        console.show_error(error)
+        codes.append(error.exit_code if error.exit_code == 7 else NotSharedError.exit_code)
+    return codes
+
+
+def _remote(project: Project, name: str) -> str:
+    known = project.repo.remotes()
+    if name and name not in known:
+        raise UsageError(f"git knows no remote '{name}'", hint="git remote -v shows them", code="MLO6413")
+    if not known:
+        raise _nowhere()
+    return name or known[0]
+
+
+def _nowhere() -> MlopsError:
+    return MlopsError(
+        "there is nowhere to share with: git has no remote",
+        hint="git remote add origin URL; for outputs set store: in mlops.yaml",
+        code="MLO8006",
+    )
+
+
+def _wanted(project: Project, address: str) -> list[Digest]:
+    """Outputs of every result in the trail, or of one address, each once."""
+    chosen = str(project.resource(address).address) if address else ""
+    entries = project.trail.entries(chosen, ("result", "import"))
+    return list(dict.fromkeys(digest for entry in entries for digest in entry.outputs.values()))
+
+
+def _push_outputs(project: Project, address: str) -> int:
+    if project.mirror is None:
+        return 0
+    done = 0
+    for digest in project.mirror.missing(_wanted(project, address)):
+        if project.store.has(digest):
+            project.store.copy_to(project.mirror, digest)
+            done += 1
+    return done
+
+
+def _pull_outputs(project: Project, address: str) -> int:
+    if project.mirror is None:
+        return 0
+    done = 0
+    for digest in project.store.missing(_wanted(project, address)):
+        if project.mirror.has(digest):
+            project.mirror.copy_to(project.store, digest)
+            done += 1
+    return done
+
+
+def _tell(shown: dict[str, object], text: str, format: str) -> None:
+    console.out(json.dumps({"schema_version": 1, **shown}, indent=2) if format == "json" else text)
+
+
+def _warn(pulled: Pulled) -> None:
+    for finding in pulled.refused:
+        console.note(f"refused[{finding.code}] entry {finding.entry[:12]}: {finding.message}")
+    for finding in pulled.warnings:
+        console.note(f"warning[{finding.code}] entry {finding.entry[:12]}: {finding.message}")

@@ -1,0 +1,123 @@
+"""``mlopsctl sign`` and ``verify``: OpenSSF signatures of model files and folders, in a project or without one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..adapters.keys import Signer, key_file, load_signer
+from ..errors import EvidenceError, MlopsError, UsageError
+from . import console
+
+
+def sign(
+    path: Annotated[Path, typer.Argument(help="A model file or folder.", exists=True)],
+    signature: Annotated[Path | None, typer.Option(help="Where the signature goes; default: PATH.sig.")] = None,
+    key: Annotated[str, typer.Option(help="Name or path of the private key; default: the one that signs here.")] = "",
+) -> int:
+    """Sign a model file or folder (OpenSSF model signing; any of its tools can verify it).
+
+    Examples:
+
+      mlopsctl sign model/
+
+      mlopsctl sign model.onnx --key alice --signature model.onnx.sig
+    """
+    from ..adapters.model_signature import sign_folder
+
+    signer = _signer(key)
+    target = signature or _beside(path)
+    sign_folder(path, signer, target)
+    console.out(f"signed {path} as '{signer.name}' (key {signer.key_id[:12]}): {target}")
+    return 0
+
+
+def verify(
+    path: Annotated[Path, typer.Argument(help="A signed model file or folder.")],
+    signature: Annotated[Path | None, typer.Option(help="The signature; default: PATH.sig.")] = None,
+    key: Annotated[
+        Path | None, typer.Option(help="The signer's public key, PEM or base64; default: the trust policy.")
+    ] = None,
+) -> int:
+    """Verify that every file is as it was signed. Needs no repository, only the public key.
+
+    Examples:
+
+      mlopsctl verify model/ --key alice.pub
+
+      mlopsctl verify model/ --signature model.sig
+    """
+    from ..adapters.model_signature import verify_folder
+
+    target = signature or _beside(path)
+    keys = {str(key): _public_pem(key)} if key is not None else _trusted()
+    failed: EvidenceError | None = None
+    for name, pem in keys.items():
+        try:
+            verify_folder(path, target, pem)
+        except EvidenceError as error:
+            failed = failed or error
+            continue
+        console.out(f"ok: {path} is exactly what '{name}' signed")
+        return 0
+    if failed is not None and len(keys) > 1:
+        raise EvidenceError(
+            f"none of the {len(keys)} signers of the trust policy signed {path} as it is now: {failed.message}",
+            hint="--key names a signer's public key and tells more",
+            code="MLO7110",
+        )
+    raise failed or EvidenceError("there is no key to verify with", hint="--key PUBLIC_KEY", code="MLO7114")
+
+
+def _beside(path: Path) -> Path:
+    return path.resolve().with_name(path.resolve().name + ".sig")
+
+
+def _signer(key: str) -> Signer:
+    if key:
+        return load_signer(Path(key) if "/" in key or key.endswith(".pem") else key_file(key))
+    from .project import open_project
+    from .trail import signing_key
+
+    try:
+        return open_project().signer()
+    except MlopsError as error:
+        if not error.code.startswith("MLO100"):
+            raise
+    return signing_key()
+
+
+def _public_pem(path: Path) -> str:
+    from ..audit.trust import public_key
+
+    try:
+        text = public_key(path.read_text(encoding="ascii"))
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"{path} holds no public key: {error}", hint="mlopsctl key show prints one", code="MLO6411"
+        ) from None
+    return pem_of(text)
+
+
+def pem_of(key: str) -> str:
+    """The PEM form of a public key given as base64."""
+    lines = [key[n : n + 64] for n in range(0, len(key), 64)]
+    return "\n".join(["-----BEGIN PUBLIC KEY-----", *lines, "-----END PUBLIC KEY-----", ""])
+
+
+def _trusted() -> dict[str, str]:
+    """The signers that the project's trust policy lists."""
+    from .project import open_project
+
+    hint = "--key PUBLIC_KEY names the signer's key"
+    try:
+        trail = open_project().trail
+        trail.sync()
+        policy = trail.ledger.policy_in_force()
+    except MlopsError as error:
+        raise UsageError(f"no key to verify with: {error.message}", hint=hint, code="MLO6412") from None
+    if policy is None:
+        raise UsageError("no key to verify with: this clone has no trail", hint=hint, code="MLO6412")
+    return {rule.name: pem_of(rule.key) for rule in policy.signers.values()}
