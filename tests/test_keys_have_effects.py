@@ -15,7 +15,7 @@ import pytest
 
 from mlopsctl.conform import key_of, spec_fields, type_of, union_members
 from mlopsctl.manifest import ProjectSpec
-from mlopsctl.provider import PROVIDERS, provider
+from mlopsctl.provider import PROVIDERS, provider, result_fields
 
 TESTS = Path(__file__).parent
 
@@ -30,6 +30,8 @@ _PINNED = _COMMAND + "test_a_program_that_was_changed_is_not_run"
 _HANGS = _COMMAND + "test_a_program_that_hangs_is_ended_with_its_children"
 _BARS = _COMMAND + "test_a_cpp_gate_measures_and_we_judge"
 _MADE = _COMMAND + "test_a_deployment_is_made_halted_resumed_and_removed"
+_VIEWS = "providers/data/test_views.py::"
+_SCAN = "providers/gates/test_scan.py::"
 _GIVEN = "test_manifest_examples.py::test_model_data_and_view_decide_what_a_step_is_given"
 _GUARDED = "test_manifest_examples.py::test_the_model_of_a_deployment_decides_which_gates_guard_it"
 _AGREES = _PROGRAM + "test_a_program_that_rolls_dice_is_reported_as_such"
@@ -114,6 +116,21 @@ EFFECTS: dict[str, str] = {
     "targets/command.model": _GIVEN,
     "targets/command.view": _GIVEN,
     "deployments/command.model": _GUARDED,
+    "data/dvc.split.test": _VIEWS + "test_a_larger_test_share_only_adds_rows_to_the_test_view",
+    "data/dvc.split.val": _VIEWS + "test_views_partition_the_rows_byte_for_byte_in_the_order_of_the_file",
+    "data/dvc.split.by": _VIEWS + "test_equal_keys_share_a_side",
+    "data/dvc.split.key": _VIEWS + "test_rows_that_are_added_move_no_other",
+    "data/dvc.split.seed": _VIEWS + "test_another_seed_shares_out_differently",
+    "data/command.split.val": _VIEWS + "test_views_partition_the_rows_byte_for_byte_in_the_order_of_the_file",
+    "data/command.split.by": _VIEWS + "test_equal_keys_share_a_side",
+    "data/command.split.key": _VIEWS + "test_rows_that_are_added_move_no_other",
+    "data/command.split.seed": _VIEWS + "test_another_seed_shares_out_differently",
+    "data/dvc.label": _VIEWS + "test_classes_have_the_type_of_the_label",
+    "data/dvc.path": "e2e/test_nothing_reruns.py::test_a_real_change_reaches_exactly_what_it_touches",
+    "gates/scan.formats": _SCAN + "test_a_pickle_passes_only_where_its_suffix_is_allowed",
+    "gates/scan.max_size": _SCAN + "test_a_folder_that_is_too_large_is_a_finding",
+    "gates/scan.memory": _SCAN + "test_terabytes_that_only_running_shows_are_found_by_the_memory_limit",
+    "train/local.secret_version": "test_keys_have_effects.py::test_a_rotated_secret_makes_the_step_anew",
 }
 
 
@@ -151,3 +168,9 @@ def test_every_row_has_a_key() -> None:
 def test_the_named_test_exists(key: str) -> None:
     path, _, name = EFFECTS[key].partition("::")
     assert name in names_in(path), f"{key}: {EFFECTS[key]} is gone"
+
+
+def test_a_rotated_secret_makes_the_step_anew() -> None:
+    spec = provider("train/local").Spec
+    before, after = (spec(run="python train.py", secret_version=number) for number in (0, 1))
+    assert result_fields(before) != result_fields(after)
