@@ -31,6 +31,8 @@ _HANGS = _COMMAND + "test_a_program_that_hangs_is_ended_with_its_children"
 _BARS = _COMMAND + "test_a_cpp_gate_measures_and_we_judge"
 _MADE = _COMMAND + "test_a_deployment_is_made_halted_resumed_and_removed"
 _VIEWS = "providers/data/test_views.py::"
+_METRIC = "providers/gates/test_metric.py::"
+_VERDICT = "providers/gates/test_verdict.py::"
 _SCAN = "providers/gates/test_scan.py::"
 _GIVEN = "test_manifest_examples.py::test_model_data_and_view_decide_what_a_step_is_given"
 _GUARDED = "test_manifest_examples.py::test_the_model_of_a_deployment_decides_which_gates_guard_it"
@@ -131,6 +133,13 @@ EFFECTS: dict[str, str] = {
     "gates/scan.max_size": _SCAN + "test_a_folder_that_is_too_large_is_a_finding",
     "gates/scan.memory": _SCAN + "test_terabytes_that_only_running_shows_are_found_by_the_memory_limit",
     "train/local.secret_version": "test_keys_have_effects.py::test_a_rotated_secret_makes_the_step_anew",
+    "gates/metric.metric": _METRIC + "test_every_metric_of_classes_is_scikit_learns",
+    "gates/metric.min": _VERDICT + "test_the_whole_interval_below_the_bar_fails",
+    "gates/metric.max": _VERDICT + "test_losses_have_their_bar_above",
+    "gates/metric.confidence": _METRIC + "test_moving_a_bar_measures_nothing_again",
+    "gates/metric.inconclusive": _VERDICT + "test_only_an_inconclusive_result_can_be_let_through",
+    "gates/metric.positive": _METRIC + "test_f1_says_what_it_averages",
+    "gates/command.inconclusive": _VERDICT + "test_only_an_inconclusive_result_can_be_let_through",
 }
 
 
