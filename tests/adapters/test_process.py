@@ -64,6 +64,15 @@ def test_the_whole_group_dies_at_the_timeout_even_if_it_ignores_sigterm(tmp_path
     assert _gone(int(log))
 
 
+def test_a_full_disk_ends_the_program(tmp_path: Path) -> None:
+    code = f"open({str(tmp_path / 'pid')!r}, 'w').write(str(__import__('os').getpid())); print('x', flush=True); " + (
+        "__import__('time').sleep(60)"
+    )
+    with pytest.raises(OSError, match="No space left"):
+        run_logged([sys.executable, "-c", code], cwd=tmp_path, env=clean_env(), log=Path("/dev/full"))
+    assert _gone(int((tmp_path / "pid").read_text()))
+
+
 def test_a_child_left_behind_that_holds_the_pipe_does_not_hang_us(tmp_path: Path) -> None:
     began = time.monotonic()
     ended, log, _ = run(tmp_path, "import subprocess; print(subprocess.Popen(['sleep', '60']).pid, flush=True)")

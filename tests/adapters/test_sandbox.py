@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,23 @@ def test_a_pipe_and_a_pool_of_processes_still_work(project: Path, mode: str) -> 
     code = "import multiprocessing as m\nwith m.Pool(2) as p: print(sum(p.map(abs, range(10))))"
     done = run(project, mode, code)
     assert done.stdout.strip() == "45", done.stderr
+
+
+def test_a_program_does_not_outlive_an_mlopsctl_that_is_killed(tmp_path: Path) -> None:
+    sandbox = make_sandbox(read=[], write=[], hidden=[], path="", mode="export")
+    code = f"import subprocess; p = subprocess.Popen({sandbox.wrap(['sleep', '60'])!r}); print(p.pid, flush=True); p.wait()"
+    ours = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert ours.stdout is not None
+    program = Path(f"/proc/{ours.stdout.readline().strip()}/comm")
+    until = time.monotonic() + 5
+    while program.read_text().strip() != "sleep" and time.monotonic() < until:
+        time.sleep(0.02)
+    ours.kill()
+    ours.wait()
+    ours.stdout.close()
+    while program.exists() and "Z" not in program.with_name("stat").read_text().rpartition(")")[2][:3]:
+        assert time.monotonic() < until + 5, "the program still runs"
+        time.sleep(0.02)
 
 
 def test_limits_hold(project: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -120,6 +121,17 @@ def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
 
     Raises ProviderError where it fails, takes too long or leaves no model that loads.
     """
+    try:
+        return _train(want, inputs, ctx)
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        hint = "free some space: df -h" if full else "look at free memory and the limit of processes: free -h; ulimit -u"
+        raise ProviderError(
+            f"{want.address} could not be trained on this machine: {error.strerror or error}", hint=hint, code="MLO1223"
+        ) from error
+
+
+def _train(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
     import platform
 
     from .workplace import prepare, run_all

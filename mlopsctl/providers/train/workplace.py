@@ -150,22 +150,15 @@ def run_all(place: Workplace, spec: Spec, ctx: Context) -> dict[str, Json]:
     begun, cpu, peak = time.monotonic(), 0.0, 0
     for argv in place.commands:
         left = None if spec.timeout is None else max(spec.timeout - (time.monotonic() - begun), 0.0)
-        try:
-            ended = run_logged(
-                place.sandbox.wrap(argv),
-                cwd=place.work,
-                env=place.env,
-                log=place.log,
-                timeout=left,
-                on_line=ctx.tell,
-                secrets=place.secrets,
-            )
-        except OSError as error:
-            raise ProviderError(
-                f"the training command could not be started: {error.strerror}",
-                hint="look at free memory and at the limit of processes: ulimit -u",
-                code="MLO1223",
-            ) from None
+        ended = run_logged(
+            place.sandbox.wrap(argv),
+            cwd=place.work,
+            env=place.env,
+            log=place.log,
+            timeout=left,
+            on_line=ctx.tell,
+            secrets=place.secrets,
+        )
         cpu, peak = cpu + ended.cpu_seconds, max(peak, ended.max_rss_bytes)
         if ended.returncode != 0 or ended.timed_out:
             raise _failure(ended, argv, place, spec, ctx)

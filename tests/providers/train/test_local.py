@@ -298,6 +298,20 @@ def test_a_file_that_is_saved_meanwhile_is_noticed(project: Project) -> None:
     assert caught.value.code == "MLO1225"
 
 
+def test_a_machine_that_is_out_of_room_is_no_bug(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    import errno
+
+    from mlopsctl.providers.train import workplace
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    script(project, ONNX_SCRIPT)
+    monkeypatch.setattr(workplace, "run_logged", full)
+    error = failure(project)
+    assert error.code == "MLO1223" and "No space left" in error.message and "df -h" in error.hint
+
+
 def test_data_among_the_code_is_refused(project: Project) -> None:
     script(project, ONNX_SCRIPT)
     error = failure(project, code=("**/*.csv", "train.py"))
