@@ -74,7 +74,10 @@ def quickstart(scratch: Path) -> Path:
     for role in ("AUTHOR", "COMMITTER"):
         os.environ[f"GIT_{role}_NAME"], os.environ[f"GIT_{role}_EMAIL"] = "Bench", "bench@example.com"
     project = scratch / "digits"
+    call("git", "init", "-q", str(project), folder=scratch, check=True)
     call("mlopsctl", "init", "--template", "quickstart", str(project), folder=scratch, check=True)
+    if not (project / ".git").is_dir():
+        raise SystemExit("the project has no repository of its own")
     call("git", "add", "-A", folder=project, check=True)
     call("git", "commit", "-q", "-m", "Start", folder=project, check=True)
     print("applying the quickstart once", flush=True)

@@ -34,8 +34,10 @@ def must(line: str, folder: Path) -> str:
 
 
 def make_quickstart(folder: Path) -> Path:
-    """``init`` and the first commit."""
-    must(f"mlopsctl init --template quickstart {folder}", folder.parent)
+    """``init`` and the first commit, in a repository of its own."""
+    must(f"git init -q {folder} && mlopsctl init --template quickstart {folder}", folder.parent)
+    # Where the temporary folder lies inside a clone, `git add -A` must not reach that one.
+    assert must("git rev-parse --show-toplevel", folder).strip() == str(folder.resolve())
     must('git add -A && git commit -q -m "Start with mlopsctl"', folder)
     return folder
 
