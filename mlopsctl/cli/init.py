@@ -103,12 +103,16 @@ def _refuse_overwriting(folder: Path, paths: list[str], template: str) -> None:
 
 
 def _repository(folder: Path) -> Repo:
+    """The repository that the folder belongs to, or a new one; a folder that an outer repository ignores gets its own."""
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        return find_repo(folder)
+        repo = find_repo(folder)
     except MlopsError:
+        repo = None
+    if repo is None or git(folder, "check-ignore", "--quiet", str(folder), check=False).returncode == 0:
         git(folder, "init", "--quiet", "-b", "main")
         return find_repo(folder)
+    return repo
 
 
 def _signer() -> Signer:

@@ -72,7 +72,7 @@ def plan_project(project: Project, replaced: list[str] | tuple[str, ...] = (), *
         project.resources,
         ProjectWorld(project, refresh=refresh),
         replaced=replaced,
-        warnings=project.manifest.warnings,
+        warnings=project.trail.problems(),
         commit=commit,
         dirty=dirty,
         trail_tips=project.trail.tips(),
