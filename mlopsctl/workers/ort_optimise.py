@@ -12,6 +12,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+WEIGHTS = "model.onnx.data"
+"""The file beside the artifact's model that holds its weights, where the original has such a file too."""
+
 
 def optimise(model: str, out: str) -> dict[str, Any]:
     """Writes the model as ONNX Runtime's EXTENDED level leaves it.
@@ -26,6 +29,10 @@ def optimise(model: str, out: str) -> dict[str, Any]:
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 4
+    if any(path.is_file() for path in Path(model).parent.iterdir() if path != Path(model)):
+        # Weights beside the model would stay references to a file that the artifact does not have.
+        options.add_session_config_entry("session.optimized_model_external_initializers_file_name", WEIGHTS)
+        options.add_session_config_entry("session.optimized_model_external_initializers_min_size_in_bytes", "0")
     onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     return {"onnxruntime": onnxruntime.__version__}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -257,11 +258,26 @@ def test_a_deployment_is_made_halted_resumed_and_removed(bench: Bench, monkeypat
     spec |= bench.python("shelf")
     again = bench.make("deployments.shelf", deployment, ARTIFACT, **spec)
     assert again.facts["claimed"]["halted"] is True
+    # Another clone has no state folder; the trail names the program and the store holds it.
+    shutil.rmtree(bench.root / "state" / "deployments")
     deployment.resume(address, bench.context())
     assert deployment.probe(address, bench.context()).state == "serving"
 
     deployment.remove(bench.made["deployments.shelf"], bench.context())
     assert not (shelf / "current").exists()
+
+
+def test_a_kept_program_that_was_exchanged_is_not_run(bench: Bench) -> None:
+    bench.signer = new_key(bench.root / "keys" / "ada.pem")
+    make_rows(bench)
+    make_model(bench)
+    make_artifact(bench)
+    bench.make("deployments.shelf", deployment, ARTIFACT, **bench.program("print('{}')"), target="shelf")
+    address = Address("deployments", "shelf")
+    (bench.root / "state" / "deployments" / str(address) / "program").write_text("#!/bin/sh\n", encoding="utf-8")
+    with pytest.raises(EvidenceError) as error:
+        deployment.halt(address, "now", bench.context())
+    assert error.value.code == "MLO7301"
 
 
 def test_an_artifact_whose_signature_does_not_hold_is_not_deployed(bench: Bench) -> None:

@@ -90,3 +90,17 @@ def test_a_tighter_tolerance_judges_the_recorded_comparison_anew() -> None:
     assert [verdict.status for verdict in verdicts] == [Status.PASSED, Status.FAILED]
     assert verdicts[0].text == "all 60 rows agree, numbers differ by at most 0.00002 (device-run)"
     assert verdicts[1].blocks
+
+
+def test_weights_beside_the_model_move_with_it(bench: Bench, folder: Path) -> None:
+    model = onnx.load(write_mlp(bench.root / "whole.onnx"))
+    onnx.save(model, str(folder / "model.onnx"), save_as_external_data=True, location="weights.bin", size_threshold=0)
+    made = bench.make(target, folder, ONNX)
+    assert made.facts["agreement"] == "1"
+    assert {path.name for path in made.outputs["artifact"].iterdir()} == {
+        "artifact.json",
+        "model.onnx",
+        "model.onnx.data",
+    }
+    again = bench.make(target, folder, ONNX, "again")
+    assert hash_folder(again.outputs["artifact"]) == hash_folder(made.outputs["artifact"])
