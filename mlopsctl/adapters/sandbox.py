@@ -73,7 +73,7 @@ def make_sandbox(
     """
     shut = [os.path.realpath(item) for item in hidden]
     named = [os.path.realpath(item) for item in read]
-    system = [*SYSTEM, *_programs(path)]
+    system = [*SYSTEM, *_programs(path, shut)]
     devices = [*DEVICES, *(found for pattern in DEVICE_GLOBS for found in glob.glob(pattern))]
     return Sandbox(
         mode or strongest_mode(),
@@ -85,13 +85,19 @@ def make_sandbox(
     )
 
 
-def _programs(path: str) -> list[str]:
-    """The folders of PATH, and for ``…/bin`` the folder that holds the libraries beside it too."""
+def _programs(path: str, hidden: Sequence[str]) -> list[str]:
+    """The folders of PATH, and for ``…/bin`` the folder that holds the libraries beside it too.
+
+    Inside a hidden folder only virtual environments count: other folders there hold the project's own files.
+    """
     found = []
-    for name in filter(os.path.isabs, path.split(os.pathsep)):
-        parent = os.path.dirname(name.rstrip("/"))
-        roomy = parent in ("/", "") or os.path.realpath(parent) == os.path.realpath(Path.home())
-        found.append(name if roomy or os.path.basename(name.rstrip("/")) != "bin" else parent)
+    for name in (os.path.realpath(item) for item in path.split(os.pathsep) if os.path.isabs(item)):
+        parent = os.path.dirname(name)
+        inside = any(name == item or name.startswith(item + "/") for item in hidden)
+        if inside and not os.path.isfile(os.path.join(parent, "pyvenv.cfg")):
+            continue
+        roomy = parent in ("/", os.path.realpath(Path.home()))
+        found.append(name if roomy or os.path.basename(name) != "bin" else parent)
     return found
 
 

@@ -6,6 +6,7 @@ import ast
 import posixpath
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 from ...errors import ProviderError
 from ...provider import Tree
@@ -173,11 +174,7 @@ def undeclared(text: str, have: Collection[str], roots: Sequence[str]) -> str:
 
     ``roots`` are folders on disk that stand for the repository's root.
     """
-    for match in re.finditer(_MISSING, text):
-        name = next(group for group in match.groups() if group)
-        for root in roots:
-            name = name.removeprefix(root.rstrip("/") + "/")
-        path = posixpath.normpath(name)
+    for path in _not_found(text, roots):
         if path in have:
             return path
         # An include is named from a search path, not from the root.
@@ -191,6 +188,22 @@ def undeclared(text: str, have: Collection[str], roots: Sequence[str]) -> str:
         if any(path.startswith(folder + "/") for path in have):
             return folder + "/**"
     return ""
+
+
+def unseen(text: str, root: Path, work: Path) -> str:
+    """The file that a log says was not found and that lies in ``root`` all the same; empty where it names none."""
+    for path in _not_found(text, [str(work), str(root)]):
+        if not path.startswith(("/", "..")) and (root / path).is_file() and not (work / path).exists():
+            return path
+    return ""
+
+
+def _not_found(text: str, roots: Sequence[str]) -> Iterator[str]:
+    for match in re.finditer(_MISSING, text):
+        name = next(group for group in match.groups() if group)
+        for root in roots:
+            name = name.removeprefix(root.rstrip("/") + "/")
+        yield posixpath.normpath(name)
 
 
 _MISSING = re.compile(

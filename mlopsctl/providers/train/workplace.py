@@ -18,7 +18,7 @@ from ...errors import ProviderError
 from ...gitobjects import object_id
 from ...provider import Context, Inputs
 from ...types import Input, Json, Resource, TreeFile
-from .code import declared_code, undeclared
+from .code import declared_code, undeclared, unseen
 from .command_line import as_text, commands, environment, fill, find_program, is_python
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def prepare(want: Resource, inputs: Inputs, ctx: Context, files: Mapping[str, Tr
     env |= {"MLOPS_OUT": str(out), "MLOPS_PARAMS": str(given / "params.json"), "MLOPS_SEED": str(spec.seed)}
     lines = [fill(words, values) for words in commands(spec.run)]
     programs = [find_program(words[0], ctx.root, work, env["PATH"]) for words in lines]
-    python = next((path for words, path in zip(lines, programs, strict=True) if is_python(words[0])), None)
+    python = next(filter(None, map(_python_of, programs)), None)
     interpreter = ask_python(python, PACKAGES) if python else None
     sandbox = make_sandbox(
         read=[given, *(interpreter.folders if interpreter else ())],
@@ -139,6 +139,14 @@ def _environment(spec: Spec, home: Path, tmp: Path, work: Path) -> dict[str, str
     return env
 
 
+def _python_of(program: str) -> str | None:
+    """The interpreter behind a program: itself, or that of the virtual environment it is installed in."""
+    path = Path(program)
+    if is_python(program):
+        return program
+    return str(path.with_name("python")) if (path.parent.parent / "pyvenv.cfg").is_file() else None
+
+
 def _hidden(ctx: Context) -> list[Path]:
     """The project, the repository around it, and git's folder with the store and all views."""
     around = [folder for folder in (ctx.root, *ctx.root.parents) if (folder / ".git").exists()]
@@ -180,6 +188,13 @@ def _failure(ended: Finished, argv: tuple[str, ...], place: Workplace, spec: Spe
     text = "\n".join(tail_lines(place.log, 200))
     others = frozenset(ctx.tree.files()) - set(place.files)
     missing = undeclared(text, others, [str(place.work), str(ctx.root)])
+    ignored = "" if missing else unseen(text, ctx.root, place.work)
+    if ignored:
+        return ProviderError(
+            f"'{shown}' reads {ignored}, which is here but not in the repository: no other clone could train{said}",
+            hint=f"git add {ignored} (git check-ignore -v says why it is not seen), or declare it under data:",
+            code="MLO1212",
+        )
     if missing:
         return ProviderError(
             f"'{shown}' reads {missing}, which is not declared: it runs in a folder that holds only its code{said}",

@@ -255,6 +255,31 @@ def test_an_undeclared_file_names_the_line_to_add(project: Project) -> None:
     project.train(code=("settings/depth.txt", "train.py"))
 
 
+def test_a_file_that_git_ignores_is_told_apart(project: Project) -> None:
+    project.write(".gitignore", "local.cfg")
+    project.write("local.cfg", "3")
+    script(project, "open('local.cfg')")
+    error = failure(project)
+    assert error.code == "MLO1212" and "which is here but not in the repository" in error.message
+    assert "git check-ignore -v" in error.hint
+
+
+def test_a_tool_of_the_project_environment_can_be_run(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+    import venv
+
+    venv.create(project.root / ".venv", symlinks=True)
+    tool = project.root / ".venv/bin/launch"
+    tool.write_text(f"#!{project.root}/.venv/bin/python\nimport runpy, sys\nrunpy.run_path(sys.argv[1])\n")
+    tool.chmod(0o755)
+    project.write(".gitignore", ".venv")
+    project.write("bin/data-thief", "#!/bin/sh\ncat $0")
+    monkeypatch.setenv("PATH", f"{project.root}/.venv/bin:{project.root}/bin:{os.environ['PATH']}")
+    script(project, f"open(out + '/x', 'w').write('y')\ntry: open('{project.root}/bin/data-thief'); print('FOUND')\nexcept OSError: pass")
+    project.train(run="launch train.py", produces="files")
+    assert "FOUND" not in project.log.read_text()
+
+
 def test_a_module_imported_by_a_made_up_name_is_named_too(project: Project) -> None:
     project.write("plugins/fast.py", "")
     script(project, "import importlib\nname = 'fast'\nimportlib.import_module('plugins.' + name)")
