@@ -140,6 +140,12 @@ EFFECTS: dict[str, str] = {
     "gates/metric.inconclusive": _VERDICT + "test_only_an_inconclusive_result_can_be_let_through",
     "gates/metric.positive": _METRIC + "test_f1_says_what_it_averages",
     "gates/command.inconclusive": _VERDICT + "test_only_an_inconclusive_result_can_be_let_through",
+    "data/dvc.split": _VIEWS + "test_views_partition_the_rows_byte_for_byte_in_the_order_of_the_file",
+    "targets/tvm.tolerance": _ORT + "test_a_tighter_tolerance_judges_the_recorded_comparison_anew",
+    "targets/command.tolerance": _ORT + "test_a_tighter_tolerance_judges_the_recorded_comparison_anew",
+    "targets/onnxruntime.min_agreement": _AGREES,
+    "targets/tvm.min_agreement": _AGREES,
+    "targets/command.min_agreement": _AGREES,
 }
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mlopsctl.errors import ManifestError
 from mlopsctl.manifest import Manifest, load_manifest, topological
@@ -28,7 +30,7 @@ deployments:
 """
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def _house() -> Iterator[None]:
     with small_house():
         yield
@@ -277,3 +279,35 @@ def test_topological_keeps_the_given_order_where_it_can() -> None:
 
 def test_a_list_is_no_manifest() -> None:
     assert only("- a\n").code == "MLO3009"
+
+
+# --- whatever stands in the file, the answer is a manifest or findings -----------------------------------------
+
+
+def answered(data: bytes) -> None:
+    try:
+        load_manifest(data)
+    except ManifestError as error:
+        assert error.code.startswith("MLO3") and error.where is not None and error.where.line >= 1
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_answered(data: bytes) -> None:
+    answered(data)
+
+
+_PIECES = ["{", "}", "[", "]", ":", " ", "\n", "\t", "- ", "&a ", "*a", "!!x ", "'", '"', "#", "|\n", "~", "1e9", "${", "{{", "\\",
+           "use: command", "null", "? ", "%", "@", "<<: ", "\x00", "\ufeff", "é", "---\n", "path: ", "0x", ".nan"]  # fmt: skip
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, len(MINIMAL)), st.integers(0, 6), st.sampled_from(_PIECES)), min_size=1, max_size=3
+    )
+)
+def test_any_edit_of_a_manifest_is_answered(edits: list[tuple[int, int, str]]) -> None:
+    text = MINIMAL
+    for start, length, piece in edits:
+        text = text[:start] + piece + text[start + length :]
+    answered(text.encode())
