@@ -19,12 +19,14 @@ import time
 import unicodedata
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 from ..errors import EvidenceError, MlopsError, ProviderError
 from ..types import Digest
 from .statcache import Hashes, StatCache, hash_once
 
 _DAY = 86400
+_FICLONE = 0x40049409  # linux/fs.h
 _EXECUTABLE = (b"#!", b"\x7fELF")
 
 
@@ -130,10 +132,14 @@ def sync_folder(folder: Path) -> None:
 
 
 def copy_hashed(source: Path, destination: Path, mode: int = 0o644) -> Hashes:
-    """Copies a file and hashes the very bytes that were written; synced to disk. Leaves nothing behind on failure."""
+    """Copies a file and hashes the very bytes that were written; synced to disk. Leaves nothing behind on failure.
+
+    Where the file system can, the copy shares its blocks with the source (a reflink); never is it a hard link, because
+    whoever writes the source later would write the copy.
+    """
     try:
         with destination.open("xb") as out:
-            found = hash_once(source, out.write)
+            found = hash_once(destination) if _reflink(source, out) else hash_once(source, out.write)
             out.flush()
             os.fchmod(out.fileno(), mode)
             os.fsync(out.fileno())
@@ -142,6 +148,20 @@ def copy_hashed(source: Path, destination: Path, mode: int = 0o644) -> Hashes:
             destination.unlink()
         raise
     return found
+
+
+def _reflink(source: Path, out: BinaryIO) -> bool:
+    """Whether the file system made ``out`` a clone of ``source``; most can not, and then it is copied."""
+    import fcntl
+
+    try:
+        with source.open("rb") as file:
+            fcntl.ioctl(out.fileno(), _FICLONE, file.fileno())
+    except OSError as error:
+        if error.errno in (errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.ENOTTY, errno.ENOSYS, errno.EPERM):
+            return False
+        raise
+    return True
 
 
 class LocalStore:
