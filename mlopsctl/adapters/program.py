@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from ..canonical import canonical
+from ..canonical import canonical, decimal
 from ..errors import EvidenceError, ProviderError
 from ..types import GUARD, Address, Digest, Input, Json
 from .process import Finished, clean_env, run_logged, tail_lines
@@ -73,6 +73,10 @@ class Answer:
 
     outputs: Mapping[str, Path]
     facts: Mapping[str, Json]
+    isolation: str
+    """``landlock``, ``namespaces`` or ``export``: what held the program while it ran."""
+    usage: Mapping[str, Json]
+    """Seconds of wall clock and of processor time, and the peak of its memory in bytes."""
 
 
 @dataclass(frozen=True)
@@ -148,8 +152,8 @@ def ask(
     }
     (home / "request.json").write_text(json.dumps(request, ensure_ascii=False) + "\n", encoding="utf-8")
     log = place.log or home / "log"
-    ended = _run([str(executable), *spec.args], home, place, spec.timeout, log, reach, interpreter_of(code))
-    return _check(home, folders["out"], spec, ended, log)
+    ended, mode = _run([str(executable), *spec.args], home, place, spec.timeout, log, reach, interpreter_of(code))
+    return _check(home, folders["out"], spec, ended, log, mode)
 
 
 def _hand_over(inputs: Sequence[Input], folder: Path, store: Outputs) -> dict[str, list[Json]]:
@@ -185,7 +189,7 @@ def _interpreters_files(interpreter: Path | None) -> list[Path]:
 
 def _run(
     argv: list[str], home: Path, place: Place, timeout: float, log: Path, reach: Reach, interpreter: Path | None
-) -> Finished:
+) -> tuple[Finished, str]:
     secrets = {name: os.environ[name] for name in reach.env if name in os.environ}
     work, temporary = home / "work", home / "tmp"
     env = clean_env({"HOME": str(work), "TMPDIR": str(temporary), "PWD": str(work), **secrets})
@@ -196,7 +200,7 @@ def _run(
         path=env["PATH"],
     )
     redirected = [str(_REDIRECT), str(home / "request.json"), str(home / "answer.json"), *sandbox.wrap(argv)]
-    return run_logged(
+    ended = run_logged(
         [sys.executable, "-I", "-S", *redirected],
         cwd=work,
         env=env,
@@ -205,9 +209,10 @@ def _run(
         on_line=place.tell,
         secrets=tuple(secrets.values()),
     )
+    return ended, sandbox.mode
 
 
-def _check(home: Path, out: Path, spec: Pinned, ended: Finished, log: Path) -> Answer:
+def _check(home: Path, out: Path, spec: Pinned, ended: Finished, log: Path, mode: str) -> Answer:
     if ended.timed_out:
         raise ProviderError(
             f"the program {spec.program} gave no answer within {spec.timeout:g} s and was ended",
@@ -228,7 +233,13 @@ def _check(home: Path, out: Path, spec: Pinned, ended: Finished, log: Path) -> A
     strange = sorted(set(said) - {"outputs", "facts"})
     if strange:
         raise _broken(spec.program, f"unknown keys {', '.join(strange)}")
-    return Answer(_outputs(said.get("outputs", {}), out, spec.program), _facts(said.get("facts", {}), spec.program))
+    usage = {
+        "seconds": decimal(ended.seconds, 3),
+        "cpu_seconds": decimal(ended.cpu_seconds, 3),
+        "max_rss_bytes": ended.max_rss_bytes,
+    }
+    outputs = _outputs(said.get("outputs", {}), out, spec.program)
+    return Answer(outputs, _facts(said.get("facts", {}), spec.program), mode, usage)
 
 
 def _answer(path: Path, name: str) -> dict[str, Any]:

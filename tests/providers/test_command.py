@@ -155,6 +155,8 @@ def test_a_python_program_trains_an_onnx_model(bench: Bench) -> None:
     assert (made.facts["kind"], made.facts["opset"]) == ("onnx", 17)
     assert made.facts["inputs"] == [{"name": "features", "dtype": "float32", "shape": [None, 2]}]
     assert made.facts["claimed"] == {"rows": rows["train"]}
+    assert made.facts["isolation"] in ("landlock", "namespaces", "export")
+    assert float(made.facts["usage"]["seconds"]) > 0
 
 
 def test_a_cpp_program_trains_packs_itself_and_answers(bench: Bench, centroids: dict[str, str]) -> None:

@@ -85,7 +85,7 @@ def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
     spec: Spec = want.spec
     details = {"metric": spec.metric, "params": dict(spec.params), "confidence": spec.confidence, "view": spec.view}
     answer = ask("apply", want.address, spec, details, inputs, ctx)
-    return Outcome({}, _measurement(spec, answer.facts))
+    return Outcome({}, {**_measurement(spec, answer.facts), "isolation": answer.isolation})
 
 
 def _measurement(spec: Spec, said: Mapping[str, Json]) -> dict[str, Json]:

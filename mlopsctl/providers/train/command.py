@@ -88,11 +88,13 @@ def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
             hint="answer with a folder that holds model.onnx, or the files that predict: reads",
             code="MLO1064",
         )
-    claimed: dict[str, Json] = {"claimed": dict(answer.facts)} if answer.facts else {}
+    facts: dict[str, Json] = {"isolation": answer.isolation, "usage": dict(answer.usage)}
+    if answer.facts:
+        facts["claimed"] = dict(answer.facts)
     if spec.predict:
-        return Outcome({"model": folder}, {"kind": "opaque", "predict": commands(spec.predict)[0], **claimed})
+        return Outcome({"model": folder}, {"kind": "opaque", "predict": commands(spec.predict)[0], **facts})
     from .contract import inspect, require_model
 
     found = inspect(require_model(folder, folder, ()))
     kept = {key: found[key] for key in ("opset", "ir", "inputs", "outputs")}
-    return Outcome({"model": folder}, {"kind": "onnx", **kept, **claimed})
+    return Outcome({"model": folder}, {"kind": "onnx", **kept, **facts})
