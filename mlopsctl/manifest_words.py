@@ -19,6 +19,7 @@ LATER_KEYS: Mapping[str, tuple[str, ...]] = {
     "train": (
         "search", "output", "threshold", "priority", "budget", "retries", "reproducible", "max_age", "import",
         "signed_by", "formats", "each", "secret_version", "toolchain", "env", "lock", "resources", "validation",
+        "resources.gpu", "resources.tpu",
     ),
     "gates": (
         "against", "max_drop", "slices", "min_rows", "by", "rules", "forbid", "max_share", "noise", "score", "waive",
@@ -29,6 +30,7 @@ LATER_KEYS: Mapping[str, tuple[str, ...]] = {
     ),
     "targets": (
         "device", "arch", "quantize", "max_accuracy_drop", "part", "lanes", "fallback", "each", "resources", "budget",
+        "arch=arm64", "arch=aarch64", "arch=armv7", "arch=riscv64", "arch=wasm32", "arch=sm_90",
     ),
     "deployments": (
         "each", "region", "branch", "after", "approvals", "built_by", "strategy", "halt", "protect", "consumers", "log",
