@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import unquote
 
 import typer
 
@@ -67,7 +68,7 @@ def predict(
 
 def _answer(model: str, table: Table) -> Answers:
     if match := _URL.fullmatch(model):
-        return _ask(match["endpoint"], match["name"], table, {})
+        return _ask(match["endpoint"], unquote(match["name"]), table, {})
     path = Path(model)
     if path.is_dir() or path.suffix == ".onnx":
         return _run(path, table)

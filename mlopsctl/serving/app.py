@@ -6,6 +6,8 @@ import asyncio
 import itertools
 import os
 import secrets
+import sys
+import traceback
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -25,16 +27,18 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 MAX_BODY = 64 * 1024 * 1024
 
 
-@dataclass(frozen=True)
+@dataclass
 class Loaded:
-    """One artifact, verified and loaded. ``version`` is the start of its digest, short enough for a URL."""
+    """One artifact, verified and loaded; ``requests`` counts those that it answers right now."""
 
     artifact: Artifact
     model: Model
     digest: str
+    requests: int = 0
 
     @property
     def version(self) -> str:
+        """The start of the digest, short enough for a URL."""
         return self.digest.partition(":")[2][:12]
 
 
@@ -65,10 +69,16 @@ class App:
             raise RuntimeError(f"this server speaks HTTP only, not {scope['type']}")
         loaded = self.current
         decision = f"{self._process}-{next(self._decisions):x}"
+        loaded.requests += 1
         try:
             status, body = await self._answer(loaded, decision, scope, receive)
         except Rejected as error:
             status, body = error.status, protocol.encode({"error": error.message})
+        except Exception as error:  # noqa: BLE001 - a failure of ours is logged whole and answered without its details
+            sys.stderr.write(f"decision {decision}: {''.join(traceback.format_exception(error))}")
+            status, body = 500, protocol.encode({"error": "internal error; the server's log has the decision id"})
+        finally:
+            loaded.requests -= 1
         headers = [
             (b"content-type", b"application/json"),
             (b"content-length", b"%d" % len(body)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import sys
 from pathlib import Path
+from urllib.parse import quote
 
 from .app import App, Loaded
 from .artifact import Artifact, ArtifactRefused, folder_digest, listing, read_artifact
@@ -45,7 +46,7 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write(f"{error}\n")
         return REFUSED
     name = f"[{host}]" if ":" in host else host
-    sys.stdout.write(f"http://{name}:{listener.getsockname()[1]}/v2/models/{loaded.artifact.name}\n")
+    sys.stdout.write(f"http://{name}:{listener.getsockname()[1]}/v2/models/{quote(loaded.artifact.name)}\n")
     sys.stdout.flush()
     uvloop.run(serve(App(loaded), listener))
     return 0

@@ -58,6 +58,7 @@ class Switcher:
         self._state = state
         self._app = app
         self._parent = supervisor
+        self._retiring: asyncio.Task[None] | None = None  # the loop itself holds tasks weakly
         self._folder = state.stat().st_ino
         self._request = request
 
@@ -73,6 +74,8 @@ class Switcher:
                 await self._look()
             except FileNotFoundError:
                 return
+            except OSError as error:
+                say(f"the state folder cannot be read or written: {error}")
 
     async def _look(self) -> None:
         config = read_json(self._state / "config.json") or {}
@@ -85,16 +88,21 @@ class Switcher:
             return
         try:
             loaded = await asyncio.to_thread(load_release, self._state, digest)
-        except ArtifactRefused as error:
-            say(f"refused {digest}: {error}")
-            record(self._state, self._app.current.digest, request, str(error))
+        except Exception as error:  # noqa: BLE001 - whatever a new artifact does, the one that serves goes on
+            say(f"refused {digest}: {error!r}")
+            record(self._state, self._app.current.digest, request, str(error) or repr(error))
             return
         before, self._app.current = self._app.current, loaded
         record(self._state, digest, request)
         say(f"switched to {digest}")
-        # Requests that began with the old model finish with it.
-        await asyncio.sleep(1.0)
-        await asyncio.to_thread(before.model.close)
+        self._retiring = asyncio.create_task(_retire(before))
+
+
+async def _retire(before: Loaded) -> None:
+    """Requests that began with the old model finish with it."""
+    while before.requests:
+        await asyncio.sleep(TICK)
+    await asyncio.to_thread(before.model.close)
 
 
 def record(state: Path, digest: str, request: str, refused: str = "") -> None:

@@ -81,6 +81,13 @@ def test_what_is_no_request_says_so(body: bytes) -> None:
     assert caught.value.status == 400
 
 
+def test_deep_nesting_is_only_a_wrong_request() -> None:
+    for deep in (b"[" * 100_000, b'{"inputs": [{"name": "a", "shape": [1, 2], "datatype": "FP32", "data": %s}]}'):
+        body = deep.replace(b"%s", b"[" * 50_000 + b"]" * 50_000)
+        with pytest.raises(Rejected):
+            protocol.feeds(protocol.decode_request(body), TWO[:1])
+
+
 def test_nan_is_no_json_number() -> None:
     for text in (b"NaN", b"Infinity", b"-Infinity"):
         body = b'{"inputs": [{"name": "a", "shape": [1, 2], "datatype": "FP32", "data": [1, %s]}]}' % text

@@ -6,9 +6,11 @@ import json
 import os
 import shutil
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -77,6 +79,26 @@ def test_switches_without_losing_a_request(deployed: Deployed, tmp_path: Path) -
             client.join()
     assert not wrong
     assert min(counts.values()) > 20
+
+
+def test_a_slow_model_finishes_what_it_began_before_a_switch(deployed: Deployed, tmp_path: Path) -> None:
+    source = "import sys, time\nfor line in sys.stdin:\n    time.sleep(0.4)\n    print(line.strip(), flush=True)\n"
+    (tmp_path / "program.py").write_text(source)
+    described: dict[str, Any] = {"runtime": "program", "model": ".", "inputs": [], "outputs": []}
+    slow = artifact(tmp_path / "slow", **described, predict=[sys.executable, str(tmp_path / "program.py")])
+    old, new = deployed.release(slow), deployed.release(artifact(tmp_path / "new"))
+    deployed.use(old)
+    deployed.start()
+    answers: list[requests.Response] = []
+    clients = [threading.Thread(target=lambda: answers.append(deployed.ask([[1, 1]]))) for _ in range(5)]
+    for client in clients:
+        client.start()
+    time.sleep(0.2)
+    deployed.use(new)
+    deployed.wait(lambda: (deployed.state_of("state") or {})["artifact"] == new)
+    for client in clients:
+        client.join()
+    assert [(answer.status_code, answer.headers["x-artifact-digest"]) for answer in answers] == [(200, old)] * 5
 
 
 def test_a_bad_new_version_leaves_the_old_one_serving(deployed: Deployed, tmp_path: Path) -> None:

@@ -71,6 +71,16 @@ class Spec:
     timeout: float = run(60.0, doc="How long the server may take to verify and load an artifact.", quantity="duration")
 
 
+def warnings(spec: Spec) -> tuple[str, ...]:
+    """What is allowed and still worth a word."""
+    match = TO.fullmatch(spec.to)
+    if match is None or match["host"] in ("", "localhost", "[::1]") or match["host"].startswith("127."):
+        return ()
+    return (
+        f"to: {spec.to} listens beyond this machine, and the server asks nobody who they are: put a proxy before it",
+    )
+
+
 def needs(spec: Spec, specs: Specs) -> tuple[Need, ...]:
     """The target's artifact, and every gate of its model as a guard."""
     target = specs.get("targets", {}).get(spec.target)

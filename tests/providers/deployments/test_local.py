@@ -297,6 +297,12 @@ def test_a_taken_port_names_its_holder_and_leaves_what_ran(bench: Bench) -> None
     assert bench.ask().status_code == 200
 
 
+def test_listening_beyond_this_machine_is_worth_a_word() -> None:
+    quiet = ["", ":8080", "127.0.0.1:80", "localhost:80", "[::1]:80"]
+    assert [local.warnings(local.Spec("cpu", to=to)) for to in quiet] == [()] * 5
+    assert "listens beyond this machine" in local.warnings(local.Spec("cpu", to="0.0.0.0:80"))[0]
+
+
 def test_needs_every_gate_of_the_model_and_target() -> None:
     @dataclass
     class Gate:
