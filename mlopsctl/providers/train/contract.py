@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+import textwrap
 import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -167,7 +168,7 @@ def _foreign(names: Sequence[str], framework: str) -> ProviderError:
     lines = EXPORT.get(framework) or (EXPORT["scikit-learn"] if framework == "a Python pickle" else "")
     hint = "set predict: to the command that answers with this model, see mlopsctl explain MLO1214"
     if lines:
-        hint = f"export it to ONNX at the end of the training script:\n{lines}"
+        hint = "export it to ONNX at the end of the training script:\n" + textwrap.indent(lines, "    ")
     return ProviderError(f"{names[0]} is {a}, not an ONNX model", hint=hint, code="MLO1214")
 
 

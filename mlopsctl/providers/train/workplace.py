@@ -6,7 +6,7 @@ import json
 import shutil
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -156,7 +156,7 @@ def _hidden(ctx: Context) -> list[Path]:
 def run_all(place: Workplace, spec: Spec, ctx: Context) -> dict[str, Json]:
     """Runs the commands in order: seconds, processor seconds and the peak of memory. Raises ProviderError."""
     begun, cpu, peak = time.monotonic(), 0.0, 0
-    for argv in place.commands:
+    for argv, words in zip(place.commands, commands(spec.run), strict=True):
         left = None if spec.timeout is None else max(spec.timeout - (time.monotonic() - begun), 0.0)
         ended = run_logged(
             place.sandbox.wrap(argv),
@@ -169,49 +169,40 @@ def run_all(place: Workplace, spec: Spec, ctx: Context) -> dict[str, Json]:
         )
         cpu, peak = cpu + ended.cpu_seconds, max(peak, ended.max_rss_bytes)
         if ended.returncode != 0 or ended.timed_out:
-            raise _failure(ended, argv, place, spec, ctx)
+            raise _failure(ended, words, place, spec, ctx)
     seconds = decimal(time.monotonic() - begun, 3)
     return {"seconds": seconds, "cpu_seconds": decimal(cpu, 3), "max_rss_bytes": peak}
 
 
-def _failure(ended: Finished, argv: tuple[str, ...], place: Workplace, spec: Spec, ctx: Context) -> ProviderError:
-    shown = " ".join([Path(argv[0]).name, *argv[1:]]).replace(str(place.out), "{out}")
+def _failure(ended: Finished, words: Sequence[str], place: Workplace, spec: Spec, ctx: Context) -> ProviderError:
+    """What went wrong; the log stands in the hint, because messages are kept in the trail for ever and logs are not."""
+    shown = " ".join(words)
     lines = tail_lines(place.log, _LINES_SHOWN)
-    said = "".join(f"\n  | {line}" for line in lines)
-    full = f"mlopsctl logs shows all of it; it is kept in {place.log}"
+    said = "\nthe last it printed:" + "".join(f"\n  | {line}" for line in lines) if lines else "\nit printed nothing"
+
+    def error(code: str, what: str, hint: str) -> ProviderError:
+        return ProviderError(f"'{shown}' {what}", hint=hint + said, code=code)
+
     if ended.timed_out:
-        return ProviderError(
-            f"'{shown}' was not done after {spec.timeout:g} seconds and was ended{said}",
-            hint=f"raise timeout:, or make the work smaller; {full}",
-            code="MLO1216",
-        )
+        what = f"was not done after {spec.timeout:g} seconds and was ended"
+        return error("MLO1216", what, "raise timeout:, or make the work smaller")
     text = "\n".join(tail_lines(place.log, 200))
     others = frozenset(ctx.tree.files()) - set(place.files)
     missing = undeclared(text, others, [str(place.work), str(ctx.root)])
-    ignored = "" if missing else unseen(text, ctx.root, place.work)
-    if ignored:
-        return ProviderError(
-            f"'{shown}' reads {ignored}, which is here but not in the repository: no other clone could train{said}",
-            hint=f"git add {ignored} (git check-ignore -v says why it is not seen), or declare it under data:",
-            code="MLO1212",
-        )
     if missing:
-        return ProviderError(
-            f"'{shown}' reads {missing}, which is not declared: it runs in a folder that holds only its code{said}",
-            hint=f"add {declared_code(place.files, missing)}; if it is data, declare it under data:",
-            code="MLO1212",
-        )
+        what = f"reads {missing}, which is not declared: it runs in a folder that holds only its code"
+        return error("MLO1212", what, f"add {declared_code(place.files, missing)}; if it is data, declare it under data:")
+    ignored = unseen(text, ctx.root, place.work)
+    if ignored:
+        what = f"reads {ignored}, which is here but not in the repository: no other clone could train"
+        hint = f"git add {ignored} (git check-ignore -v {ignored} says why it is not seen), or declare it under data:"
+        return error("MLO1212", what, hint)
     if ended.returncode < 0:
         name = signal.Signals(-ended.returncode).name
         why = ": most likely memory ran out" if name == "SIGKILL" else ""
-        return ProviderError(
-            f"'{shown}' was ended by {name}{why} (it used {ended.max_rss_bytes / 2**20:,.0f} MiB){said}",
-            hint=f"use smaller batches, or a machine with more memory; {full}",
-            code="MLO1221",
-        )
-    return ProviderError(
-        f"'{shown}' exited with status {ended.returncode}{said or ' and printed nothing'}", hint=full, code="MLO1211"
-    )
+        what = f"was ended by {name}{why} (it used {ended.max_rss_bytes / 2**20:,.0f} MiB)"
+        return error("MLO1221", what, "use smaller batches, or a machine with more memory")
+    return error("MLO1211", f"exited with status {ended.returncode}", f"all it printed is kept in {place.log}")
 
 
 def add_program(files: Mapping[str, TreeFile], place: Workplace) -> None:
