@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -355,7 +356,7 @@ for root in roots:
     for place, folders, files in os.walk(root):
         for name in files:
             try:
-                if b"secret-test-row" in open(os.path.join(place, name), "rb").read():
+                if b"secret-" + b"test-row" in open(os.path.join(place, name), "rb").read():
                     print("FOUND", place, name)
             except OSError as error:
                 pass
@@ -367,15 +368,29 @@ for path in sys.argv[1:]:
 """
 
 
-def test_a_trainer_that_hunts_for_the_test_rows_finds_none(project: Project) -> None:
+@pytest.mark.parametrize("mode", ["landlock", "namespaces"])
+def test_a_trainer_that_hunts_for_the_test_rows_finds_none(
+    project: Project, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlopsctl.adapters import sandbox
+
+    if mode == "landlock" and sandbox.strongest_mode() != mode:
+        pytest.skip("this kernel has no Landlock")
+    if mode == "namespaces" and subprocess.run(["unshare", "-Um", "true"], check=False).returncode != 0:
+        pytest.skip("this kernel grants no user namespaces")
+    monkeypatch.setattr(sandbox, "strongest_mode", lambda: mode)
     test_view = project.root.parent / "test.csv"
     test_view.write_text("a,b,label\n9,10,secret-test-row\n")
     project.store.put(test_view)
     script(project, HUNT + ONNX_SCRIPT)
-    project.train(run=f"python train.py {project.root} {project.root.parent} {project.root}/.git /tmp")
+
+    outcome = project.train(run=f"python train.py {project.root} {project.root.parent} {project.root}/.git /tmp")
+
     said = project.log.read_text()
-    assert "FOUND" not in said and "LISTED" not in said
-    assert said.count("refused") == 4
+    assert outcome.facts["isolation"] == mode
+    assert "FOUND" not in said
+    if mode == "landlock":
+        assert "LISTED" not in said and said.count("refused") == 4
 
 
 def test_the_isolation_is_recorded(project: Project) -> None:
