@@ -8,6 +8,7 @@ from __future__ import annotations
 import configparser
 import json
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from .statcache import Hashes, hash_once
 from .store import check_name, copy_hashed, storage_error
 
 MAX_DVC_FILE = 1 << 20
+_PLAIN = re.compile(r"(?!(?:true|false|null|yes|no|on|off|y|n)$)[a-z][a-z0-9_.-]*", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -68,8 +70,7 @@ def pin_text(pin: Pin) -> str:
     if pin.nfiles is not None:
         lines.append(f"  nfiles: {pin.nfiles}")
     # JSON text is valid YAML text, whatever the name holds.
-    plain = pin.path.replace("_", "").replace("-", "").replace(".", "").isalnum() and pin.path[0].isalpha()
-    path = pin.path if plain and pin.path.isascii() and "." in pin.path else json.dumps(pin.path, ensure_ascii=False)
+    path = pin.path if _PLAIN.fullmatch(pin.path) else json.dumps(pin.path, ensure_ascii=False)
     return "\n".join([*lines, "  hash: md5", f"  path: {path}", ""])
 
 

@@ -135,10 +135,10 @@ def split_parquet(
     source: Path, file: str, label: str, rule: Rule, column_key: str, out: Path, tell: Callable[[str], None]
 ) -> Views:
     """Views of a Parquet file, with its schema. The files' bytes depend on pyarrow's version; membership does not."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     with open_parquet(source, file) as table:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
         schema = table.schema_arrow
         columns = list(schema.names)
         check_columns(columns, file)
