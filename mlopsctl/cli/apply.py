@@ -122,9 +122,9 @@ class Printer:
         self._told = 0.0
 
     def tell(self, address: Address, line: str) -> None:
-        """Progress inside a step: at most ten lines a second on a terminal, one a second elsewhere."""
+        """Progress inside a step: at most ten lines a second on a terminal, one in ten seconds elsewhere."""
         now = monotonic()
-        if now - self._told < (0.1 if self._live else 1.0):
+        if now - self._told < (0.1 if self._live else 10.0):
             return
         self._told = now
         if self._json:
