@@ -46,7 +46,7 @@ def test_a_code_is_explained_once() -> None:
 
 def test_every_explanation_says_something() -> None:
     for one in explanations().values():
-        assert len(one.text) > 60, one.code
+        assert len(one.text) > 40, one.code
 
 
 def test_shows_the_long_form(capsys: pytest.CaptureFixture[str]) -> None:

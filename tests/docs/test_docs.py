@@ -20,7 +20,7 @@ BASE = yaml.safe_load(
 
 # Commands about this repository itself; .ci/run runs the first four.
 ELSEWHERE = re.compile(
-    r"make (demo|test|lint|help|test-all|bench|schema|lock|clean)\b|git clone |cd mlopsctl$|pip install "
+    r"make (demo|test|lint|help|test-all|bench|schema|reference|lock|clean)\b|git clone |cd mlopsctl$|pip install "
 )
 
 
