@@ -26,7 +26,10 @@ _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x1f\x7f-\x9f]")
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """How a program ended; ``returncode`` is negative where a signal ended it. Times are in seconds."""
+    """How a program ended; ``returncode`` is negative where a signal ended it. Times are in seconds.
+
+    ``max_rss_bytes`` is never below what this process had when it started the program: wait4(2) counts from the fork.
+    """
 
     returncode: int
     seconds: float
