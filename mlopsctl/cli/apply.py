@@ -19,6 +19,7 @@ from ..types import Address, Plan
 from . import console
 from .plan import Format, Replace, check_format, plan_project, show
 from .project import Project, open_project
+from .queue import sign_queued
 from .workshop import ProjectWorkshop
 
 
@@ -56,6 +57,7 @@ def apply(
     project.need_commit()
     project.need_trail(offline=offline)
     with locked(project.state / "lock", "mlopsctl apply"):
+        sign_queued(project)
         made = plan_project(project, replaced)
         if saved is not None:
             _check_stale(saved, made, planfile)
