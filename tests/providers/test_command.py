@@ -296,6 +296,41 @@ def test_an_artifact_whose_signature_does_not_hold_is_not_deployed(bench: Bench)
         bench.make("deployments.shelf", deployment, ARTIFACT, **bench.python("shelf"), target="shelf", to="/nowhere")
 
 
+def test_the_positive_label_must_be_one_of_the_labels(bench: Bench) -> None:
+    spec = {**bench.python("rows"), "path": "data/rows.csv", "label": "label", "params": {"rows": 100}}
+    assert bench.make("data.rows", data, **spec, positive=1).facts["positive"] == 1
+    with pytest.raises(ProviderError, match="positive"):
+        bench.make("data.rows", data, **spec, positive=2)
+
+
+@pytest.mark.parametrize(
+    ("address", "module", "needs", "spec", "sent"),
+    [
+        ("train.classifier", train, (ROWS,), {"seed": 7, "params": {"lr": 0.1}}, {"seed": 7, "params": {"lr": 0.1}}),
+        (
+            "gates.odd", gate, (MODEL, TEST), {"metric": "odd", "confidence": 0.9, "params": {"k": 3}},
+            {"metric": "odd", "confidence": 0.9, "params": {"k": 3}, "view": "test"},
+        ),
+        ("deployments.shelf", deployment, (ARTIFACT,), {"target": "shelf", "params": {"n": 2}}, {"params": {"n": 2}}),
+    ],
+    ids=["train", "gates", "deployments"],
+)  # fmt: skip
+def test_what_the_manifest_says_reaches_the_program(
+    bench: Bench, address: str, module: Any, needs: tuple[Need, ...], spec: dict[str, Any], sent: dict[str, Any]
+) -> None:
+    bench.signer = new_key(bench.root / "keys" / "ada.pem")
+    make_rows(bench)
+    make_model(bench)
+    make_artifact(bench)
+    echo = bench.program(
+        "import json, sys; print(json.dumps({'error': {'message': json.dumps(json.load(sys.stdin)['spec'])}}))"
+    )
+    with pytest.raises(ProviderError) as error:
+        bench.make(address, module, *needs, **echo, **spec)
+    said = json.loads(error.value.message.partition("): ")[2])
+    assert said.items() >= sent.items()
+
+
 # --- The protocol -----------------------------------------------------------------------------------------
 
 

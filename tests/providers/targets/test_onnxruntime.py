@@ -104,3 +104,23 @@ def test_weights_beside_the_model_move_with_it(bench: Bench, folder: Path) -> No
     }
     again = bench.make(target, folder, ONNX, "again")
     assert hash_folder(again.outputs["artifact"]) == hash_folder(made.outputs["artifact"])
+
+
+def test_the_compiler_is_held_to_its_time_and_memory(bench: Bench, folder: Path) -> None:
+    write_mlp(folder / "model.onnx")
+    codes = []
+    for name, limit in (("slow", {"timeout": 0.01}), ("large", {"memory": 60 * 2**20})):
+        with pytest.raises(ProviderError) as error:
+            bench.make(target, folder, ONNX, name, **limit)
+        codes.append(error.value.code)
+    assert codes[0] == "MLO1402"
+    assert codes[1] in ("MLO1401", "MLO1410")
+
+
+def test_an_artifact_is_made_only_where_it_can_run(bench: Bench, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_mlp(folder / "model.onnx")
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    with pytest.raises(ProviderError) as error:
+        bench.make(target, folder, ONNX, arch="x86-64")
+    assert error.value.code == "MLO1405"
+    assert "this machine is arm64" in error.value.message

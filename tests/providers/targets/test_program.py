@@ -44,7 +44,12 @@ def test_the_packed_program_answers_as_the_original_on_every_row(bench: Bench, f
 
 
 def test_the_artifact_holds_the_model_and_nothing_that_running_it_left(bench: Bench, folder: Path) -> None:
-    code = STEADY + "open(sys.argv[1] + '/leftover', 'w').close()\n"
+    code = f"""{STEADY}
+try:
+    open(sys.argv[1] + '/leftover', 'w').close()
+except PermissionError:
+    print("the sandbox forbids it", file=sys.stderr)
+"""
     artifact = bench.make(target, folder, write_model(folder, code)).outputs["artifact"]
     assert {path.name for path in artifact.iterdir()} == {"answer.py", "weights.json", "artifact.json"}
 

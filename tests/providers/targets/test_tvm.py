@@ -61,3 +61,24 @@ def test_a_missing_extra_is_told_with_the_line_that_installs_it(
     with pytest.raises(ProviderError) as error:
         bench.make(target, folder, ONNX)
     assert error.value.hint == "it needs the extra: pip install 'mlopsctl[tvm]'"
+
+
+@needs_tvm
+def test_the_compiler_is_held_to_its_time_and_memory(bench: Bench, folder: Path) -> None:
+    write_mlp(folder / "model.onnx")
+    codes = []
+    for name, limit in (("slow", {"timeout": 0.01}), ("large", {"memory": 60 * 2**20})):
+        with pytest.raises(ProviderError) as error:
+            bench.make(target, folder, ONNX, name, **limit)
+        codes.append(error.value.code)
+    assert codes[0] == "MLO1402"
+    assert codes[1] in ("MLO1401", "MLO1412")
+
+
+@needs_tvm
+def test_an_artifact_is_made_only_where_it_can_run(bench: Bench, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_mlp(folder / "model.onnx")
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    with pytest.raises(ProviderError) as error:
+        bench.make(target, folder, ONNX, arch="x86-64")
+    assert error.value.code == "MLO1405"
