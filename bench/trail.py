@@ -5,6 +5,7 @@ python bench/trail.py [ENTRIES] [--one-commit]
 
 from __future__ import annotations
 
+import hashlib
 import os
 import statistics
 import subprocess
@@ -12,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ from mlopsctl.types import Digest
 
 
 def fields(n: int) -> dict[str, Any]:
-    digest = f"{n:064x}"
+    digest = hashlib.sha256(str(n).encode()).hexdigest()
     return {
         "address": f"train.model{n % 50}",
         "status": "done",
@@ -74,16 +76,17 @@ def main() -> None:
         print(f"filled with {number} entries in {filled:.1f} s")
 
         trail = open_trail(repo, state, log)
-        each = [
-            timed(lambda n=n: trail.append("result", commit=subjects[n % len(subjects)], **fields(number + n)))
-            for n in range(500)
-        ]
+
+        def append(n: int) -> None:
+            trail.append("result", commit=subjects[n % len(subjects)], **fields(n))
+
+        each = [timed(partial(append, number + n)) for n in range(500)]
         trail.flush()
         print(
             f"append, with {number} present: median {statistics.median(each) * 1e3:.2f} ms, mean {statistics.mean(each) * 1e3:.2f} ms (<= 6)"
         )
 
-        opened = [timed(lambda: open_trail(repo, state, log).result(fields(7)["made_from"])) for _ in range(20)]
+        opened = [timed(lambda: open_trail(repo, state, log).result(Digest(fields(7)["made_from"]))) for _ in range(20)]
         print(f"open and find one result, warm: median {statistics.median(opened) * 1e3:.2f} ms")
 
         lines = [

@@ -6,6 +6,7 @@ here first: ignored paths chosen by the signer, weaker hashes, the pre-1.0 form,
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import tempfile
@@ -64,10 +65,21 @@ def verify_folder(folder: Path, signature: Path, public_key_pem: str) -> None:
         try:
             config.verify(folder, signature)
         except (ValueError, KeyError, IndexError, TypeError, InvalidSignature) as error:
-            words = str(error) or type(error).__name__
-            raise EvidenceError(
-                f"the signature of {folder} does not hold: {words}", hint=_HINT, code="MLO7110"
-            ) from None
+            words = _differences(folder, signature) or str(error) or type(error).__name__
+            raise EvidenceError(f"{folder} is not as it was signed: {words}", hint=_HINT, code="MLO7110") from None
+
+
+def _differences(folder: Path, signature: Path) -> str:
+    """What differs from the files that a (verified) signature lists, in words."""
+    listed = signed_files(signature)
+    paths = [folder] if folder.is_file() else [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    found = {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+    kinds = {
+        "changed": [name for name in listed if name in found and found[name] != listed[name]],
+        "missing": [name for name in listed if name not in found],
+        "not signed": [name for name in found if name not in listed],
+    }
+    return "; ".join(f"{kind}: {', '.join(names[:5])}" for kind, names in kinds.items() if names)
 
 
 def signed_files(signature: Path) -> dict[str, str]:

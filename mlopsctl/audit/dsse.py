@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from binascii import Error as Base64Error
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Sequence
@@ -25,11 +24,11 @@ MAX_PAYLOAD = 8192
 MAX_SIGNATURES = 16
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True)
-# The line as ``encode`` writes it for one signature: what matches is canonical by its very form.
-_USUAL = re.compile(
-    rb'\{"dsse":\{"payload":"([A-Za-z0-9+/=]+)","payloadType":"application/vnd\.in-toto\+json",'
-    rb'"signatures":\[\{"keyid":"([0-9a-f]{64})","sig":"([A-Za-z0-9+/=]+)"\}\]\},"v":1\}'
-)
+# The line as ``encode`` writes it for one signature: what has this form is canonical by its very form.
+_HEAD = b'{"dsse":{"payload":"'
+_MIDDLE = f'","payloadType":"{PAYLOAD_TYPE}","signatures":[{{"keyid":"'.encode()
+_SIG = b'","sig":"'
+_TAIL = b'"}]},"v":1}'
 _PAE_HEAD = f"DSSEv1 {len(PAYLOAD_TYPE)} {PAYLOAD_TYPE} ".encode()
 
 
@@ -92,11 +91,9 @@ def encode(payload: bytes, signatures: Sequence[tuple[str, bytes]], material: Js
 
 def decode(line: bytes) -> Envelope:
     """Reads a line strictly. Raises BadLine with a code for every other form than the one ``encode`` writes."""
-    usual = _USUAL.fullmatch(line)
+    usual = _usual(line)
     if usual is not None:
-        payload = _checked_size(_bytes(usual[1].decode(), "MLO7001", "payload"))
-        signature = _bytes(usual[3].decode(), "MLO7004", "signature")
-        return Envelope(entry_id(payload), payload, ((usual[2].decode(), signature),))
+        return usual
     try:
         outer = strict_json(line)
     except ValueError as error:
@@ -108,6 +105,19 @@ def decode(line: bytes) -> Envelope:
     if not outer.keys() <= {"v", "dsse", "material"}:
         raise BadLine("MLO7001", "the line has unknown members")
     return _envelope(outer.get("dsse"))
+
+
+def _usual(line: bytes) -> Envelope | None:
+    """The fast way for nearly every line: cut at fixed places instead of parsed; None for any other form."""
+    end = line.find(b'"', len(_HEAD))
+    keyid = end + len(_MIDDLE)
+    sig = keyid + 64 + len(_SIG)
+    fixed = (line[: len(_HEAD)], line[end:keyid], line[keyid + 64 : sig], line[-len(_TAIL) :])
+    hint, text = line[keyid : keyid + 64], line[sig : -len(_TAIL)]
+    if fixed != (_HEAD, _MIDDLE, _SIG, _TAIL) or not hint.isalnum():
+        return None
+    payload = _checked_size(_bytes(line[len(_HEAD) : end], "MLO7001", "payload"))
+    return Envelope(entry_id(payload), payload, ((hint.decode(), _bytes(text, "MLO7004", "signature")),))
 
 
 def _envelope(dsse: Any) -> Envelope:
@@ -152,9 +162,10 @@ def _b64(data: bytes) -> str:
 
 def _bytes(text: Any, code: str, what: str) -> bytes:
     try:
-        data = a2b_base64(text.encode("ascii"), strict_mode=True)
+        raw = text if isinstance(text, bytes) else text.encode("ascii")
+        data = a2b_base64(raw, strict_mode=True)
     except (AttributeError, UnicodeError, Base64Error):
         raise BadLine(code, f"the {what} is no base64") from None
-    if _b64(data) != text:
+    if b2a_base64(data, newline=False) != raw:
         raise BadLine(code, f"the {what} is written in a second way")
     return data

@@ -6,10 +6,11 @@ start anew; signatures that held stay known, so that costs parsing only.
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 from .entry import Record
@@ -173,7 +174,8 @@ class Ledger:
         if not lines:
             return
         self._nothing_known = self.index.is_empty()
-        judged, findings, policies = self.judge(lines)
+        with _no_collector():
+            judged, findings, policies = self.judge(lines)
         for digest, policy in policies.items():
             self.index.add_policy(digest, policy.previous, json.dumps(policy.content))
         self.index.add_findings((one.code, one.entry, one.message) for one in findings)
@@ -221,6 +223,18 @@ class Ledger:
         new = bool(tips) and (seen is None or seen["tips"] != tips)
         if new and not self.missing_from_anchor() and not self.broken():
             self.anchor.write({"log": self.expected.log, "tips": tips, "commit": self.log.tip()})
+
+
+@contextmanager
+def _no_collector() -> Iterator[None]:
+    """Thousands of new objects, none of them garbage: the cycle collector would walk them again and again."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _digest(line: bytes) -> bytes:

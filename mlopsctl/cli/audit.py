@@ -33,9 +33,7 @@ def _trail() -> TrailLog:
         repo = find_repo(Path.cwd())
         trail = open_trail(repo, repo.common_dir / "mlops")
     if fetch_state(trail) == "missing":
-        raise EvidenceError(
-            "this clone has not fetched the trail yet", hint="mlopsctl pull --trail-only", code="MLO8005"
-        )
+        raise MlopsError("this clone has not fetched the trail yet", hint="mlopsctl pull --trail-only", code="MLO8005")
     return trail
 
 
@@ -167,7 +165,7 @@ def trace(
     if format == "json":
         console.out(json.dumps({"schema_version": 1, **node.as_json()}, indent=2, ensure_ascii=False))
         return 0
-    _print(node, "")
+    _print(node, "", set())
     _problems(trail)
     return 0
 
@@ -178,22 +176,37 @@ def _problems(trail: TrailLog) -> None:
         console.note(f"warning: the trail has {len(found)} findings: mlopsctl audit verify")
 
 
-def _print(node: Node, indent: str) -> None:
+def _print(node: Node, indent: str, printed: set[str]) -> None:
     role = f"{node.role}: " if node.role else ""
     if node.entry is None:
         console.out(f"{indent}{role}{node.digest[:19]}… made by no valid entry of this trail")
         return
     entry = node.entry
-    console.out(indent + role + console.paint(entry.address, "bold") + (f"  {entry.status}" if entry.status else ""))
+    again = f"  entry {entry.id[:12]}, as above" if entry.id in printed else ""
+    console.out(indent + role + console.paint(entry.address, "bold") + (again or _status(entry)))
+    if again:
+        return
+    printed.add(entry.id)
     for line in _details(entry):
         console.out(f"{indent}    {line}")
     for gate in node.gates:
         console.out(
-            f"{indent}    gate: {console.paint(gate.address, 'bold')}  {gate.status}  {_figures(gate)}".rstrip()
+            f"{indent}    gate: {console.paint(gate.address, 'bold')}{_status(gate)}  {_figures(gate)}".rstrip()
         )
         console.out(f"{indent}        signed by {gate.signer} at {gate.at}, entry {gate.id[:12]}")
     for below in node.inputs:
-        _print(below, indent + "    ")
+        _print(below, indent + "    ", printed)
+
+
+def _status(entry: Entry) -> str:
+    return f"  {entry.status}" if entry.status not in ("", "done") else ""
+
+
+def _words(value: Any) -> str:
+    """Figures as people write them: decimals in entries are text."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_words(item)}" for name, item in value.items())
+    return "[" + ", ".join(map(_words, value)) + "]" if isinstance(value, list) else str(value)
 
 
 def _details(entry: Entry) -> list[str]:
@@ -215,6 +228,5 @@ def _figures(entry: Entry) -> str:
     for name in _SHOWN:
         value = entry.facts.get(name)
         if value not in (None, "", [], {}):
-            text = json.dumps(value) if isinstance(value, dict | list) else str(value)
-            words.append(f"{name} {text}")
+            words.append(f"{name} {_words(value)}")
     return ", ".join(words)

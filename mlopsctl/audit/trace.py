@@ -1,0 +1,94 @@
+"""Walking back through the trail: from a deployment to its artifact, gates, training run, data, code and people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..types import Digest, Entry, Json
+from .trail import TrailLog
+
+_MAX_DEPTH = 64
+
+
+@dataclass(frozen=True)
+class Node:
+    """One entry of a trace and what went into it. ``entry`` is None where no valid entry has the digest."""
+
+    role: str
+    digest: str
+    entry: Entry | None
+    inputs: tuple[Node, ...] = ()
+    gates: tuple[Entry, ...] = ()
+
+    def as_json(self) -> dict[str, Json]:
+        """Nested, with the figures as the entries have them."""
+        if self.entry is None:
+            return {"role": self.role, "digest": self.digest, "missing": True}
+        return {
+            "role": self.role,
+            "digest": self.digest,
+            **entry_json(self.entry),
+            "gates": [entry_json(gate) for gate in self.gates],
+            "inputs": [node.as_json() for node in self.inputs],
+        }
+
+
+def entry_json(entry: Entry) -> dict[str, Json]:
+    """All of an entry as plain JSON."""
+    return {
+        "id": entry.id,
+        "kind": entry.kind,
+        "address": entry.address,
+        "status": entry.status,
+        "seq": entry.seq,
+        "parents": list(entry.parents),
+        "at": entry.at,
+        "signer": entry.signer,
+        "trusted": entry.trusted,
+        "commit": entry.commit,
+        "tree": entry.tree,
+        "made_from": entry.made_from,
+        "ingredients": dict(entry.ingredients),
+        "outputs": dict(entry.outputs),
+        "facts": dict(entry.facts),
+        "made_with": dict(entry.made_with),
+        "location": entry.location,
+        "supersedes": list(entry.supersedes),
+        "predicate_type": entry.predicate_type,
+    }
+
+
+def trace(trail: TrailLog, entry: Entry) -> Node:
+    """The tree of everything that went into ``entry``, from the trail alone."""
+    measured: dict[str, list[Entry]] = {}
+    newest: dict[tuple[str, str], Entry] = {}
+    for gate in trail.entries("gates.*", ("result",)):
+        for digest in _digests(gate.ingredients, "model", "artifact"):
+            newest[gate.address, digest] = gate
+    for (_, digest), gate in sorted(newest.items()):
+        measured.setdefault(digest, []).append(gate)
+    return _node(trail, "", "", entry, measured, 0)
+
+
+def _node(
+    trail: TrailLog, role: str, digest: str, entry: Entry, measured: Mapping[str, list[Entry]], depth: int
+) -> Node:
+    below = []
+    inputs: Mapping[str, Any] = entry.ingredients.get("inputs") or {}
+    for name in sorted(inputs):
+        for given in inputs[name] if depth < _MAX_DEPTH else ():
+            made = trail.with_output(Digest(given))
+            found = made is not None and made.id != entry.id
+            if found and made is not None:
+                below.append(_node(trail, name, given, made, measured, depth + 1))
+            else:
+                below.append(Node(name, given, None))
+    gates = tuple(gate for output in entry.outputs.values() for gate in measured.get(output, ()))
+    return Node(role, digest, entry, tuple(below), gates)
+
+
+def _digests(ingredients: Mapping[str, Json], *roles: str) -> list[str]:
+    inputs = ingredients.get("inputs") or {}
+    return [str(digest) for role in roles for digest in inputs.get(role) or ()]

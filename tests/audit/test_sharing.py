@@ -1,0 +1,228 @@
+"""Clones that share one trail over a bare remote."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from mlopsctl.adapters.keys import new_key
+from mlopsctl.audit.sharing import fetch_state, pull_trail, push_trail, unpushed
+from mlopsctl.errors import EvidenceError, NotSharedError
+
+from .clone import Clone, forged, line_id, result, run
+
+
+@pytest.fixture
+def origin(tmp_path: Path) -> Path:
+    run(tmp_path, "init", "-q", "--bare", "origin.git")
+    return tmp_path / "origin.git"
+
+
+@pytest.fixture
+def one(tmp_path: Path, origin: Path) -> Clone:
+    """The clone that started the trail and pushed it."""
+    clone = Clone.start(tmp_path / "one")
+    run(clone.folder, "remote", "add", "origin", str(origin))
+    run(clone.folder, "push", "-q", "origin", "HEAD:main")
+    push_trail(clone.trail, "origin")
+    return clone
+
+
+@pytest.fixture
+def two(tmp_path: Path, origin: Path, one: Clone) -> Clone:
+    """A second clone that has fetched everything."""
+    clone = clone_of(origin, tmp_path / "two", one)
+    pull_trail(clone.trail, "origin")
+    return clone
+
+
+def clone_of(origin: Path, folder: Path, other: Clone, *args: str) -> Clone:
+    run(folder.parent, "clone", "-q", *args, f"file://{origin}", str(folder))
+    return Clone(folder, other.log)
+
+
+def append(clone: Clone, name: str, commit: str = "") -> str:
+    trail = clone.trail
+    commit = commit or run(clone.folder, "rev-parse", "origin/main" if name else "HEAD")
+    return trail.append("result", **{**result(name), "address": "train.model"}, commit=commit).id
+
+
+def ids(clone: Clone) -> set[str]:
+    return {entry.id for entry in clone.trail.entries()}
+
+
+def test_a_fresh_clone_knows_that_it_has_not_fetched(tmp_path: Path, origin: Path, one: Clone) -> None:
+    fresh = clone_of(origin, tmp_path / "fresh", one)
+    assert fetch_state(fresh.trail) == "missing"
+    assert pull_trail(fresh.trail, "origin").new == 1
+    assert fetch_state(fresh.trail) == "here"
+    verdict = fresh.verdict()
+    assert verdict.ok and verdict.freshness == "anchored"
+    assert fetch_state(Clone.start(tmp_path / "lonely").trail) == "here"
+
+
+def test_two_clones_diverge_and_unite(one: Clone, two: Clone) -> None:
+    run(one.folder, "fetch", "-q")
+    a, b = append(one, "a"), append(two, "b")
+    assert unpushed(one.trail, "origin") == 1
+    push_trail(one.trail, "origin")
+    push_trail(two.trail, "origin")
+    pull_trail(one.trail, "origin")
+    assert ids(one) == ids(two) >= {a, b}
+    assert one.trail.tips() == two.trail.tips() == sorted([a, b])
+    assert unpushed(one.trail, "origin") == unpushed(two.trail, "origin") == 0
+    merged = append(one, "c")
+    assert set(one.trail.find(merged).parents) == {a, b}
+    assert one.verdict(full=True).ok and two.verdict(full=True).ok
+    assert run(one.folder, "rev-list", "--merges", "--count", "refs/notes/mlops") == "1"
+
+
+def test_both_clones_agree_which_of_two_equal_results_is_in_force(one: Clone, two: Clone) -> None:
+    run(one.folder, "fetch", "-q")
+    append(one, "same"), append(two, "same")
+    push_trail(one.trail, "origin")
+    push_trail(two.trail, "origin")
+    pull_trail(one.trail, "origin")
+    made_from = result("same")["made_from"]
+    first, second = one.trail.result(made_from), two.trail.result(made_from)
+    assert first is not None and first == second
+
+
+def test_code_trees_travel_with_the_trail(one: Clone, two: Clone) -> None:
+    from .test_trail import code_of
+
+    run(one.folder, "fetch", "-q")
+    code = code_of({"train.py": b"print(2)\n"})
+    trail = two.trail
+    trail.append("result", **result("coded"), commit=run(two.folder, "rev-parse", "HEAD"), code=code)
+    append(one, "other")
+    push_trail(one.trail, "origin")
+    push_trail(trail, "origin")
+    pull_trail(one.trail, "origin")
+    assert list(one.trail.code_files(code.oid)) == ["train.py"]
+    assert one.verdict(full=True).ok
+
+
+def test_incoming_lines_that_are_not_valid_stay_outside(one: Clone, two: Clone, tmp_path: Path) -> None:
+    run(one.folder, "fetch", "-q")
+    made = append(two, "a")
+    two.trail.flush()
+    forgery = forged(two.line(made), new_key(tmp_path / "owner.pem"), status="better")
+    commit = two.trail.find(made).commit
+    two.tamper(lambda notes: notes[commit].append(forgery), orphan=False)
+    run(two.folder, "push", "-q", "origin", "refs/notes/mlops:refs/notes/mlops")
+    pulled = pull_trail(one.trail, "origin")
+    assert [(finding.code, finding.entry) for finding in pulled.refused] == [("MLO7012", line_id(forgery))]
+    assert made in ids(one) and line_id(forgery) not in ids(one)
+    assert one.verdict(full=True).ok
+    with pytest.raises(EvidenceError) as caught:
+        push_trail(one.trail, "origin")
+    assert caught.value.code == "MLO7033"
+
+
+def test_a_forced_older_ref_is_reported_and_mended_by_the_next_push(one: Clone, two: Clone, origin: Path) -> None:
+    run(one.folder, "fetch", "-q")
+    old = run(origin, "rev-parse", "refs/notes/mlops")
+    made = append(one, "a")
+    push_trail(one.trail, "origin")
+    pull_trail(two.trail, "origin")
+    run(two.folder, "push", "-q", "--force", "origin", f"{old}:refs/notes/mlops")
+    pulled = pull_trail(one.trail, "origin")
+    assert [(finding.code, finding.entry) for finding in pulled.warnings] == [("MLO7042", made)]
+    push_trail(one.trail, "origin")
+    assert run(origin, "rev-parse", "refs/notes/mlops") != old
+    assert made in ids(one)
+
+
+def test_the_remote_tracking_ref_is_an_anchor(one: Clone, two: Clone) -> None:
+    run(one.folder, "fetch", "-q")
+    made = append(one, "a")
+    push_trail(one.trail, "origin")
+    run(one.folder, "update-ref", "refs/notes/mlops", "refs/notes/mlops~1")
+    one.forget()
+    assert one.codes() == {("MLO7041", made)}
+    pull_trail(one.trail, "origin")
+    assert one.verdict().ok
+
+
+def test_a_shallow_clone_has_the_whole_trail(tmp_path: Path, origin: Path, one: Clone) -> None:
+    for name in ("a", "b"):
+        one.train(name)
+    push_trail(one.trail, "origin")
+    shallow = clone_of(origin, tmp_path / "shallow", one, "--depth", "1")
+    pull_trail(shallow.trail, "origin")
+    assert ids(shallow) == ids(one)
+    assert shallow.verdict(full=True).ok
+
+
+def test_a_remote_that_cannot_be_reached(one: Clone) -> None:
+    run(one.folder, "fetch", "-q")
+    made = append(one, "a")
+    run(one.folder, "remote", "set-url", "origin", str(one.folder / "nowhere"))
+    for share in (push_trail, pull_trail):
+        with pytest.raises(NotSharedError):
+            share(one.trail, "origin")
+    assert made in ids(one) and unpushed(one.trail, "origin") == 1
+
+
+def test_a_colleague_without_the_pin_sees_that_the_root_is_unpinned(
+    two: Clone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "colleague"))
+    assert two.verdict().root == "unpinned" and two.verdict().ok
+    assert {code for code, _ in two.codes(roots=True)} == {"MLO7026"}
+    root = two.trail.entries()[0].id
+    monkeypatch.setenv("MLOPS_TRUST_ROOT", root)
+    assert two.verdict(roots=True).ok and two.verdict().root == "pinned"
+    monkeypatch.setenv("MLOPS_TRUST_ROOT", "0" * 64)
+    assert ("MLO7025", root) in two.codes()
+
+
+def test_five_clones_in_rounds_with_kills_converge(tmp_path: Path, origin: Path, one: Clone) -> None:
+    """Every entry that was acknowledged is everywhere in the end, and nothing is there twice."""
+    clones = [one] + [clone_of(origin, tmp_path / f"c{n}", one) for n in range(4)]
+    for clone in clones:
+        pull_trail(clone.trail, "origin")
+    commit = run(one.folder, "rev-parse", "HEAD")
+    program = (
+        "import sys; from pathlib import Path; from mlopsctl.adapters.git import find_repo;"
+        "from mlopsctl.cli.trail import open_trail; from mlopsctl.audit.sharing import push_trail;"
+        "repo = find_repo(Path(sys.argv[1]));"
+        f"trail = open_trail(repo, repo.common_dir / 'mlops', {one.log!r});\n"
+        "for n in range(4):\n"
+        f"    e = trail.append('result', address='train.m', facts={{'n': sys.argv[2] + str(n)}}, commit={commit!r})\n"
+        "    print(e.id, flush=True); push_trail(trail, 'origin')"
+    )
+    chance = random.Random(7)
+    done: set[str] = set()
+    for turn in range(3):
+        workers = [
+            subprocess.Popen(
+                [sys.executable, "-c", program, str(clone.folder), f"{turn}-{n}-"], stdout=subprocess.PIPE, text=True
+            )
+            for n, clone in enumerate(clones)
+        ]
+        time.sleep(chance.uniform(0.2, 0.8))
+        for worker in chance.sample(workers, 2):
+            os.kill(worker.pid, signal.SIGKILL)
+        done |= {word for worker in workers for word in worker.communicate()[0].split() if len(word) == 64}
+        for lock in (lock for clone in clones for lock in (clone.folder / ".git").rglob("*.lock")):
+            lock.unlink()  # what git itself leaves when it is killed
+        for lock in origin.rglob("*.lock"):
+            lock.unlink()
+    for clone in clones * 2:
+        push_trail(clone.trail, "origin")
+        pull_trail(clone.trail, "origin")
+    assert done and all(done <= ids(clone) for clone in clones)
+    assert len({frozenset(ids(clone)) for clone in clones}) == 1
+    for clone in clones[:2]:
+        assert clone.verdict(full=True).ok
+        lines = [line for some in clone.notes().values() for line in some]
+        assert len(lines) == len(set(lines)) == len(ids(clone))
