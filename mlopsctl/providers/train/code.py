@@ -6,6 +6,7 @@ import ast
 import posixpath
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from ...errors import ProviderError
@@ -130,13 +131,29 @@ def imported(scripts: Iterable[str], roots: Sequence[str], tree: Tree, have: Col
     return found
 
 
-def _imports(source: bytes) -> Iterator[tuple[str, int]]:
+@lru_cache(maxsize=4096)
+def _imports(source: bytes) -> tuple[tuple[str, int], ...]:
     """(dotted module, level) of every import, also inside functions and by ``importlib`` with a literal name."""
     try:
         parsed = ast.parse(source)
     except (SyntaxError, ValueError):
-        return  # it fails by itself when it runs, with Python's own message
-    for node in ast.walk(parsed):
+        return ()  # it fails by itself when it runs, with Python's own message
+    # Expressions are most of a tree; they are looked at only where one of them can be an import.
+    by_name = b"import_module" in source or b"__import__" in source
+    return tuple(_imports_of(ast.walk(parsed) if by_name else _statements(parsed)))
+
+
+def _statements(module: ast.Module) -> Iterator[ast.AST]:
+    waiting: list[ast.AST] = list(module.body)
+    while waiting:
+        node = waiting.pop()
+        yield node
+        for field in ("body", "orelse", "finalbody", "handlers", "cases"):
+            waiting += getattr(node, field, ())
+
+
+def _imports_of(nodes: Iterable[ast.AST]) -> Iterator[tuple[str, int]]:
+    for node in nodes:
         if isinstance(node, ast.Import):
             yield from ((name.name, 0) for name in node.names)
         elif isinstance(node, ast.ImportFrom):

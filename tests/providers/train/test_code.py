@@ -33,6 +33,22 @@ def test_a_script_and_the_modules_it_imports(project: Project) -> None:
     }  # fmt: skip
 
 
+def test_imports_are_found_wherever_a_statement_may_stand(project: Project) -> None:
+    places = (
+        "class C:\n  async def f(self):\n    import {}\n",
+        "try:\n  pass\nexcept E:\n  import {}\n",
+        "try:\n  pass\nfinally:\n  import {}\n",
+        "if x:\n  pass\nelif y:\n  pass\nelse:\n  import {}\n",
+        "for i in x:\n  with y:\n    while z:\n      import {}\n",
+        "match x:\n  case 1:\n    import {}\n",
+        "a = [lambda: importlib.import_module('{}')]\n",
+    )
+    for number, text in enumerate(places):
+        project.write("train.py", text.format("found"))
+        project.write("found.py", f"# {number}")
+        assert project.made_from(run="python train.py") == {"train.py", "found.py"}, text
+
+
 def test_a_module_run_by_name_and_a_source_folder(project: Project) -> None:
     project.write("src/pkg/__init__.py", "")
     project.write("src/pkg/net.py", "")

@@ -308,6 +308,12 @@ def test_the_memory_limit_holds(project: Project) -> None:
     assert "MemoryError" in failure(project, resources=limited).hint
 
 
+def test_the_processor_limit_holds(project: Project) -> None:
+    script(project, "print('cores', len(os.sched_getaffinity(0)), os.environ['OMP_NUM_THREADS'])" + ONNX_SCRIPT)
+    project.train(resources=local.Resources(cpu=1))
+    assert "cores 1 1" in project.log.read_text()
+
+
 def test_a_gigabyte_of_output_neither_hangs_nor_fills_the_disk(project: Project) -> None:
     script(project, "line = b'x' * 1023 + b'\\n'\n"
            "for _ in range(1 << 20): os.write(1, line)\nprint('the end', flush=True)" + ONNX_SCRIPT)
