@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from functools import lru_cache
@@ -73,10 +73,19 @@ def cell_text(value: object) -> str:
     return str(value)
 
 
-def row_key(names: Iterable[str], texts: Iterable[str]) -> bytes:
+class RowKey:
     """All cells of a row as unambiguous bytes, the same in whatever order the columns stand."""
-    pairs = sorted(zip(names, map(canonical_cell, texts), strict=True))
-    return "".join(f"{len(name)}:{name}{len(text)}:{text}" for name, text in pairs).encode("utf-8", "surrogatepass")
+
+    def __init__(self, names: Sequence[str]) -> None:
+        order = sorted((name, index) for index, name in enumerate(names))
+        self._heads = [(f"{len(name)}:{name}", index) for name, index in order]
+
+    def __call__(self, texts: Sequence[str]) -> bytes:
+        parts = []
+        for head, index in self._heads:
+            text = canonical_cell(texts[index])
+            parts.append(f"{head}{len(text)}:{text}")
+        return "".join(parts).encode("utf-8", "surrogatepass")
 
 
 def kind_of(texts: Iterable[str]) -> Kind:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlopsctl.adapters.cells import canonical_cell, cell_text, kind_of, row_key, typed
+from mlopsctl.adapters.cells import RowKey, canonical_cell, cell_text, kind_of, typed
 
 
 @pytest.mark.parametrize(
@@ -51,9 +51,9 @@ def test_canonical_is_stable(text: str) -> None:
 
 
 def test_a_row_is_the_same_in_whatever_order_the_columns_stand() -> None:
-    assert row_key(["a", "b"], ["1", "x"]) == row_key(["b", "a"], ["x", "1.0"])
-    assert row_key(["a", "b"], ["1", "x"]) != row_key(["a", "b"], ["x", "1"])
-    assert row_key(["a", "b"], ["1:b", ""]) != row_key(["a", "b"], ["1", "b"])
+    assert RowKey(["a", "b"])(["1", "x"]) == RowKey(["b", "a"])(["x", "1.0"])
+    assert RowKey(["a", "b"])(["1", "x"]) != RowKey(["a", "b"])(["x", "1"])
+    assert RowKey(["a", "b"])(["1:b", ""]) != RowKey(["a", "b"])(["1", "b"])
 
 
 @pytest.mark.parametrize(

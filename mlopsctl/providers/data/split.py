@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ...adapters.cells import canonical_cell, row_key
+from ...adapters.cells import RowKey, canonical_cell
 from ...canonical import decimal
 from ...errors import ProviderError
 from ...provider import result
@@ -64,7 +64,7 @@ class Sides:
 
     def __init__(self, rule: Rule, columns: Sequence[str]) -> None:
         self.rule = rule
-        self._columns = columns
+        self._key = RowKey(columns)
         self._index = columns.index(rule.column) if rule.column else -1
         self._seed = _DOMAIN + str(rule.seed).encode() + b"\0"
         self._keys: dict[str, bytearray] = {view: bytearray() for view in rule.views or ("all",)}
@@ -86,7 +86,7 @@ class Sides:
                 )
             body = text.encode("utf-8", "surrogatepass")
         else:
-            body = row_key(self._columns, texts)
+            body = self._key(texts)
         key = hashlib.sha256(body).digest()
         view = self._side(key) if self.rule.test else self.rule.whole
         self._keys[view or "all"] += key
