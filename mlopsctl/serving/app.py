@@ -1,4 +1,4 @@
-"""The server's answers: raw ASGI over one loaded model, exchanged by one pointer assignment."""
+"""The server's answers over one loaded model, which is exchanged by one pointer assignment."""
 
 from __future__ import annotations
 
@@ -8,38 +8,40 @@ import os
 import secrets
 import sys
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from . import protocol
 from .artifact import Artifact, Port
 from .files import read_json
+from .http import Request, Response
 from .models import Model
-from .protocol import ModelFailed, Rejected
-
-Scope = dict[str, Any]
-Receive = Callable[[], Awaitable[dict[str, Any]]]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
+from .protocol import Arrays, ModelFailed, Rejected
 
 MAX_BODY = 64 * 1024 * 1024
 
 
-@dataclass
 class Loaded:
-    """One artifact, verified and loaded; ``requests`` counts those that it answers right now."""
+    """One artifact, verified and loaded; ``requests`` counts those that wait for its model right now."""
 
-    artifact: Artifact
-    model: Model
-    digest: str
-    requests: int = 0
-
-    @property
-    def version(self) -> str:
+    def __init__(self, artifact: Artifact, model: Model, digest: str) -> None:
+        self.artifact = artifact
+        self.model = model
+        self.digest = digest
+        self.version = digest.partition(":")[2][:12]
         """The start of the digest, short enough for a URL."""
-        return self.digest.partition(":")[2][:12]
+        self.header = f"x-artifact-digest: {digest}\r\n".encode()
+        self.requests = 0
+
+
+class Job(NamedTuple):
+    """One inference: the request, its tensors as arrays, the outputs to answer with."""
+
+    request: protocol.InferRequest
+    feeds: Arrays
+    wanted: list[str]
 
 
 class App:
@@ -64,41 +66,31 @@ class App:
             return ""
         return str((read_json(Path(self._halt_file)) or {}).get("reason") or "no reason given")
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            raise RuntimeError(f"this server speaks HTTP only, not {scope['type']}")
+    def answer(self, request: Request) -> Response | Coroutine[None, None, Response]:
+        """The answer; a coroutine where the model is too slow for the event loop. Never raises."""
         loaded = self.current
         decision = f"{self._process}-{next(self._decisions):x}"
-        loaded.requests += 1
         try:
-            status, body = await self._answer(loaded, decision, scope, receive)
-        except Rejected as error:
-            status, body = error.status, protocol.encode({"error": error.message})
-        except Exception as error:  # noqa: BLE001 - a failure of ours is logged whole and answered without its details
-            sys.stderr.write(f"decision {decision}: {''.join(traceback.format_exception(error))}")
-            status, body = 500, protocol.encode({"error": "internal error; the server's log has the decision id"})
-        finally:
-            loaded.requests -= 1
-        headers = [
-            (b"content-type", b"application/json"),
-            (b"content-length", b"%d" % len(body)),
-            (b"x-artifact-digest", loaded.digest.encode()),
-            (b"x-decision-id", decision.encode()),
-        ]
-        if status == 413:  # the rest of the body was not read
-            headers.append((b"connection", b"close"))
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+            job = self._inference(loaded, request)
+            if job is None:
+                status, body = self._look(loaded, request)
+            elif loaded.model.inline:
+                status, body = 200, self._finish(loaded, decision, job, _run(loaded, job))
+            else:
+                return self._slowly(loaded, decision, job)
+        except Exception as error:  # noqa: BLE001 - see _failure
+            status, body = _failure(decision, error)
+        return _response(loaded, decision, status, body)
 
-    async def _answer(self, loaded: Loaded, decision: str, scope: Scope, receive: Receive) -> tuple[int, bytes]:
-        parts = str(scope["path"]).strip("/").split("/")
-        if parts[0] != "v2":
-            raise Rejected(404, "this server answers under /v2 (Open Inference Protocol)")
-        if parts[-1] == "infer" and parts[1:2] == ["models"]:
-            _model(loaded, parts[2:-1])
-            _method(scope, "POST")
-            return 200, await self._infer(loaded, decision, scope, receive)
-        _method(scope, "GET")
+    def refusal(self, status: int, why: str) -> Response:
+        """The answer to what never became a request."""
+        decision = f"{self._process}-{next(self._decisions):x}"
+        return _response(self.current, decision, status, protocol.encode({"error": why}))
+
+    def _look(self, loaded: Loaded, request: Request) -> tuple[int, bytes]:
+        """Everything but inference."""
+        parts = _parts(request)
+        _method(request, "GET")
         if parts == ["v2"]:
             return 200, protocol.encode({"name": "mlopsctl", "version": "2", "extensions": []})
         if parts == ["v2", "health", "live"]:
@@ -106,7 +98,7 @@ class App:
         if parts == ["v2", "health", "ready"]:
             return self._ready({"ready": True})
         if parts[1] != "models":
-            raise Rejected(404, f"there is nothing at {scope['path']}")
+            raise Rejected(404, f"there is nothing at {request.path}")
         if parts[-1] == "ready" and len(parts) > 3:
             _model(loaded, parts[2:-1])
             return self._ready({"name": loaded.artifact.name, "ready": True})
@@ -119,49 +111,70 @@ class App:
             return 503, protocol.encode({**answer, "ready": False, "error": f"halted: {reason}"})
         return 200, protocol.encode(answer)
 
-    async def _infer(self, loaded: Loaded, decision: str, scope: Scope, receive: Receive) -> bytes:
-        for name, value in scope["headers"]:
-            if name == b"content-length" and int(value) > self.max_body:
-                raise Rejected(413, f"the body is larger than {self.max_body} bytes")
-            if name == b"inference-header-content-length":
-                raise Rejected(400, "the binary tensor data extension is not supported; send data as JSON")
-            if name == b"content-encoding" and value != b"identity":
-                raise Rejected(415, f"content-encoding {value.decode('latin-1')} is not supported")
-        body = await self._read(receive)
+    def _inference(self, loaded: Loaded, request: Request) -> Job | None:
+        """What the model is asked; None where the request is no inference. Raises Rejected."""
+        parts = _parts(request)
+        if parts[-1] != "infer" or parts[1:2] != ["models"]:
+            return None
+        _model(loaded, parts[2:-1])
+        _method(request, "POST")
+        if b"inference-header-content-length" in request.headers:
+            raise Rejected(400, "the binary tensor data extension is not supported; send data as JSON")
+        encoding = request.headers.get(b"content-encoding", b"identity")
+        if encoding != b"identity":
+            raise Rejected(415, f"content-encoding {encoding.decode('latin-1')} is not supported")
         if reason := self.halted():
             raise Rejected(503, f"halted: {reason}")
-        request = protocol.decode_request(body)
+        asked = protocol.decode_request(request.body)
         model = loaded.model
-        feeds = protocol.feeds(request, model.inputs) if model.inputs else protocol.columns(request)
-        wanted = protocol.wanted_outputs(request, model.outputs)
+        feeds = protocol.feeds(asked, model.inputs) if model.inputs else protocol.columns(asked)
+        return Job(asked, feeds, protocol.wanted_outputs(asked, model.outputs))
+
+    async def _slowly(self, loaded: Loaded, decision: str, job: Job) -> Response:
+        loaded.requests += 1
         try:
-            if model.inline:
-                outputs = model.run(feeds, wanted)
-            else:
-                outputs = await asyncio.get_running_loop().run_in_executor(self._pool, model.run, feeds, wanted)
-        except ModelFailed as error:
-            raise Rejected(500, f"the model failed: {error}") from None
+            outputs = await asyncio.get_running_loop().run_in_executor(self._pool, _run, loaded, job)
+            status, body = 200, self._finish(loaded, decision, job, outputs)
+        except Exception as error:  # noqa: BLE001 - see _failure
+            status, body = _failure(decision, error)
+        finally:
+            loaded.requests -= 1
+        return _response(loaded, decision, status, body)
+
+    def _finish(self, loaded: Loaded, decision: str, job: Job, outputs: Arrays) -> bytes:
+        if reason := self.halted():  # while the model was at work
+            raise Rejected(503, f"halted: {reason}")
         parameters = {"decision_id": decision, "artifact": loaded.digest}
-        return protocol.encode_answer(loaded.artifact.name, loaded.version, request, outputs, parameters)
-
-    async def _read(self, receive: Receive) -> bytes | bytearray:
-        message = await receive()
-        body: bytes | bytearray = message.get("body", b"")
-        while message.get("more_body"):
-            message = await receive()
-            body = bytearray(body) if isinstance(body, bytes) else body
-            body += message.get("body", b"")
-            if len(body) > self.max_body:
-                break
-        if len(body) > self.max_body:
-            raise Rejected(413, f"the body is larger than {self.max_body} bytes")
-        if message["type"] == "http.disconnect":
-            raise Rejected(400, "the client went away")
-        return body
+        return protocol.encode_answer(loaded.artifact.name, loaded.version, job.request, outputs, parameters)
 
 
-def _method(scope: Scope, method: str) -> None:
-    if scope["method"] != method:
+def _run(loaded: Loaded, job: Job) -> Arrays:
+    return loaded.model.run(job.feeds, job.wanted)
+
+
+def _failure(decision: str, error: Exception) -> tuple[int, bytes]:
+    """What is the client's or the model's fault is said; a failure of ours is logged whole and answered without details."""
+    if isinstance(error, Rejected):
+        return error.status, protocol.encode({"error": error.message})
+    if isinstance(error, ModelFailed):
+        return 500, protocol.encode({"error": f"the model failed: {error}"})
+    sys.stderr.write(f"decision {decision}: {''.join(traceback.format_exception(error))}")
+    return 500, protocol.encode({"error": "internal error; the server's log has the decision id"})
+
+
+def _response(loaded: Loaded, decision: str, status: int, body: bytes) -> Response:
+    return Response(status, body, loaded.header + b"x-decision-id: %b\r\n" % decision.encode())
+
+
+def _parts(request: Request) -> list[str]:
+    parts = request.path.strip("/").split("/")
+    if parts[0] != "v2":
+        raise Rejected(404, "this server answers under /v2 (Open Inference Protocol)")
+    return parts
+
+
+def _method(request: Request, method: str) -> None:
+    if request.method != method and not (method == "GET" and request.method == "HEAD"):
         raise Rejected(405, f"use {method} here")
 
 

@@ -8,19 +8,18 @@ What it does stands in ``state.json``.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from .app import MAX_BODY, App, Loaded
 from .artifact import ArtifactRefused, read_artifact, verify
 from .files import read_json, write_json
+from .http import HttpServer
 from .models import load
 from .processes import start_mark
 
@@ -62,8 +61,14 @@ class Switcher:
         self._folder = state.stat().st_ino
         self._request = request
 
-    async def follow(self) -> None:
-        """Returns once the server has to end."""
+    async def follow(self, ending: asyncio.Event) -> None:
+        """Sets ``ending`` once the server has to end."""
+        try:
+            await self._follow()
+        finally:
+            ending.set()
+
+    async def _follow(self) -> None:
         while True:
             await asyncio.sleep(TICK)
             if os.getppid() != self._parent:
@@ -114,38 +119,13 @@ def record(state: Path, digest: str, request: str, refused: str = "") -> None:
 
 async def serve(app: App, listener: socket.socket, switcher: Switcher | None = None) -> None:
     """Answers until SIGTERM or SIGINT comes, or the deployment is gone."""
-    import uvicorn
-
-    class Server(uvicorn.Server):
-        @contextlib.contextmanager
-        def capture_signals(self) -> Iterator[None]:
-            # uvicorn's own raises the signal again when it is done, before a model's program could be ended.
-            yield
-
-    config = uvicorn.Config(
-        app,
-        loop="uvloop",
-        http="httptools",
-        ws="none",
-        lifespan="off",
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        timeout_keep_alive=75,
-        timeout_graceful_shutdown=5,
-    )
-    server = Server(config)
     ending = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ending.set)
-    tasks = [asyncio.ensure_future(server.serve(sockets=[listener])), asyncio.ensure_future(ending.wait())]
-    if switcher is not None:
-        tasks.append(asyncio.ensure_future(switcher.follow()))
-    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    server.should_exit = True
-    await tasks[0]
-    for task in tasks[1:]:
-        task.cancel()
+    following = asyncio.ensure_future(switcher.follow(ending)) if switcher is not None else None
+    await HttpServer(app).serve(listener, ending)
+    if following is not None:
+        following.cancel()
     app.current.model.close()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from hypothesis import strategies as st
 from mlopsctl.serving import protocol
 from mlopsctl.serving.app import App, Loaded
 from mlopsctl.serving.artifact import Port, read_artifact
+from mlopsctl.serving.http import Request, Response
 from mlopsctl.serving.models import load
 from mlopsctl.serving.protocol import NUMPY, Rejected
 
@@ -135,20 +135,14 @@ def test_an_answer_without_a_json_form_is_refused() -> None:
     assert caught.value.status == 422
 
 
-def ask(app: App, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None) -> tuple[int, Any]:
-    """One request through the ASGI application."""
-    sent: list[dict[str, Any]] = []
-
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    async def send(message: dict[str, Any]) -> None:
-        sent.append(message)
-
-    raw = [(key.encode(), value.encode()) for key, value in (headers or {}).items()]
-    asyncio.run(app({"type": "http", "method": method, "path": path, "headers": raw}, receive, send))
-    assert dict(sent[0]["headers"])[b"x-artifact-digest"] == b"dirhash:0123456789abcdef"
-    return sent[0]["status"], json.loads(sent[1]["body"])
+def ask(
+    app: App, method: str, path: str, body: bytes = b"", headers: dict[bytes, bytes] | None = None
+) -> tuple[int, Any]:
+    """One request to the application."""
+    response = app.answer(Request(method, path, headers or {}, body))
+    assert isinstance(response, Response)
+    assert response.headers.startswith(b"x-artifact-digest: dirhash:0123456789abcdef\r\nx-decision-id: ")
+    return response.status, json.loads(response.body)
 
 
 @pytest.fixture
@@ -198,8 +192,8 @@ def test_a_wrong_path_or_method_is_an_error_object(app: App, method: str, path: 
 
 def test_what_is_not_supported_is_said(app: App) -> None:
     path = "/v2/models/classifier/infer"
-    assert ask(app, "POST", path, headers={"inference-header-content-length": "3"})[0] == 400
-    assert ask(app, "POST", path, headers={"content-encoding": "gzip"})[0] == 415
+    assert ask(app, "POST", path, headers={b"inference-header-content-length": b"3"})[0] == 400
+    assert ask(app, "POST", path, headers={b"content-encoding": b"gzip"})[0] == 415
 
 
 def test_only_the_outputs_asked_for(app: App) -> None:
