@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
 from typing import Protocol
 
 from .errors import EvidenceError, MlopsError
 from .plan import Assessment, World, assess
-from .provider import Context, provider
+from .provider import Context, Inputs, provider
 from .types import (
     GUARD,
     Action,
@@ -48,8 +48,8 @@ class Workshop(Protocol):
     @property
     def world(self) -> World: ...
 
-    def context(self, address: Address) -> Context:
-        """A context with a fresh empty scratch folder, which the next call for another address clears."""
+    def context(self, address: Address, inputs: Inputs = ()) -> Context:
+        """A context with a fresh empty scratch folder, which the next call clears, and the key behind the artifact."""
 
     def keep(self, outputs: Mapping[str, Path | Digest]) -> dict[str, Digest]:
         """Takes outputs over into the store and signs every folder among them (``NAME.sig``)."""
@@ -139,7 +139,7 @@ class Walk:
         try:
             for need in want.needs:
                 yield from self._restore(need)
-            observed = self._run(want, found)
+            observed = self._run(want, self._with_restored(want, found))
         except MlopsError as error:
             entry = self._shop.record(
                 "failure",
@@ -157,8 +157,13 @@ class Walk:
         self._verdicts[want.address] = verdict
         yield Event("done", address, action, verdict.text, monotonic() - begun, observed.entry, verdict=verdict)
 
+    def _with_restored(self, want: Resource, found: Assessment) -> Assessment:
+        """The same step with inputs as they stand after restoring: their digests are the same, their entries may not be."""
+        now = [replace(item, seen=self._seen.get(item.need.address) or item.seen) for item in found.inputs]
+        return replace(found, inputs=tuple(now))
+
     def _run(self, want: Resource, found: Assessment) -> Observed:
-        context = self._shop.context(want.address)
+        context = self._shop.context(want.address, found.inputs)
         outcome = provider(want.provider).apply(want, found.inputs, context)
         outputs = self._shop.keep(outcome.outputs)
         facts = dict(outcome.facts)
@@ -181,7 +186,10 @@ class Walk:
             return
         seen = self._seen.get(need.address)
         digest = seen.outputs.get(need.output) if seen else None
-        if seen is None or digest is None or self._shop.here(digest):
+        if seen is None or digest is None:
+            return
+        signature = seen.outputs.get(need.output + ".sig", digest)
+        if self._shop.here(digest) and self._shop.here(signature):
             return
         want = self._resources[need.address]
         yield Event("restore", str(need.address), text="outputs lost: made again and compared")
@@ -196,6 +204,19 @@ class Walk:
                 hint=f"bring back the attested bytes (mlopsctl pull), or accept a new result: "
                 f"mlopsctl apply --replace {need.address}",
                 code="MLO7201",
+            )
+        if signature != digest and not self._shop.here(signature):
+            # The same bytes under a new signature: attested anew, in place of the entry whose signature is lost.
+            facts = {**outcome.facts, "supersedes": seen.entry}
+            self._seen[need.address] = self._shop.record(
+                "result",
+                want,
+                status="done",
+                made_from=seen.made_from,
+                parts=again.parts,
+                outputs=outputs,
+                outcome=Outcome(outputs, facts, outcome.made_with),
+                sources=again.sources,
             )
 
     def _remove(self, want: Resource, seen: Observed) -> Iterator[Event]:

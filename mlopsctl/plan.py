@@ -133,7 +133,7 @@ def assess(
         made_from,
         want.needs,
         _relies_on(inputs, observed if action is Action.NOOP else None),
-        _blockers(want, verdicts),
+        _blockers(want, verdicts) + _untrusted(want, inputs),
         "; ".join(map(str, holds)),
         verdict,
         by_name.notes(want, inputs),
@@ -178,13 +178,20 @@ def _relies_on(inputs: Inputs, own: Observed | None) -> tuple[str, ...]:
 
 
 def _blockers(want: Resource, verdicts: Mapping[Address, Verdict | None]) -> tuple[str, ...]:
-    """Guards whose verdict is known and does not let this step through."""
+    """Gates, and artifacts below their own bars, whose verdict is known and does not let this step through."""
     found = []
     for need in want.needs:
-        verdict = verdicts.get(need.address) if need.role == GUARD else None
+        verdict = verdicts.get(need.address)
         if verdict is not None and verdict.blocks:
             found.append(f"{need.address} {verdict.status.value}")
     return tuple(found)
+
+
+def _untrusted(want: Resource, inputs: Inputs) -> tuple[str, ...]:
+    """Nothing is deployed on the word of a key that the trust policy does not give the role."""
+    if want.address.section != "deployments":
+        return ()
+    return tuple(f"{item.need.address} untrusted" for item in inputs if item.seen and not item.seen.trusted)
 
 
 def _explain(

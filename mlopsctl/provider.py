@@ -124,7 +124,7 @@ class Context:
     log: Path | None = None
     """Where the step's full log is kept."""
     public_key: str = ""
-    """PEM of the key that signs here; a deployment checks artifacts against it."""
+    """PEM of the key that attested the step's artifact; a deployment checks the artifact's signature against it."""
 
 
 Inputs = Sequence[Input]

@@ -124,6 +124,8 @@ class Observed:
     entry: str = ""
     at: str = ""
     ingredients: Mapping[str, Json] = field(default_factory=dict)
+    trusted: bool = True
+    """False for an own result by a key without the role: it is good for this machine, never for a deployment."""
     drift: str = ""
     """Why the world no longer is what the entry says ("the server process is gone"); empty where it is."""
 
@@ -252,4 +254,4 @@ class Entry:
 
     def observed(self) -> Observed:
         """This entry as the result it attests."""
-        return Observed(self.made_from, self.outputs, self.facts, self.id, self.at, self.ingredients)
+        return Observed(self.made_from, self.outputs, self.facts, self.id, self.at, self.ingredients, self.trusted)

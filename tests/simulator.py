@@ -79,7 +79,7 @@ class Simulator:
 
     # --- workshop --------------------------------------------------------------------------------------
 
-    def context(self, address: Address) -> Context:
+    def context(self, address: Address, inputs: Inputs = ()) -> Context:
         self.applied.append(str(address))
         scratch = self.folder / "scratch"
         shutil.rmtree(scratch, ignore_errors=True)

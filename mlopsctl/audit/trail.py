@@ -20,7 +20,7 @@ from .entry import Record, entry_fields, read_line, to_entry
 from .ledger import JOURNAL_NOTE, LOCAL_NOTE, Ledger
 from .ports import Signer
 from .statement import EMPTY_TREE, statement
-from .trust import KINDS, Policy, role_of
+from .trust import KINDS, Policy, pem, role_of
 from .verify import LOCAL, VALID, Judged, Line
 
 GROUP_SECONDS = 2.0
@@ -168,6 +168,13 @@ class TrailLog:
         order = "seq DESC, id DESC" if newest_first else "seq, id"
         found = self.ledger.index.many(f"{' AND '.join(where)} ORDER BY {order} LIMIT {int(limit)}", values)
         return [to_entry(payload, trusted=state == VALID) for payload, state in found]
+
+    def signer_key(self, entry_id: str) -> str:
+        """PEM of the key that the policy in force for the entry gives its signer; "" for an untrusted entry."""
+        entry, place = self.entry(entry_id), self.ledger.place(entry_id)
+        policy = self.ledger.policy(place.policy) if place and place.valid else None
+        rule = policy.signers.get(entry.signer) if entry and policy else None
+        return pem(rule.key) if rule else ""
 
     def tips(self) -> list[str]:
         """Ids of the newest valid entries; several after a merge."""

@@ -74,6 +74,12 @@ def public_key(text: str) -> str:
     return b2a_base64(der, newline=False).decode()
 
 
+def pem(key: str) -> str:
+    """A base64 public key as PEM. Source: RFC 7468, section 13."""
+    lines = [key[start : start + 64] for start in range(0, len(key), 64)]
+    return "\n".join(["-----BEGIN PUBLIC KEY-----", *lines, "-----END PUBLIC KEY-----", ""])
+
+
 @dataclass(frozen=True, slots=True)
 class SignerRule:
     """One signer of a policy; ``until`` is an RFC 3339 moment or ""."""

@@ -137,7 +137,7 @@ def _lost(entry: Entry, why: str) -> EvidenceError:
 
 def _deploy(workshop: ProjectWorkshop, want: Resource, inputs: Inputs) -> Observed:
     parts = ingredients(want, {}, inputs)
-    outcome = provider(want.provider).apply(want, inputs, workshop.context(want.address))
+    outcome = provider(want.provider).apply(want, inputs, workshop.context(want.address, inputs))
     return workshop.record(
         "result",
         want,

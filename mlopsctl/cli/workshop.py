@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Self
 
 from ..audit.trail import code_tree
-from ..provider import Context
+from ..provider import Context, Inputs
 from ..types import Address, Digest, Json, Observed, Outcome, Resource, TreeFile
 from .project import Project
 from .world import ProjectWorld
@@ -39,7 +39,7 @@ class ProjectWorkshop:
             shutil.rmtree(self._scratch, ignore_errors=True)
             self._scratch = None
 
-    def context(self, address: Address) -> Context:
+    def context(self, address: Address, inputs: Inputs = ()) -> Context:
         self._clear()
         work = self.project.state / "work"
         work.mkdir(parents=True, exist_ok=True)
@@ -49,8 +49,13 @@ class ProjectWorkshop:
         return replace(
             self.project.context(self._scratch, lambda line: self._tell(address, line)),
             log=log,
-            public_key=self._signer.public_key_pem,
+            public_key=self._key_behind(inputs),
         )
+
+    def _key_behind(self, inputs: Inputs) -> str:
+        """PEM of the key that signed the entry of the artifact among the inputs."""
+        entries = [item.seen.entry for item in inputs if item.role == "artifact" and item.seen]
+        return self.project.trail.signer_key(entries[0]) if entries else ""
 
     def tell(self, address: Address, line: str) -> None:
         self._tell(address, line)
