@@ -69,6 +69,8 @@ def _inside(repo: Repo, path: Path) -> Path:
         raise refuse("it is a link", "add the file that it points to, or copy it here")
     if not place.exists():
         raise refuse("there is nothing of that name", "check the path")
+    if not place.is_file() and not place.is_dir():
+        raise refuse("it is a device or a pipe", "write its content to a file first")
     if not place.is_relative_to(repo.root) or place == repo.root:
         raise refuse("it lies outside this repository", "copy it in, for example to data/")
     if {".git", ".dvc"} & set(place.relative_to(repo.root).parts):

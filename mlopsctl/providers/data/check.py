@@ -34,7 +34,7 @@ def copies(
     whole = outputs["all"]
     working = root / path
     pinned = path + ".dvc" in sources
-    if working.exists() and not working.is_symlink():
+    if not working.is_symlink() and (working.is_file() or working.is_dir()):
         yield Copy(path, _hash_working(working, path, sources, pinned), whole)
     if pinned:
         yield Copy(f"{path} in DVC's cache", _cached(path + ".dvc", root, tree), whole)
