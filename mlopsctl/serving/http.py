@@ -105,6 +105,7 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._waiting: deque[tuple[Request, bool]] = deque()
         self._working: asyncio.Task[None] | None = None
+        self._ended = False
         self._refused = False
         self._full = False
         self._begun = False
@@ -125,18 +126,21 @@ class Connection(asyncio.Protocol):
         self._server.connections.add(self)
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._refused = True
+        self._ended = True
         self._waiting.clear()
         self._server.connections.discard(self)
 
     def data_received(self, data: bytes) -> None:
-        if self._refused:
+        if self._ended:
             return
         self._read = self._loop.time()
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            self._refuse(400, "this server speaks HTTP/1.1 only")
+            # The request itself was answered in HTTP/1.1, which is how a server declines; the parser goes no further.
+            self._ended = True
+            if self._working is None:
+                self._transport.close()
         except httptools.HttpParserError as error:
             self._refuse(400, f"this is no HTTP/1.1 request: {error}")
 
@@ -172,14 +176,14 @@ class Connection(asyncio.Protocol):
         length = self._headers.get(b"content-length", b"")
         if length.isdigit() and int(length) > self._application.max_body:
             self._too_large()
-        elif self._headers.get(b"expect", b"").lower() == b"100-continue" and not self._refused:
+        elif self._headers.get(b"expect", b"").lower() == b"100-continue" and not self._ended:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, part: bytes) -> None:
         self._size += len(part)
         if self._size > self._application.max_body:
             self._too_large()
-        elif not self._refused:
+        elif not self._ended:
             self._parts.append(part)
 
     def _too_large(self) -> None:
@@ -187,7 +191,7 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         self._begun = False
-        if self._refused:
+        if self._ended:
             return
         parts = self._parts
         body = parts[0] if len(parts) == 1 else b"".join(parts)
@@ -236,10 +240,10 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
 
     def _write(self, response: Response, method: str, keep: bool) -> None:
-        if self._transport.is_closing():
+        if self._refused or self._transport.is_closing():
             return
         status, body, headers = response
-        last = not keep or self._server.ending
+        last = not keep or self._server.ending or self._ended
         self._transport.write(
             b"%bcontent-type: application/json\r\ncontent-length: %d\r\n%b%b%b\r\n%b"
             % (
@@ -252,14 +256,14 @@ class Connection(asyncio.Protocol):
             )
         )
         if last:
-            self._refused = True
+            self._ended = True
             self._transport.close()
 
     def _refuse(self, status: int, why: str) -> None:
         """Answers what is no request, reads no more of it, and closes a little later."""
-        if self._refused:
+        if self._ended:
             return
-        self._refused = True
+        self._ended = self._refused = True
         response = self._application.refusal(status, why)
         self._waiting.clear()
         self._transport.write(
