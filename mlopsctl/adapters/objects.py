@@ -13,8 +13,10 @@ import subprocess
 import tempfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Thread
 from typing import IO, cast
 
 from ..errors import EvidenceError
@@ -35,30 +37,37 @@ def read_objects(repo: Repo, names: Sequence[str]) -> Iterator[tuple[str, str, b
     """
     if not names:
         return
-    with tempfile.TemporaryFile() as asked:
-        asked.write("\n".join(names).encode() + b"\n")
-        asked.seek(0)
-        process = subprocess.Popen(
-            ["git", *HARDENED, "cat-file", "--batch", "--buffer"],
-            cwd=repo.root, env=environment(), stdin=asked, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            bufsize=1 << 20,
-        )  # fmt: skip
-        stdout, stderr = cast(IO[bytes], process.stdout), cast(IO[bytes], process.stderr)
-        with process:
-            for name in names:
-                head = stdout.readline().split()
-                if len(head) == 2 and head[1] == b"missing":
-                    yield name, "missing", b""
-                    continue
-                body = stdout.read(int(head[2]) + 1)[:-1] if len(head) == 3 else b""
-                if len(head) != 3 or len(body) != int(head[2]):
-                    words = stderr.read().decode(errors="replace").strip()
-                    raise EvidenceError(
-                        f"git cannot read object {name[:12]} of the trail: {words or 'it is damaged'}",
-                        hint="git fsck names the damage; mlopsctl pull --trail-only brings the trail back from a remote",
-                        code="MLO7031",
-                    )
-                yield name, head[1].decode(), body
+    asked = "\n".join(names).encode() + b"\n"
+    process = subprocess.Popen(
+        ["git", *HARDENED, "cat-file", "--batch", "--buffer"],
+        cwd=repo.root, env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        bufsize=1 << 20,
+    )  # fmt: skip
+    # Beside the reading below: git may wait for us to read before it takes more names.
+    feeder = Thread(target=_feed, args=(cast(IO[bytes], process.stdin), asked), daemon=True)
+    feeder.start()
+    stdout, stderr = cast(IO[bytes], process.stdout), cast(IO[bytes], process.stderr)
+    with process:
+        for name in names:
+            head = stdout.readline().split()
+            if len(head) == 2 and head[1] == b"missing":
+                yield name, "missing", b""
+                continue
+            body = stdout.read(int(head[2]) + 1)[:-1] if len(head) == 3 else b""
+            if len(head) != 3 or len(body) != int(head[2]):
+                words = stderr.read().decode(errors="replace").strip()
+                raise EvidenceError(
+                    f"git cannot read object {name[:12]} of the trail: {words or 'it is damaged'}",
+                    hint="git fsck names the damage; mlopsctl pull --trail-only brings the trail back from a remote",
+                    code="MLO7031",
+                )
+            yield name, head[1].decode(), body
+
+
+def _feed(stream: IO[bytes], data: bytes) -> None:
+    # A reader that stops early closes the pipe; that is its right.
+    with suppress(BrokenPipeError, ValueError), stream:
+        stream.write(data)
 
 
 def known_objects(repo: Repo, names: Sequence[str]) -> set[str]:

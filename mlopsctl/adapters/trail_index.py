@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ..errors import MlopsError
+
 FORMAT = "1"
 
 _TABLES = """
@@ -88,13 +90,20 @@ class TrailIndex:
         if self._db.in_transaction:
             yield
             return
-        self._db.execute("BEGIN IMMEDIATE")
         try:
+            self._db.execute("BEGIN IMMEDIATE")
             yield
-        except BaseException:
-            self._db.execute("ROLLBACK")
+            self._db.execute("COMMIT")
+        except BaseException as error:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            if isinstance(error, sqlite3.OperationalError):
+                raise MlopsError(
+                    f"the index of the trail cannot be written: {error}",
+                    hint=f"free some space, or remove {self._path}: it is made anew from the trail",
+                    code="MLO7034",
+                ) from None
             raise
-        self._db.execute("COMMIT")
 
     def close(self) -> None:
         self._db.close()

@@ -10,7 +10,10 @@ import mlopsctl
 ROOT = Path(mlopsctl.__file__).parent
 OURS = [
     *ROOT.glob("audit/*.py"),
-    *(ROOT / "adapters" / f"{name}.py" for name in ("notes", "journal", "keys", "objects", "model_signature")),
+    *(
+        ROOT / "adapters" / f"{name}.py"
+        for name in ("notes", "journal", "keys", "objects", "model_signature", "trail_index")
+    ),
     *(ROOT / "cli" / f"{name}.py" for name in ("key", "sign", "audit", "share", "trail")),
 ]
 
