@@ -227,7 +227,28 @@ def test_a_full_disk_is_one_clear_error(tmp_path: Path) -> None:
             subprocess.run(["umount", str(full)], check=True)
 
 
-def test_a_read_only_store_is_one_clear_error() -> None:
+def test_a_read_only_store_is_one_clear_error(tmp_path: Path) -> None:
+    place = tmp_path / "read-only"
+    place.mkdir()
+    if os.geteuid() == 0:
+        command = ["mount", "-t", "tmpfs", "-o", "ro,size=1m", "tmpfs", str(place)]
+        mounted = subprocess.run(command, capture_output=True, check=False).returncode == 0
+    else:
+        place.chmod(0o555)
+        mounted = False
+    (tmp_path / "a").write_bytes(b"hello")
+    try:
+        if mounted or os.geteuid() != 0:
+            with pytest.raises(MlopsError) as caught:
+                LocalStore(place / "store").put(tmp_path / "a")
+            assert caught.value.code == "MLO1132"
+    finally:
+        if mounted:
+            subprocess.run(["umount", str(place)], check=True)
+        place.chmod(0o755)
+
+
+def test_every_way_to_be_unwritable_is_the_same_error() -> None:
     for number in (errno.EROFS, errno.EACCES):
         error = module.storage_error(OSError(number, os.strerror(number)), Path("store"))
         assert isinstance(error, MlopsError)

@@ -172,13 +172,17 @@ def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
 
 
 def _table(spec: Spec, rule: Rule, kind: str, source: Path, facts: dict[str, Json], ctx: Context) -> Outcome:
+    from ...adapters.store import storage_error
     from .views import split_csv, split_parquet
 
     out = ctx.scratch / "views"
     out.mkdir()
     column_key = "by" if isinstance(spec.split, Split) and spec.split.by else "key"
     make = split_csv if kind == "csv" else split_parquet
-    found = make(source, spec.path, spec.label, rule, column_key, out, ctx.tell)
+    try:
+        found = make(source, spec.path, spec.label, rule, column_key, out, ctx.tell)
+    except OSError as error:
+        raise storage_error(error, out) from error
     if spec.positive is not None:
         _check_positive(spec, found)
     aside = {spec.label, rule.column}

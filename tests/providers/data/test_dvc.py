@@ -278,6 +278,32 @@ def test_planning_imports_nothing_heavy(root: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+FULL = """
+import resource, signal, sys
+sys.path.insert(0, sys.argv[2])
+from pathlib import Path
+from mlopsctl.errors import MlopsError
+from tests.providers.data.test_dvc import apply, want
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+root = Path(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
+try:
+    apply(root, want(label="y"))
+except MlopsError as error:
+    print(error.code)
+"""
+
+
+def test_no_room_for_the_copy_of_the_data_is_one_clear_error(root: Path) -> None:
+    git(root, "add", ".")
+    house = Path(__file__).parents[3]
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, str(root), str(house)], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.split() == ["MLO1131"], done.stderr
+    assert not list((root.parent / "scratch").rglob("*.csv"))
+
+
 def test_outputs_are_hashed_as_they_are(root: Path) -> None:
     git(root, "add", ".")
     path = apply(root, want())[0].outputs["all"]
