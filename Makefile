@@ -34,8 +34,15 @@ lint: venv-dev ## ruff, mypy --strict and the import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: venv-dev ## the figures that docs/performance.md promises, as ratios measured side by side
+bench: venv-dev .venv-bench/.installed ## the figures that docs/performance.md promises, as ratios measured side by side
+	@command -v wrk >/dev/null || .ci/system-packages wrk
 	$(BIN)/python bench/run.py
+
+# The server that ours is measured beside has an environment of its own.
+.venv-bench/.installed: bench/requirements.txt
+	"$(PYTHON)" -m venv .venv-bench
+	.venv-bench/bin/pip install -qq --disable-pip-version-check --require-hashes -r bench/requirements.txt
+	touch $@
 
 schema: venv-dev ## write schemas/mlops.schema.json from the providers' Specs
 	$(BIN)/mlopsctl schema > schemas/mlops.schema.json.new
@@ -53,8 +60,9 @@ PIP_COMPILE = env -u PIP_FIND_LINKS -u PIP_EXTRA_INDEX_URL PIP_CONFIG_FILE=/dev/
 lock: venv-dev ## pin every dependency again, with hashes (UPGRADE=--upgrade for newer ones)
 	$(PIP_COMPILE) $(UPGRADE) --all-extras -o requirements-dev.txt pyproject.toml
 	$(PIP_COMPILE) --extra build -c requirements-dev.txt -o requirements.txt pyproject.toml
-	sed -i -e '/^#/d' -e '/^$$/d' requirements.txt requirements-dev.txt
+	$(PIP_COMPILE) $(UPGRADE) -o bench/requirements.txt bench/requirements.in
+	sed -i -e '/^#/d' -e '/^$$/d' requirements.txt requirements-dev.txt bench/requirements.txt
 
 clean: ## remove everything that the commands above made
-	rm -rf .venv .demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-bench .demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -73,7 +73,7 @@ def test_the_wheel_has_the_version_of_the_package(wheel: Path) -> None:
     assert wheel.name.startswith(f"mlopsctl-{__version__}-")
 
 
-@pytest.mark.parametrize("name", REQUIREMENTS)
+@pytest.mark.parametrize("name", [*REQUIREMENTS, "bench/requirements.txt"])
 def test_requirements_are_pinned_with_hashes_and_name_no_index(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
     assert re.search(r"^\s*-|://|file:|@ ", re.sub(r"\s+--hash=sha256:[0-9a-f]{64}", "", text), re.MULTILINE) is None
