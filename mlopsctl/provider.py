@@ -71,6 +71,9 @@ class Tree(Protocol):
     def file(self, path: str) -> TreeFile | None:
         """Mode and blob id of one file, without git's filters; None where there is no such file."""
 
+    def tracked(self, path: str) -> bool:
+        """Whether git holds the file, in its index or in the commit."""
+
     def read(self, path: str) -> bytes:
         """The bytes of one file. Raises FileNotFoundError."""
 

@@ -113,7 +113,7 @@ def sources(want: Resource, tree: Tree) -> Mapping[str, TreeFile]:
     path: str = want.spec.path
     pin = tree.file(path + ".dvc")
     file = tree.file(path)
-    tracked = _tracked(tree, path)
+    tracked = tree.tracked(path)
     if file is not None and tracked:
         return {path: file}
     if pin is not None and not (tracked and file is None):
@@ -121,7 +121,7 @@ def sources(want: Resource, tree: Tree) -> Mapping[str, TreeFile]:
     if file is None:
         inside = {name: tree.file(name) for name in tree.files() if name.startswith(path + "/")}
         found = {name: item for name, item in inside.items() if item is not None}
-        if found and any(_tracked(tree, name) for name in found):
+        if found and any(tree.tracked(name) for name in found):
             return found
         if found:
             raise _untracked(path)
@@ -139,12 +139,6 @@ def _untracked(path: str) -> ProviderError:
         hint=f"small data: git add {path}; large data: mlopsctl data add {path}",
         code="MLO1102",
     )
-
-
-def _tracked(tree: Tree, path: str) -> bool:
-    """Whether git holds the path; a tree without an index (a commit) holds whatever it lists."""
-    ask = getattr(tree, "tracked", None)
-    return bool(ask(path)) if ask is not None else tree.file(path) is not None
 
 
 def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
