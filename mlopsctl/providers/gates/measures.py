@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np  # noqa: TID253 — imported only when a gate measures
@@ -60,20 +61,30 @@ class Ranks:
         return int(self.owner.max(initial=-1)) + 1
 
     def values(self, weights: Array) -> Array:
-        rows = weights[:, self.owner]
-        return np.asarray(np.mean([self._one(rows, c) for c in range(self.scores.shape[1])], axis=0))
+        return np.asarray(np.mean([self._one(weights, *ranking) for ranking in self._rankings], axis=0))
 
-    def _one(self, rows: Array, column: int) -> Array:
-        order = np.argsort(self.scores[:, column], kind="stable")
-        ranked = self.scores[order, column]
-        starts = np.flatnonzero(np.r_[True, ranked[1:] != ranked[:-1]])
-        above = self.positive[order, column]
-        ups = np.add.reduceat(rows[:, order] * above, starts, axis=1)
-        downs = np.add.reduceat(rows[:, order] * ~above, starts, axis=1)
-        below = np.cumsum(downs, axis=1) - downs / 2
-        pairs = ups.sum(axis=1) * downs.sum(axis=1)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return np.asarray((ups * below).sum(axis=1) / np.where(pairs > 0, pairs, np.nan))
+    @cached_property
+    def _rankings(self) -> list[tuple[Array, Array, Array, Array]]:
+        """For each class: the units of its rows, how many other rows rank below and not above each, the others' units by rank."""
+        found = []
+        for column in range(self.scores.shape[1]):
+            above = self.positive[:, column]
+            ups, downs = self.scores[above, column], self.scores[~above, column]
+            order = np.argsort(downs, kind="stable")
+            below = np.searchsorted(downs[order], ups, side="left")
+            upto = np.searchsorted(downs[order], ups, side="right")
+            found.append((self.owner[above], below, upto, self.owner[~above][order]))
+        return found
+
+    def _one(self, weights: Array, ups: Array, below: Array, upto: Array, downs: Array) -> Array:
+        beaten = np.zeros((len(weights), len(downs) + 1))
+        np.cumsum(weights[:, downs], axis=1, out=beaten[:, 1:])
+        up = weights[:, ups]
+        # A tie counts half: the mean of the weight strictly below and the weight up to the score.
+        wins = np.einsum("bi,bi->b", up, beaten[:, below])
+        if not np.array_equal(below, upto):
+            wins = (wins + np.einsum("bi,bi->b", up, beaten[:, upto])) / 2
+        return _ratio(wins, up.sum(axis=1) * beaten[:, -1])
 
 
 def point(measure: Measure) -> float:
