@@ -31,6 +31,8 @@ def feed(table: Table, data_facts: Mapping[str, Json], inputs: Sequence[Mapping[
     features = feature_names(table, data_facts)
     if not inputs:
         raise _unfit("the model has no input", features)
+    if not features:
+        raise _unfit("the data has no feature columns, only its label or key", list(table.columns))
     if len(inputs) == 1:
         return {str(inputs[0]["name"]): _together(table, features, inputs[0])}
     missing = [str(item["name"]) for item in inputs if item["name"] not in features]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -27,6 +28,8 @@ BATCH = 1024
 MEMORY = 4 * 2**30
 """Bytes of address space for a worker, beside four times the model's own size: the runtime alone maps 0.2 GB."""
 SECONDS = 600.0
+_MOST_PRINTED, _MOST_A_ROW = 64 * 2**20, 16 * 2**10
+"""Bytes that an opaque model's program may print in all: a program that prints without end must not fill the disk."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +165,8 @@ def run_program(
         code = _run_confined(_confined(words, folder, home, env["PATH"], hidden), place, folder, env, seconds, len(rows))
         said = (place / "log").read_bytes()[-2000:].decode("utf-8", "replace").strip()
         if code != 0:
-            raise _program(f"it ended with status {code}", said)
+            how = "it printed far more than one line a row" if code == -signal.SIGXFSZ else f"it ended with status {code}"
+            raise _program(how, said)
         return _answers((place / "out").read_text(encoding="utf-8", errors="replace"), len(rows), said)
 
 
@@ -190,6 +194,9 @@ def _run_confined(
         process = subprocess.Popen(
             words, cwd=folder, env=dict(env), stdin=given, stdout=out, stderr=log, start_new_session=True
         )
+        with contextlib.suppress(ProcessLookupError):  # it may have ended already
+            most = _MOST_PRINTED + _MOST_A_ROW * rows
+            resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (most, most))
         try:
             return process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -208,7 +215,7 @@ def _answers(text: str, count: int, said: str) -> list[Any]:
     for number, line in enumerate(lines, start=1):
         try:
             found.append(json.loads(line))
-        except ValueError:
+        except (ValueError, RecursionError):
             raise _program(f"line {number} of its answer is no JSON: {line[:80]}", said) from None
     return found
 

@@ -82,6 +82,7 @@ def test_several_inputs_are_columns_by_name() -> None:
         (("age",), one([None, 1], "sequence"), "type sequence, which no column can have"),
         (("age", "gone"), one([None, 2]), "no column 'gone'"),
         (("age",), [], "the model has no input"),
+        ((), one([None, None]), "no feature columns"),
         (("age",), one([None, 1]) + one([None, 1]), "no feature column named x, x"),
     ],
 )

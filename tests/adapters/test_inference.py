@@ -234,6 +234,7 @@ def test_a_program_cannot_look_for_the_answers(tmp_path: Path) -> None:
         ("print(1)", "answered 1 lines for 2 rows"),
         ("print('x'); print(2)", "line 1 of its answer is no JSON"),
         ("import sys; sys.exit('no weights')", "status 1; it last said: no weights"),
+        ("print('[' * 100000); print(2)", "line 1 of its answer is no JSON"),
         ("import time; time.sleep(60)", "no end after 1 seconds"),
     ],
 )
@@ -242,6 +243,12 @@ def test_a_program_that_misbehaves_is_named_so(tmp_path: Path, text: str, said: 
     with pytest.raises(ProviderError, match=said) as caught:
         run_program(argv, tmp_path / "m", [{"a": 1}, {"a": 2}], seconds=1)
     assert caught.value.code == "MLO1307"
+
+
+def test_a_program_that_prints_without_end_does_not_fill_the_disk(tmp_path: Path) -> None:
+    argv = program(tmp_path / "m", "import sys\nwhile True:\n    sys.stdout.write('1\\n' * 100000)")
+    with pytest.raises(ProviderError, match="printed far more than one line a row|status 1"):
+        run_program(argv, tmp_path / "m", [{"a": 1}], seconds=60)
 
 
 def test_a_program_that_does_not_exist_is_named(tmp_path: Path) -> None:

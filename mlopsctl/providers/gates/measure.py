@@ -78,7 +78,10 @@ def _of_classes(
 ) -> tuple[dict[str, Json], PerRow]:
     known: Sequence[Any] = data_facts.get("classes") or ()
     if not known:
-        raise _unfit(f"{question.metric} is about classes, and the label is a number", "use rmse, mae or r2")
+        raise _unfit(
+            f"{question.metric} is about classes, and the label is a number or has more than 256 values",
+            "use rmse, mae or r2",
+        )
     keys = [item for names in answers.keys.values() for item in names]
     order = class_order(answers.description, keys, known)
     said = classify(answers.outputs, order, known, len(labels))

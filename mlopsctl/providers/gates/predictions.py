@@ -44,7 +44,8 @@ def class_order(description: Mapping[str, Any], keys: Sequence[Any], known: Sequ
             found = json.loads(written)
         except ValueError:
             found = None
-        if not isinstance(found, list) or len({_key(item) for item in found}) != len(found):
+        plain = isinstance(found, list) and all(isinstance(item, str | int | float) for item in found)
+        if not plain or len({_key(item) for item in found}) != len(found):
             raise _unclear(f"its metadata 'classes' is no JSON list of different labels: {written[:80]}")
         return tuple(found)
     return tuple(keys or description.get("labels") or known)
@@ -177,7 +178,7 @@ def program_outputs(answers: Sequence[Any]) -> dict[str, Array]:
         return {"scores": np.array(rows, np.float64)}
     if all(isinstance(item, str) for item in answers):
         return {"label": np.array(answers, dtype=str)}
-    if all(isinstance(item, int) for item in answers):
+    if all(isinstance(item, int) and abs(item) < 2**63 for item in answers):
         return {"label": np.array(answers, dtype=np.int64)}
     return {"value": np.array([_number(item) for item in answers], np.float64)}
 
@@ -186,7 +187,10 @@ def _number(item: Any) -> float:
     if item is None:
         return float("nan")
     if isinstance(item, int | float):
-        return float(item)
+        try:
+            return float(item)
+        except OverflowError:
+            return float("inf")
     raise _unclear(f"one of its answers is {json.dumps(item)[:60]}; answers are all labels, all numbers or all lists of numbers")
 
 

@@ -140,7 +140,7 @@ def test_the_order_of_classes_is_the_models_own_where_it_says() -> None:
     assert class_order({"labels": [2, 1]}, [], [1, 2]) == (2, 1)
     assert class_order({}, ["y", "x"], ["x", "y"]) == ("y", "x")
     assert class_order({}, [], ["x", "y"]) == ("x", "y")
-    for wrong in ("a, b", '{"a": 1}', "[1, 1]"):
+    for wrong in ("a, b", '{"a": 1}', "[1, 1]", "[[1], [2]]", "[null]"):
         with pytest.raises(ProviderError, match="metadata 'classes'"):
             class_order({"metadata": {"classes": wrong}}, [], [0, 1])
 
@@ -170,6 +170,7 @@ def test_numbers_are_the_only_output_with_one_a_row() -> None:
         ([True, False], "label", "i"),
         ([1.5, 2], "value", "f"),
         ([None, 2.5], "value", "f"),
+        ([10**400, 1], "value", "f"),
     ],
 )
 def test_answers_of_a_program_become_arrays(answers: list[Any], name: str, kind: str) -> None:
