@@ -134,6 +134,8 @@ class App:
         loaded.requests += 1
         try:
             outputs = await asyncio.get_running_loop().run_in_executor(self._pool, _run, loaded, job)
+            if reason := self.halted():  # while the model was at work
+                raise Rejected(503, f"halted: {reason}")
             status, body = 200, self._finish(loaded, decision, job, outputs)
         except Exception as error:  # noqa: BLE001 - see _failure
             status, body = _failure(decision, error)
@@ -142,8 +144,6 @@ class App:
         return _response(loaded, decision, status, body)
 
     def _finish(self, loaded: Loaded, decision: str, job: Job, outputs: Arrays) -> bytes:
-        if reason := self.halted():  # while the model was at work
-            raise Rejected(503, f"halted: {reason}")
         parameters = {"decision_id": decision, "artifact": loaded.digest}
         return protocol.encode_answer(loaded.artifact.name, loaded.version, job.request, outputs, parameters)
 

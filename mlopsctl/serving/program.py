@@ -6,6 +6,7 @@ import json
 import os
 import selectors
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ PATIENCE = 10.0
 """Seconds after which a program that still reads is taken for one that answers only at the end of its input."""
 TIMEOUT = 60.0
 LINE_LIMIT = 64 * 1024 * 1024
-KEPT_VARIABLES = ("PATH", "HOME", "LANG", "TMPDIR")
+KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "TMPDIR")
 
 
 class ProgramModel:
@@ -37,14 +38,21 @@ class ProgramModel:
         self._folder = artifact.folder
         self._until_end = False
         self._lock = threading.Lock()
-        self._process = self._start()
+        self._home = tempfile.TemporaryDirectory(prefix="mlopsctl-program-")
+        try:
+            self._process = self._start()
+        except ArtifactRefused:
+            self._home.cleanup()
+            raise
 
     def _start(self) -> subprocess.Popen[bytes]:
+        kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
         try:
             return subprocess.Popen(  # noqa: S603 - the signed artifact names the program; no shell
                 self._argv,
                 cwd=self._folder,
-                env={name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ},
+                # Bytecode beside the program would be files that the artifact's signature does not cover.
+                env={**kept, "HOME": self._home.name, "PYTHONDONTWRITEBYTECODE": "1"},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
             )
@@ -55,11 +63,12 @@ class ProgramModel:
         rows = rows_of(feeds)
         with self._lock:
             if self._process.poll() is not None:
+                self._stop()  # closes its pipes
                 self._process = self._start()
             try:
                 lines = self._exchange([json.dumps(row, ensure_ascii=False).encode() for row in rows])
             except BaseException:
-                self.close()
+                self._stop()
                 raise
         return columns_of(lines, wanted)
 
@@ -103,10 +112,14 @@ class ProgramModel:
         except ValueError as error:
             raise ModelFailed(f"the program wrote a line that is no JSON: {error}") from None
         if self._until_end:
-            self.close()
+            self._stop()
         return answers
 
     def close(self) -> None:
+        self._stop()
+        self._home.cleanup()
+
+    def _stop(self) -> None:
         process = self._process
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from mlopsctl.serving import program
-from mlopsctl.serving.artifact import ArtifactRefused, read_artifact
+from mlopsctl.serving.artifact import ArtifactRefused, listing, read_artifact
 from mlopsctl.serving.program import ProgramModel
 from mlopsctl.serving.protocol import ModelFailed
 
@@ -100,7 +100,6 @@ def test_a_failing_program_is_a_failed_request_and_is_started_again(tmp_path: Pa
         with pytest.raises(ModelFailed, match=message):
             made.run(columns(a=[1], b=[2]), ["sum"])
         (tmp_path / "artifact" / "program.py").write_text(LINE_BY_LINE)
-        made.close()
         assert made.run(columns(a=[1], b=[2]), ["sum"])["sum"].tolist() == [3]
     finally:
         made.close()
@@ -116,6 +115,20 @@ def test_no_secret_of_ours_reaches_the_program(tmp_path: Path, monkeypatch: pyte
         assert "SECRET_TOKEN" in os.environ and "SECRET_TOKEN" not in str(found["names"])
     finally:
         made.close()
+
+
+def test_a_program_leaves_no_bytecode_in_the_signed_folder(tmp_path: Path) -> None:
+    (tmp_path / "artifact").mkdir()
+    (tmp_path / "artifact" / "helper.py").write_text("two = 2\n")
+    made = model(
+        tmp_path / "artifact", "import helper, json\nwhile True:\n    input(); print(helper.two, flush=True)\n"
+    )
+    before = listing(tmp_path / "artifact")
+    try:
+        assert made.run(columns(a=[1], b=[2]), ["two"])["two"].tolist() == [2]
+    finally:
+        made.close()
+    assert listing(tmp_path / "artifact") == before
 
 
 def test_a_program_that_is_not_there_is_refused(tmp_path: Path) -> None:
