@@ -81,8 +81,8 @@ class Project:
         fetch_first(self)
 
     def share(self, *, offline: bool = False) -> list[int]:
-        """Pushes the trail where a remote exists; the exit codes of what did not arrive."""
-        if offline or not self.repo.remotes():
+        """Pushes trail and outputs to the first remote and the shared store; the exit codes of what did not arrive."""
+        if offline or not (self.mirror or self.repo.remotes()):
             return []
         from .share import push_after_apply
 

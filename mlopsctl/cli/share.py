@@ -102,7 +102,8 @@ def push_after_apply(project: Project) -> list[int]:
     codes = []
     try:
         _push_outputs(project, "")
-        _warn(push_trail(project.trail, project.repo.remotes()[0]))
+        for remote in project.repo.remotes()[:1]:
+            _warn(push_trail(project.trail, remote))
     except MlopsError as error:
         console.show_error(error)
         codes.append(error.exit_code if error.exit_code == 7 else NotSharedError.exit_code)
@@ -127,9 +128,10 @@ def _nowhere() -> MlopsError:
 
 
 def _wanted(project: Project, address: str) -> list[Digest]:
-    """Outputs of every result in the trail, or of one address, each once."""
+    """Outputs of every result in the trail, or of one address, each once; datasets travel by git and DVC only."""
     chosen = str(project.resource(address).address) if address else ""
-    entries = project.trail.entries(chosen, ("result", "import"))
+    found = project.trail.entries(chosen, ("result", "import"))
+    entries = [entry for entry in found if not entry.address.startswith("data.")]
     return list(dict.fromkeys(digest for entry in entries for digest in entry.outputs.values()))
 
 
