@@ -152,7 +152,8 @@ def test_a_model_that_wants_terabytes_is_ended_by_its_memory_limit(tmp_path: Pat
     assert caught.value.code == "MLO1306"
 
 
-def test_a_model_that_never_ends_is_ended(tmp_path: Path) -> None:
+def endless(folder: Path) -> Path:
+    """A model that loops for ever on any row."""
     body = helper.make_graph(
         [helper.make_node("Identity", ["go"], ["on"]), helper.make_node("Add", ["v", "one"], ["w"])],
         "body",
@@ -161,9 +162,12 @@ def test_a_model_that_never_ends_is_ended(tmp_path: Path) -> None:
         [numpy_helper.from_array(np.ones(1, np.float32), "one")],
     )
     loop = helper.make_node("Loop", ["", "true", "x"], ["y"], body=body)
-    model = save(tmp_path, [loop], [port("x", ["N", 3])], [port("y", ["N", 3])], {"true": np.array(True)})
+    return save(folder, [loop], [port("x", ["N", 3])], [port("y", ["N", 3])], {"true": np.array(True)})
+
+
+def test_a_model_that_never_ends_is_ended(tmp_path: Path) -> None:
     with pytest.raises(ProviderError) as caught:
-        run_fully(model, {"x": np.ones((1, 3), np.float32)}, seconds=1)
+        run_fully(endless(tmp_path), {"x": np.ones((1, 3), np.float32)}, seconds=1)
     assert caught.value.code == "MLO1306"
 
 

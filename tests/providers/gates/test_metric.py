@@ -22,6 +22,7 @@ from mlopsctl.providers.gates.measure import Answers, Question, measure, number
 from mlopsctl.providers.gates.metric import Spec
 from mlopsctl.types import Address, Digest, Input, Need, Observed, Resource, Status
 from tests.adapters.onnx_models import linear
+from tests.adapters.test_inference import endless, terabytes
 
 Array = np.ndarray[Any, Any]
 
@@ -198,6 +199,20 @@ def test_a_model_of_other_columns_is_named_on_both_sides(room: Room, tmp_path: P
     linear(tmp_path / "m", np.ones((64, 3)), softmax=True)
     with pytest.raises(ProviderError, match=r"\[N, 64\], the data has 3 feature columns"):
         room.gate(room.model(tmp_path / "m"), room.data(x, y), metric="accuracy", min=0.5)
+
+
+def test_a_model_that_never_ends_is_ended_by_the_timeout(room: Room, tmp_path: Path) -> None:
+    endless(tmp_path / "m")
+    with pytest.raises(ProviderError, match="processor time") as caught:
+        room.gate(room.model(tmp_path / "m"), room.data(*rows(20)), metric="accuracy", min=0.5, timeout=1.0)
+    assert caught.value.code == "MLO1306"
+
+
+def test_a_model_that_wants_more_memory_than_it_may_use_is_ended(room: Room, tmp_path: Path) -> None:
+    terabytes(tmp_path / "m")
+    with pytest.raises(ProviderError) as caught:
+        room.gate(room.model(tmp_path / "m"), room.data(*rows(20)), metric="accuracy", min=0.5, memory=2**30)
+    assert caught.value.code == "MLO1306"
 
 
 def test_a_metric_of_classes_wants_classes(room: Room, tmp_path: Path) -> None:

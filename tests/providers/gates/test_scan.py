@@ -14,7 +14,7 @@ from mlopsctl.providers.gates import scan
 from mlopsctl.providers.gates.scan import Spec, scan_folder
 from mlopsctl.types import Address, Digest, Observed, Resource, Status, Verdict
 from tests.adapters.onnx_models import linear, port, save
-from tests.adapters.test_inference import terabytes, with_external_data
+from tests.adapters.test_inference import endless, terabytes, with_external_data
 
 
 def look(folder: Path, opaque: bool = False) -> dict[str, Any]:
@@ -133,6 +133,12 @@ def test_a_shape_of_terabytes_is_found_before_loading(tmp_path: Path) -> None:
 def test_terabytes_that_only_running_shows_are_found_by_the_memory_limit(tmp_path: Path) -> None:
     terabytes(tmp_path)
     found = verdict(look(tmp_path))
+    assert found.status is Status.FAILED
+
+
+def test_a_model_that_never_ends_is_a_finding(tmp_path: Path) -> None:
+    endless(tmp_path)
+    found = verdict(scan_folder(tmp_path, opaque=False, memory=2 * 2**30, seconds=1))
     assert found.status is Status.FAILED
 
 
