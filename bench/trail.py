@@ -22,24 +22,26 @@ from mlopsctl.adapters.keys import new_key, verify_signature
 from mlopsctl.audit.checks import verify
 from mlopsctl.audit.dsse import pae
 from mlopsctl.audit.entry import read_line
+from mlopsctl.canonical import digest_of
 from mlopsctl.cli.trail import init_trail, new_log_id, open_trail
 from mlopsctl.types import Digest
 
 
 def fields(n: int) -> dict[str, Any]:
     digest = hashlib.sha256(str(n).encode()).hexdigest()
+    ingredients = {
+        "provider": "train/local", "version": 1, "spec": {"run": "python train.py", "params": {"lr": "0.001"}},
+        "inputs": {"data": ["sha256:" + digest]}, "tree": "gitoid:" + "1" * 40,
+    }  # fmt: skip
     return {
         "address": f"train.model{n % 50}",
         "status": "done",
-        "made_from": Digest("sha256:" + digest),
-        "ingredients": {
-            "provider": "train/local", "version": 1, "spec": {"run": "python train.py", "params": {"lr": "0.001"}},
-            "inputs": {"data": ["sha256:" + digest]}, "tree": "gitoid:" + "1" * 40,
-        },
+        "made_from": digest_of(ingredients),
+        "ingredients": ingredients,
         "outputs": {"model": Digest("dirhash:" + digest), "model.sig": Digest("sha256:" + digest)},
         "facts": {"kind": "onnx", "opset": 17, "usage": {"seconds": "3.1", "max_rss_bytes": 123456789}},
         "made_with": {"python": "3.11.2", "host": "x86-64"},
-    }  # fmt: skip
+    }
 
 
 def commits(folder: Path, number: int) -> list[str]:

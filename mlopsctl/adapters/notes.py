@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..errors import NotSharedError
+from ..errors import EvidenceError, NotSharedError
 from ..gitobjects import object_id
 from ..types import TreeFile
 from .git import GitError, Repo, git
@@ -69,8 +69,14 @@ class NotesLog:
         return found
 
     def blobs(self, oids: Sequence[str]) -> Iterator[tuple[str, bytes]]:
-        """(blob id, body) of each. Raises EvidenceError for damaged objects; a missing one has the body b""."""
-        for oid, _, body in read_objects(self.repo, oids):
+        """(blob id, body) of each. Raises EvidenceError for damaged and missing objects."""
+        for oid, kind, body in read_objects(self.repo, oids):
+            if kind != "blob":
+                raise EvidenceError(
+                    f"object {oid[:12]} of the trail is {kind} in this clone",
+                    hint="git fsck names what else is; mlopsctl pull --trail-only, or copy it from another clone",
+                    code="MLO7031",
+                )
             yield oid, body
 
     def history(self, old: str, new: str) -> Iterator[tuple[str, str, str, str]]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..errors import MlopsError
 
-FORMAT = "1"
+FORMAT = "2"
 
 _TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
@@ -22,7 +22,7 @@ CREATE INDEX by_made_from ON entries (made_from);
 CREATE INDEX by_address ON entries (address, seq);
 CREATE INDEX by_seq ON entries (seq, id);
 CREATE TABLE outputs (digest TEXT, id TEXT, PRIMARY KEY (digest, id)) WITHOUT ROWID;
-CREATE TABLE superseded (id TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE superseded (id TEXT, section TEXT, PRIMARY KEY (id, section)) WITHOUT ROWID;
 CREATE TABLE notes (note TEXT PRIMARY KEY, blob TEXT) WITHOUT ROWID;
 CREATE TABLE lines (note TEXT, line BLOB, PRIMARY KEY (note, line)) WITHOUT ROWID;
 CREATE INDEX by_line ON lines (line);
@@ -125,11 +125,13 @@ class TrailIndex:
         row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return str(row[0]) if row else default
 
-    def add(self, rows: Iterable[IndexRow], outputs: Iterable[tuple[str, str]], superseded: Iterable[str]) -> None:
-        """Adds entries; ``outputs`` are pairs of digest and entry id."""
+    def add(
+        self, rows: Iterable[IndexRow], outputs: Iterable[tuple[str, str]], superseded: Iterable[tuple[str, str]]
+    ) -> None:
+        """``outputs`` are pairs of digest and entry id, ``superseded`` of entry id and section."""
         self._db.executemany("INSERT OR REPLACE INTO entries VALUES (?,?,?,?,?,?,?,?,?,?,?)", rows)
         self._db.executemany("INSERT OR IGNORE INTO outputs VALUES (?, ?)", outputs)
-        self._db.executemany("INSERT OR IGNORE INTO superseded VALUES (?)", [(entry,) for entry in superseded])
+        self._db.executemany("INSERT OR IGNORE INTO superseded VALUES (?, ?)", superseded)
 
     def add_findings(self, findings: Iterable[tuple[str, str, str]]) -> None:
         self._db.executemany("INSERT INTO findings VALUES (?, ?, ?)", findings)

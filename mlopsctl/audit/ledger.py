@@ -191,14 +191,15 @@ class Ledger:
         """Writes judged entries into the index; invalid ones stay known, and count for nothing."""
         rows: list[IndexRow] = []
         outputs: list[tuple[str, str]] = []
-        superseded: list[str] = []
+        superseded: list[tuple[str, str]] = []
         code: list[tuple[str, str]] = []
         for one in judged:
             record, fields = one.record, one.record.fields
             rows.append(_row(record, one.policy, one.state))
             if one.state != INVALID:
                 outputs += [(digest, record.id) for digest in fields.get("outputs", {}).values()]
-                superseded += fields.get("supersedes", ())
+                section = record.address.partition(".")[0]
+                superseded += [(entry, section) for entry in fields.get("supersedes", ())]
                 if fields.get("tree"):
                     code.append((str(fields["tree"]), record.id))
         self.index.add(rows, outputs, superseded)

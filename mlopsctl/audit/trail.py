@@ -21,7 +21,7 @@ from .ledger import JOURNAL_NOTE, LOCAL_NOTE, Ledger
 from .ports import Signer
 from .statement import EMPTY_TREE, statement
 from .trust import KINDS, Policy, pem, role_of
-from .verify import LOCAL, VALID, Judged, Line
+from .verify import LOCAL, VALID, Judged, Line, fingerprint_problem
 
 GROUP_SECONDS = 2.0
 _LOCAL_ROLES = ("data", "train", "gate", "compile")
@@ -107,10 +107,14 @@ class TrailLog:
         return to_entry(row[0], trusted=row[1] == VALID) if row else None
 
     def result(self, made_from: Digest) -> Entry | None:
-        """The result in force for a fingerprint: the smallest (seq, id) not superseded, trusted ones first."""
+        """The result in force for a fingerprint: the smallest (seq, id) not superseded, trusted ones first.
+
+        Only a result of the same section supersedes one: other roles have no say in it.
+        """
+        section = "substr(entries.address, 1, instr(entries.address, '.') - 1)"
+        superseded = f"SELECT id FROM superseded s WHERE s.section = {section}"  # noqa: S608 - no user text in it
         return self._one(
-            "made_from = ? AND kind = 'result' AND id NOT IN (SELECT id FROM superseded) ORDER BY state DESC, seq, id",
-            made_from,
+            f"made_from = ? AND kind = 'result' AND id NOT IN ({superseded}) ORDER BY state DESC, seq, id", made_from
         )
 
     def latest(self, address: Address | str, kinds: Sequence[str] = ("result",)) -> Entry | None:
@@ -132,12 +136,13 @@ class TrailLog:
             raise MlopsError(f"'{prefix}' {several}", hint="mlopsctl audit log shows ids", code="MLO7104")
         return entry
 
-    def with_output(self, digest: Digest) -> Entry | None:
-        """The newest result that has this output."""
+    def with_output(self, digest: Digest, section: str = "") -> Entry | None:
+        """The newest result that has this output; with ``section`` one of that section, whose role vouches for it."""
         return self._one(
-            "id IN (SELECT id FROM outputs WHERE digest = ?) AND kind IN ('result', 'import')"
+            "id IN (SELECT id FROM outputs WHERE digest = ?) AND kind IN ('result', 'import') AND address GLOB ?"
             " ORDER BY state DESC, seq DESC, id DESC",
             digest,
+            f"{section}.*" if section else "*",
         )
 
     def entries(
@@ -256,6 +261,9 @@ class TrailLog:
                 location=location, supersedes=list(supersedes),
             )  # fmt: skip
             line = signed_line(statement(fields, commit), signer, address or kind)
+            contradiction = fingerprint_problem(read_line(line))
+            if contradiction is not None:
+                raise ValueError(contradiction[2])
             if code is not None and not self.ledger.index.has_code(code.oid):
                 self.ledger.log.keep_objects(code.objects)
             entry = self._journal(line, state, policy.digest)

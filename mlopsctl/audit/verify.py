@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
 from ..errors import EvidenceError
-from .dsse import BadLine, pae
+from .dsse import BadLine, fast_canonical, pae
 from .entry import Record, newer_than_us, read_line
 from .graph import Known, Place, in_force
 from .trust import Policy, key_id, read_policy, role_of
@@ -156,6 +157,7 @@ class Judge:
         before, agreed = self._policy_before(record)
         after = before
         state = VALID
+        problem = problem or fingerprint_problem(record)
         if problem is None and record.kind in ("root", "trust"):
             after, problem = self._trust_change(record, before)
         elif problem is None:
@@ -282,6 +284,22 @@ class Judge:
     def _signed_by(self, record: Record, key: str) -> bool:
         message = pae(record.payload)
         return any(self.check(key, message, sig) for hint, sig in record.signatures if hint == _hint(key))
+
+
+def fingerprint_problem(record: Record) -> tuple[str, str, str] | None:
+    """A result must be of the section whose role signed it: else a data key could attest a model's fingerprint."""
+    made_from, ingredients = record.fields.get("made_from"), record.fields.get("ingredients", {})
+    if record.kind != "result" or not made_from:
+        return None
+    if made_from != "sha256:" + hashlib.sha256(fast_canonical(ingredients)).hexdigest():
+        return "MLO7032", record.id, "its fingerprint is not that of its ingredients"
+    if str(ingredients.get("provider", "")).partition("/")[0] != record.address.partition(".")[0]:
+        return (
+            "MLO7032",
+            record.id,
+            f"a result of {record.address} was made by provider {ingredients.get('provider')!r}",
+        )
+    return None
 
 
 @lru_cache(maxsize=256)

@@ -18,15 +18,18 @@ from mlopsctl.audit.entry import read_line
 from mlopsctl.audit.statement import MEMBER, statement
 from mlopsctl.audit.trail import TrailLog
 from mlopsctl.audit.verify import Verdict
+from mlopsctl.canonical import digest_of
 from mlopsctl.cli.trail import init_trail, new_log_id, open_trail
 from mlopsctl.types import Digest, Entry
 
 Notes = dict[str, list[bytes]]
+# No clean-up in the background while a test works on the same repository.
+GIT = ("git", "-c", "gc.auto=0", "-c", "maintenance.auto=false")
 
 
 def run(folder: Path, *args: str, data: bytes | None = None) -> str:
     """Output of a git command."""
-    done = subprocess.run(["git", *args], cwd=folder, input=data, capture_output=True, check=True)
+    done = subprocess.run([*GIT, *args], cwd=folder, input=data, capture_output=True, check=True)
     return done.stdout.decode().strip()
 
 
@@ -149,11 +152,13 @@ def line_id(line: bytes) -> str:
 def result(name: str) -> dict[str, Any]:
     """The fields of one training result, small but with all that matters."""
     digest = name.encode().hex().ljust(64, "0")[:64]
+    spec = {"run": f"python {name}.py"}
+    ingredients = {"provider": "train/local", "version": 1, "spec": spec, "inputs": {}}
     return {
         "address": f"train.{name}" if name.isalpha() else "train.model",
         "status": "done",
-        "made_from": Digest("sha256:" + digest),
-        "ingredients": {"provider": "train/local", "version": 1, "spec": {"run": "python train.py"}, "inputs": {}},
+        "made_from": digest_of(ingredients),
+        "ingredients": ingredients,
         "outputs": {"model": Digest("dirhash:" + digest), "model.sig": Digest("sha256:" + digest[::-1])},
         "facts": {"kind": "onnx", "opset": 17},
         "made_with": {"python": "3.11"},

@@ -228,6 +228,16 @@ def test_subjects_other_than_the_outputs(clone: Clone, entries: list[Entry]) -> 
     assert ("MLO7028", f"{entries[3].commit}:1") in clone.codes()
 
 
+def test_a_data_key_cannot_attest_a_model(clone: Clone, entries: list[Entry]) -> None:
+    """The role is that of the address, so the fingerprint must belong to the address."""
+    other = forged(clone.line(entries[3].id), clone.signer, address="data.digits", parents=[entries[3].id], seq=5)
+    bent = forged(
+        clone.line(entries[3].id), clone.signer, made_from=entries[2].made_from, parents=[entries[3].id], seq=5
+    )
+    clone.tamper(lambda notes: notes[entries[3].commit].extend([other, bent]))
+    assert clone.codes() == {("MLO7032", line_id(other)), ("MLO7032", line_id(bent))}
+
+
 def test_a_code_tree_is_taken_out(clone: Clone, entries: list[Entry]) -> None:
     from .test_trail import code_of
 

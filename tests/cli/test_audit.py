@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from mlopsctl.canonical import digest_of
 from mlopsctl.cli.main import run as mlopsctl
 from mlopsctl.types import Digest
 from tests.audit.clone import Clone, run
@@ -17,11 +18,16 @@ MANIFEST = "apiVersion: mlopsctl/v1\nproject: {{name: digits, log: '{log}'}}\n"
 
 
 def entry(address: str, seed: str, **inputs: str) -> dict[str, Any]:
-    digest = Digest("sha256:" + seed * 64)
+    section = address.partition(".")[0]
+    given = {role: ["sha256:" + digit * 64] for role, digit in inputs.items()}
+    ingredients = {"provider": f"{section}/x", "spec": {"seed": seed}, "inputs": given}
     return {
-        "address": address, "made_from": digest, "outputs": {"out": digest}, "status": "done",
-        "ingredients": {"provider": "x", "spec": {}, "inputs": {role: ["sha256:" + s * 64] for role, s in inputs.items()}},
-    }  # fmt: skip
+        "address": address,
+        "made_from": digest_of(ingredients),
+        "outputs": {"out": Digest("sha256:" + seed * 64)},
+        "status": "done",
+        "ingredients": ingredients,
+    }
 
 
 @pytest.fixture
