@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import selectors
 import subprocess
+import sys
 import tempfile
 import threading
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import IO, Any, cast
 
 import numpy as np
@@ -34,7 +37,7 @@ class ProgramModel:
             raise ArtifactRefused("artifact.json has the runtime 'program' and no 'predict' command")
         self.inputs: tuple[Port, ...] = artifact.inputs
         self.outputs: tuple[Port, ...] = artifact.outputs
-        self._argv = [word.replace("{model}", str(artifact.folder.resolve())) for word in artifact.predict]
+        self._argv = command_of(artifact)
         self._folder = artifact.folder
         self._until_end = False
         self._lock = threading.Lock()
@@ -67,10 +70,10 @@ class ProgramModel:
                 self._process = self._start()
             try:
                 lines = self._exchange([json.dumps(row, ensure_ascii=False).encode() for row in rows])
+                return columns_of(lines, wanted)
             except BaseException:
                 self._stop()
                 raise
-        return columns_of(lines, wanted)
 
     def _exchange(self, rows: Sequence[bytes]) -> list[Any]:
         stdin, stdout = (cast("IO[bytes]", pipe) for pipe in (self._process.stdin, self._process.stdout))
@@ -133,6 +136,18 @@ class ProgramModel:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def command_of(artifact: Artifact) -> list[str]:
+    """The words of ``predict``: ``{model}`` is the artifact's folder, ``{{`` and ``}}`` are braces; ``python`` is the one of
+    ``$VIRTUAL_ENV`` or the server's own, as PATH need not have any.
+    """
+    values = {"{{": "{", "}}": "}", "{model}": str(artifact.folder.resolve())}
+    first, *rest = [re.sub(r"\{\{|\}\}|\{model\}", lambda match: values[match[0]], word) for word in artifact.predict]
+    if re.fullmatch(r"python(3(\.[0-9]+)?)?", first):
+        own = Path(os.environ.get("VIRTUAL_ENV") or sys.prefix) / "bin" / first
+        first = str(own) if os.access(own, os.X_OK) else sys.executable if first in ("python", "python3") else first
+    return [first, *rest]
 
 
 def rows_of(feeds: Arrays) -> list[dict[str, Any]]:

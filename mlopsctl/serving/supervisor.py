@@ -127,15 +127,19 @@ class Supervisor:
 
 
 def main(arguments: list[str]) -> int:
-    state, host, port = Path(arguments[0]), arguments[1], int(arguments[2])
+    state, host, port = Path(arguments[0]).resolve(), arguments[1], int(arguments[2])
     wish = int(arguments[3]) if len(arguments) > 3 else 0
     try:
         listener = bind(host, port, wish)
     except OSError as error:
         sys.stderr.write(f"{error.strerror or error}\n")
         return CANNOT_BIND
+    said, say = os.pipe()
     if os.fork():
-        return 0
+        # Whoever started this may rely on supervisor.json once this process has ended well.
+        os.close(say)
+        return 0 if os.read(said, 1) else 1
+    os.close(said)
     os.setsid()
     quiet = os.open(os.devnull, os.O_RDWR)
     for number in (0, 1, 2):
@@ -147,6 +151,8 @@ def main(arguments: list[str]) -> int:
         state / "supervisor.json",
         {"pid": pid, "start": start_mark(pid), "host": host, "port": address[1]},
     )
+    os.write(say, b".")
+    os.close(say)
     Supervisor(state, listener).run()
     return 0
 

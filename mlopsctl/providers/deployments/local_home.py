@@ -23,7 +23,7 @@ from ...serving.files import read_json, write_bytes
 from ...serving.processes import is_alive, stop
 from ...types import Address, Digest
 
-KEPT_VARIABLES = ("PATH", "HOME", "LANG", "TMPDIR", "LD_LIBRARY_PATH", "OMP_NUM_THREADS")
+KEPT_VARIABLES = ("PATH", "HOME", "LANG", "TMPDIR", "LD_LIBRARY_PATH", "OMP_NUM_THREADS", "VIRTUAL_ENV")
 CANNOT_BIND = 4
 
 
@@ -41,6 +41,12 @@ def make_location(state: Path) -> str:
         state.mkdir(parents=True, exist_ok=True)
         write_bytes(state / "clone-id", secrets.token_hex(8).encode() + b"\n")
     return location(state)
+
+
+def _environment(root: Path) -> dict[str, str]:
+    kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
+    own = root / ".venv"
+    return {**kept, "VIRTUAL_ENV": str(own)} if (own / "pyvenv.cfg").is_file() else kept
 
 
 @dataclass(frozen=True)
@@ -90,12 +96,14 @@ class Home:
             return f"the server kept another artifact: {state.get('refused') or 'it is switching'}"
         return ""
 
-    def start(self, host: str, port: int, wish: int) -> None:
-        """Starts a supervisor that outlives this process. Raises ProviderError where the port is taken."""
+    def start(self, host: str, port: int, wish: int, root: Path) -> None:
+        """Starts a supervisor that outlives this process; ``python`` of a model's program is that of the project ``root``.
+
+        Raises ProviderError where the port is taken."""
         (self.folder / "state.json").unlink(missing_ok=True)
         done = subprocess.run(  # noqa: S603 - our own module in our own interpreter
             [sys.executable, "-I", "-m", "mlopsctl.serving.supervisor", str(self.folder), host, str(port), str(wish)],
-            env={name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ},
+            env=_environment(root),
             cwd="/",
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -132,8 +140,9 @@ class Home:
                 tell("waiting for the server to load the model")
                 told = True
             time.sleep(0.03)
+        what = f"is not ready after {seconds:.0f} s" if self.supervised() else "ended before it was ready"
         raise ProviderError(
-            f"the server did not come up within {seconds:.0f} s; its last words: {self.last_words()}",
+            f"the server {what}; its last words: {self.last_words()}",
             hint=f"the whole log is {self.folder / 'server.log'}",
             code="MLO1506",
         )
