@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 from typing import Protocol
@@ -159,8 +159,8 @@ class Walk:
 
     def _with_restored(self, want: Resource, found: Assessment) -> Assessment:
         """The same step with inputs as they stand after restoring: their digests are the same, their entries may not be."""
-        now = [replace(item, seen=self._seen.get(item.need.address) or item.seen) for item in found.inputs]
-        return replace(found, inputs=tuple(now))
+        now = [item._replace(seen=self._seen.get(item.need.address) or item.seen) for item in found.inputs]
+        return found._replace(inputs=tuple(now))
 
     def _run(self, want: Resource, found: Assessment) -> Observed:
         context = self._shop.context(want.address, found.inputs)

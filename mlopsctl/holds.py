@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .types import Entry
 
@@ -11,8 +11,7 @@ KINDS = ("halt", "rollback", "resume")
 """Entry kinds that set or lift an override. ``resume`` names in ``facts["lifts"]`` what it lifts."""
 
 
-@dataclass(frozen=True)
-class Hold:
+class Hold(NamedTuple):
     """One override in force. ``to`` is the entry that a rollback went back to, "" for a halt."""
 
     kind: str

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from types import ModuleType
-from typing import Any, TypeAlias, cast
+from typing import Any, NamedTuple, TypeAlias, cast
 
 from .canonical import digest_of, plain
 from .conform import conform, key_of, matches, spec_fields
@@ -35,8 +35,7 @@ class ProjectSpec:
     license: str = policy("", doc="The licence of the models, as an SPDX expression.")
 
 
-@dataclass(frozen=True)
-class Manifest:
+class Manifest(NamedTuple):
     """A valid manifest. ``resources`` stand in the order in which they can be made."""
 
     project: ProjectSpec

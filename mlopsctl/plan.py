@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from .canonical import digest_of
 from .errors import MlopsError
@@ -55,8 +54,7 @@ class World(Protocol):
         """Deployments that run here and that the manifest no longer declares."""
 
 
-@dataclass(frozen=True)
-class Assessment:
+class Assessment(NamedTuple):
     """One step with what stands behind it: apply works from this, a plan keeps only the step."""
 
     step: Step
@@ -216,7 +214,7 @@ def _explain(
         action = Action.UPDATE
     last = world.last(want.address)
     if last is not None and last.kind == "failure":
-        reason = replace(reason, text=f"{reason.text}; the last attempt failed: {last.facts.get('message', '')}")
+        reason = reason._replace(text=f"{reason.text}; the last attempt failed: {last.facts.get('message', '')}")
     return action, reason
 
 
@@ -226,7 +224,8 @@ def _in_words(want: Resource, changes: Sequence[Change], files: Sequence[Change]
         if change.field == "code":
             names = ", ".join(file.field for file in files[:3])
             more = f" and {len(files) - 3} more" if len(files) > 3 else ""
-            words.append(f"{names or 'code'}{more} changed")
+            unnamed = "the data" if want.address.section == "data" else "code"
+            words.append(f"{names or unnamed}{more} changed")
         elif change.field.startswith("input "):
             words.append(f"{_upstream(want, change.field[6:])} changed")
         elif change.field in ("provider", "version"):

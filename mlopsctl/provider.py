@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 from .canonical import digest_of, plain
 from .types import (
@@ -111,8 +110,7 @@ class Trail(Protocol):
         """The newest result that has this output."""
 
 
-@dataclass(frozen=True)
-class Context:
+class Context(NamedTuple):
     """What a provider may use while it works; ``scratch`` is an empty folder of this step's own."""
 
     root: Path
@@ -133,8 +131,7 @@ class Context:
 Inputs = Sequence[Input]
 
 
-@dataclass(frozen=True)
-class Probe:
+class Probe(NamedTuple):
     """What a look at a running deployment found: ``serving``, ``halted`` or ``down``."""
 
     state: str

@@ -67,13 +67,13 @@ def test_a_change_reaches_exactly_what_is_made_from_it(project: Simulator) -> No
 
 def test_run_and_policy_fields_are_no_reason_to_run_again(project: Simulator) -> None:
     project.apply(*ALL)
-    changed = replace(MODEL, spec=replace(MODEL.spec, retries=5))
+    changed = MODEL._replace(spec=replace(MODEL.spec, retries=5))
     assert pending(project.plan(DATA, changed, GATE, LIVE)) == ()
 
 
 def test_a_moved_bar_is_judged_without_measuring_again(project: Simulator) -> None:
     project.apply(*ALL)
-    harder = replace(GATE, spec=replace(GATE.spec, shortest=99))
+    harder = GATE._replace(spec=replace(GATE.spec, shortest=99))
     plan = project.plan(DATA, MODEL, harder, LIVE)
     verdict = plan.steps[2].verdict
     assert plan.steps[2].action is Action.NOOP

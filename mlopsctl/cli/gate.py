@@ -96,7 +96,7 @@ def _on_view(project: Project, want: Resource, inputs: Inputs, view: str) -> tup
         what = f"'{view}' is no view to measure on" if hasattr(want.spec, "view") else f"{want.address} has no view"
         raise UsageError(what, hint="one of " + ", ".join(known) + ", at a gate with metric:", code="MLO6471")
     moved = tuple(
-        Input(replace(item.need, output=view), item.seen) if item.role == "data" else item for item in inputs
+        Input(item.need._replace(output=view), item.seen) if item.role == "data" else item for item in inputs
     )
     spec = replace(want.spec, view=view)
     specs: dict[str, dict[str, Any]] = {}
@@ -104,7 +104,7 @@ def _on_view(project: Project, want: Resource, inputs: Inputs, view: str) -> tup
         specs.setdefault(other.address.section, {})[str(other.address).partition(".")[2]] = other.spec
     # As for the manifest itself: no figure from rows that the model was trained on.
     provider(want.provider).needs(spec, specs)
-    return replace(want, spec=spec, needs=tuple(item.need for item in moved)), moved
+    return want._replace(spec=spec, needs=tuple(item.need for item in moved)), moved
 
 
 @contextmanager

@@ -93,7 +93,7 @@ def _one(found: Assessment) -> dict[str, Json]:
 
 def _history(entries: list[Entry], format: str) -> None:
     if format == "json":
-        console.out(json.dumps([dataclasses.asdict(entry) for entry in entries], indent=2))
+        console.out(json.dumps([entry._asdict() for entry in entries], indent=2))
         return
     rows = [
         (entry.id[:12], entry.at[:19].replace("T", " "), entry.kind, entry.status, entry.signer, _figure(entry))

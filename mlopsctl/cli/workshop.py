@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -46,11 +45,8 @@ class ProjectWorkshop:
         self._scratch = Path(tempfile.mkdtemp(prefix=f"{address.section}-{address.name}-", dir=work))
         log = self.project.log_file(address)
         log.parent.mkdir(parents=True, exist_ok=True)
-        return replace(
-            self.project.context(self._scratch, lambda line: self._tell(address, line)),
-            log=log,
-            public_key=self._key_behind(inputs),
-        )
+        reading = self.project.context(self._scratch, lambda line: self._tell(address, line))
+        return reading._replace(log=log, public_key=self._key_behind(inputs))
 
     def _key_behind(self, inputs: Inputs) -> str:
         """PEM of the key that signed the entry of the artifact among the inputs."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import cast
 
 from ..holds import KINDS, Hold, holds
@@ -33,7 +32,7 @@ class ProjectWorld:
     def _asked(self, want: Resource, seen: Observed) -> Observed:
         """What a running deployment itself says (``--refresh``): not answering is drift."""
         found = cast(Deployment, provider(want.provider)).probe(want.address, self._context)
-        return replace(seen, drift=f"it does not answer: {found.text}") if found.state == "down" else seen
+        return seen._replace(drift=f"it does not answer: {found.text}") if found.state == "down" else seen
 
     def last(self, address: Address) -> Entry | None:
         return self._trail.latest(address, ("result", "failure"))

@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -291,7 +290,7 @@ def test_an_artifact_whose_signature_does_not_hold_is_not_deployed(bench: Bench)
     with pytest.raises(EvidenceError):
         bench.make("deployments.shelf", deployment, ARTIFACT, **bench.python("shelf"), target="shelf", to="/nowhere")
     unsigned = bench.made["targets.shelf"]
-    bench.made["targets.shelf"] = replace(unsigned, outputs={"artifact": unsigned.outputs["artifact"]})
+    bench.made["targets.shelf"] = unsigned._replace(outputs={"artifact": unsigned.outputs["artifact"]})
     with pytest.raises(EvidenceError, match="not signed"):
         bench.make("deployments.shelf", deployment, ARTIFACT, **bench.python("shelf"), target="shelf", to="/nowhere")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -167,7 +167,7 @@ def _verified(artifact: Input, ctx: Context) -> Input:
         )
     folder = ctx.store.checkout(artifact.digest, ctx.scratch / "verified")
     verify_folder(folder, ctx.store.path(seen.outputs[name]), ctx.public_key)
-    return Input(replace(artifact.need, role="signature", output=name), seen)
+    return Input(artifact.need._replace(role="signature", output=name), seen)
 
 
 def _home(address: Address, ctx: Context) -> Path:

@@ -6,7 +6,7 @@ import re
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from secrets import token_hex
@@ -118,7 +118,7 @@ def read(want: Resource, made_from: Digest | None, ctx: Context) -> Observed | N
     if entry is None:
         return _unattested(want, config) if config else None
     facts = {**entry.facts, "location": here, "endpoint": home.endpoint or entry.facts.get("endpoint", "")}
-    return replace(entry.observed(), facts=facts, drift=home.trouble(entry.made_from))
+    return entry.observed()._replace(facts=facts, drift=home.trouble(entry.made_from))
 
 
 def _unattested(want: Resource, config: Mapping[str, Any]) -> Observed:

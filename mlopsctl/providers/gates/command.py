@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import isfinite
 from typing import Any, Literal
 
@@ -75,7 +75,7 @@ def judge(want: Resource, seen: Observed, inputs: Inputs) -> Verdict:
     """The recorded measurement against the bars of today's manifest."""
     spec: Spec = want.spec
     verdict = judge_measurement(seen.facts, Bars(spec.min, spec.max, spec.inconclusive == "warn"))
-    return replace(verdict, text=f"{verdict.text} (external: measured by {spec.program})")
+    return verdict._replace(text=f"{verdict.text} (external: measured by {spec.program})")
 
 
 def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:

@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -234,7 +234,7 @@ def test_another_machines_entry_is_history(bench: Bench) -> None:
     entry = bench.apply(want, target)
     bench.trail.append("result", Digest("sha256:" + "9" * 64), {**entry.facts, "location": "elsewhere"})
     assert bench.plan(want, target)[0] is Action.NOOP
-    stranger = replace(bench.ctx, state=bench.folder / "clone")
+    stranger = bench.ctx._replace(state=bench.folder / "clone")
     assert local.read(want, None, stranger) is None
 
 
@@ -248,14 +248,14 @@ def test_an_interrupted_apply_is_no_deployment_yet(bench: Bench) -> None:
 def test_what_is_not_signed_by_our_key_is_not_served(bench: Bench, broken: str) -> None:
     target = bench.target(1.0)
     if broken == "unsigned":
-        target = replace(target, outputs={"artifact": target.outputs["artifact"]})
+        target = target._replace(outputs={"artifact": target.outputs["artifact"]})
     elif broken == "stranger":
         keys = new_keys(bench.folder / "stranger")
         made = bench.ctx.store.checkout(target.outputs["artifact"], bench.folder / "copy")
         signature = bench.ctx.store.put(keys.sign(made, bench.folder / "sig"))
-        target = replace(target, outputs={**target.outputs, "artifact.sig": signature})
+        target = target._replace(outputs={**target.outputs, "artifact.sig": signature})
     else:
-        bench.ctx = replace(bench.ctx, public_key=new_keys(bench.folder / "other").public.read_text())
+        bench.ctx = bench.ctx._replace(public_key=new_keys(bench.folder / "other").public.read_text())
     with pytest.raises(EvidenceError):
         local.apply(bench.want(), bench.inputs(target), bench.ctx)
     assert not bench.processes()
