@@ -22,7 +22,7 @@ from ...provider import (
     result,
     run,
 )
-from ...types import Address, Input, Json, Need, Observed, Outcome, Resource, Verdict
+from ...types import Address, Input, Json, Need, Observed, Outcome, Resource, Status, Verdict
 from .exposure import refuse_seen_rows
 from .power import power_line
 from .verdict import LOSSES, SHARES, Bars, judge_measurement
@@ -102,7 +102,11 @@ def needs(spec: Spec, specs: Specs) -> tuple[Need, ...]:
 
 def judge(want: Resource, seen: Observed, inputs: Inputs) -> Verdict:
     """The recorded measurement against the bars of today's manifest."""
-    return judge_measurement(seen.facts, _bars(want.spec))
+    verdict = judge_measurement(seen.facts, _bars(want.spec))
+    if verdict.status is not Status.FAILED:
+        return verdict
+    look = f"look at its errors: mlopsctl gate run {want.address.name} --errors errors.csv"
+    return verdict._replace(hint=f"{verdict.hint}; {look}")
 
 
 def notes(want: Resource, inputs: Inputs) -> tuple[str, ...]:
@@ -176,8 +180,9 @@ def _answer(
     folder = ctx.store.checkout(model.digest, ctx.scratch / "model")
     if model.seen.facts.get("kind") == "opaque":
         rows = _records(table, feature_names(table, about))
+        hidden = (ctx.root, ctx.state)
         answers = run_program(
-            model.seen.facts["predict"], folder, rows, seconds=spec.timeout, hidden=(ctx.root, ctx.state)
+            model.seen.facts["predict"], folder, rows, seconds=spec.timeout, hidden=hidden, root=ctx.root
         )
         return Answers(program_outputs(answers)), {}
     file = Path(folder) / "model.onnx"

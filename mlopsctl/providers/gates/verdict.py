@@ -123,7 +123,7 @@ def _margin(found: Measured, bars: Bars) -> tuple[float, float, float]:
 def _distance(found: Measured, bars: Bars) -> str:
     margin, half, bar = _margin(found, bars)
     near = "a near miss: " if -margin < 2 * half else ""
-    return f"{near}the model misses {bar:g} by {found.show(-margin)}; look at its errors: mlopsctl gate run NAME --errors errors.csv"
+    return f"{near}the model misses {bar:g} by {found.show(-margin)}: improve it, or give it better data"
 
 
 def _what_would_help(found: Measured, bars: Bars) -> str:

@@ -357,3 +357,10 @@ def test_the_trees_constant_label_has_no_r2() -> None:
 def test_numbers_of_facts_are_read_back(value: float) -> None:
     assert "e" not in number(value)
     assert float(number(value)) == pytest.approx(value, rel=1e-11, abs=0)
+
+
+def test_a_failed_gate_says_how_to_see_its_errors(room: Room, tmp_path: Path) -> None:
+    linear(tmp_path / "m", -np.eye(3), softmax=True)
+    _, verdict = room.gate(room.model(tmp_path / "m"), room.data(*rows()), metric="accuracy", min=0.9)
+    assert verdict.status is Status.FAILED
+    assert verdict.hint.endswith("look at its errors: mlopsctl gate run g --errors errors.csv")
