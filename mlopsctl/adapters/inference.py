@@ -9,7 +9,6 @@ import resource
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ProviderError
+from .argv import fill_model, find_python
 from .worker import run_worker
 
 if TYPE_CHECKING:
@@ -144,10 +144,12 @@ def run_program(
     *,
     seconds: float = SECONDS,
     hidden: Sequence[Path] = (),
+    root: Path | None = None,
 ) -> list[Any]:
     """Runs an opaque model over all rows: JSON lines in, one JSON line out for each, in the same order.
 
-    ``argv`` holds ``{model}`` where the absolute path of ``folder`` belongs; the program starts in that folder, which it can
+    ``argv`` is as the manifest has it: ``{model}`` is the absolute path of ``folder``, and ``python`` the one of the
+    ``.venv`` in the project ``root``, of ``$VIRTUAL_ENV`` or mlopsctl's own. The program starts in that folder, which it can
     only read, with a home of its own and an environment of PATH and LANG alone. It sees the operating system and its folder; ``hidden``
     are folders to hide where the kernel knows no allow-list. Raises ProviderError where it fails, takes too long or
     answers otherwise.
@@ -155,14 +157,15 @@ def run_program(
     from .process import clean_env
 
     folder = folder.resolve()
-    words = [word.replace("{model}", str(folder)) for word in argv]
+    words = fill_model(argv, folder)
     with tempfile.TemporaryDirectory(prefix="mlopsctl-program-") as name:
         place, home = Path(name), Path(name) / "home"
         home.mkdir()
         env = clean_env({"HOME": str(home), "TMPDIR": str(home), "PYTHONDONTWRITEBYTECODE": "1"})
         lines = "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
         (place / "in").write_text(lines, encoding="utf-8")
-        code = _run_confined(_confined(words, folder, home, env["PATH"], hidden), place, folder, env, seconds, len(rows))
+        confined = _confined(words, folder, home, env["PATH"], hidden, root)
+        code = _run_confined(confined, place, folder, env, seconds, len(rows))
         said = (place / "log").read_bytes()[-2000:].decode("utf-8", "replace").strip()
         if code != 0:
             how = "it printed far more than one line a row" if code == -signal.SIGXFSZ else f"it ended with status {code}"
@@ -170,15 +173,14 @@ def run_program(
         return _answers((place / "out").read_text(encoding="utf-8", errors="replace"), len(rows), said)
 
 
-def _confined(words: Sequence[str], folder: Path, home: Path, path: str, hidden: Sequence[Path]) -> list[str]:
-    """The command in a sandbox; ``python`` is the one of ``$VIRTUAL_ENV``, or the one mlopsctl runs with."""
+def _confined(
+    words: Sequence[str], folder: Path, home: Path, path: str, hidden: Sequence[Path], root: Path | None
+) -> list[str]:
+    """The command in a sandbox, with its program found."""
     from .sandbox import ask_python, make_sandbox
 
     first = words[0]
-    found = str(folder / first) if "/" in first else shutil.which(first, path=path)
-    if first in ("python", "python3"):
-        own = Path(os.environ.get("VIRTUAL_ENV", "/nonexistent")) / "bin" / first
-        found = str(own) if own.is_file() else sys.executable
+    found = find_python(first, root) or (str(folder / first) if "/" in first else shutil.which(first, path=path))
     if found is None or not os.access(found, os.X_OK):
         raise _program(f"there is no program '{first}'", "")
     interpreter = ask_python(found, ()) if Path(found).name.startswith("python") else None

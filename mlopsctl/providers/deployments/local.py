@@ -255,7 +255,7 @@ def _serve(home: Home, config: dict[str, Any], before: Mapping[str, Any], spec: 
         else:
             ctx.tell("starting the server")
             home.stop()
-            home.start(host, port, int(last.get("port") or 0))
+            home.start(host, port, int(last.get("port") or 0), ctx.root)
         refused = home.wait(config["request"], spec.timeout, ctx.tell)
         if refused:
             raise ProviderError(
@@ -264,11 +264,11 @@ def _serve(home: Home, config: dict[str, Any], before: Mapping[str, Any], spec: 
                 code="MLO1507",
             )
     except BaseException:
-        _go_back(home, before, switching)
+        _go_back(home, before, switching, ctx.root)
         raise
 
 
-def _go_back(home: Home, before: Mapping[str, Any], switching: bool) -> None:
+def _go_back(home: Home, before: Mapping[str, Any], switching: bool, root: Path) -> None:
     if not switching:
         home.stop()
     if not before:
@@ -277,7 +277,7 @@ def _go_back(home: Home, before: Mapping[str, Any], switching: bool) -> None:
     write_json(home.folder / "config.json", {**before, "request": token_hex(8)})
     if not switching:
         host, port = _listen(str(before.get("to") or ""))
-        home.start(host, port, int(home.read("supervisor").get("port") or 0))
+        home.start(host, port, int(home.read("supervisor").get("port") or 0), root)
 
 
 def _listen(to: str) -> tuple[str, int]:

@@ -108,10 +108,10 @@ def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
     features = feature_names(table, data.facts)
     rows = _rows(table, features)
     ctx.tell(f"asking artifact and model about {table.rows} rows")
-    outputs = _columns(run_program(argv, original, rows))
+    outputs = _columns(run_program(argv, original, rows, root=ctx.root))
 
     def against(folder: Path) -> Agreement:
-        again = _columns(run_program(argv, folder, rows))
+        again = _columns(run_program(argv, folder, rows, root=ctx.root))
         return compare(outputs, again, classes=class_count(data.facts), tolerance=spec.tolerance)
 
     found = against(trial)

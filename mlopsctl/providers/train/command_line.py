@@ -6,15 +6,14 @@ import json
 import os
 import re
 import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ...adapters.argv import PYTHON, find_python
 from ...errors import ManifestError, ProviderError
 
 _PLACEHOLDER = re.compile(r"\{\{|\}\}|\{([^{}]*)\}")
-_PYTHON = re.compile(r"python(3(\.[0-9]+)?)?")
 _BY_NAME = "env:"
 
 
@@ -71,7 +70,7 @@ def as_text(value: Any) -> str:
 
 def is_python(word: str) -> bool:
     """Whether a command's first word means a Python interpreter."""
-    return _PYTHON.fullmatch(word.rpartition("/")[2]) is not None
+    return PYTHON.fullmatch(word.rpartition("/")[2]) is not None
 
 
 def find_program(word: str, root: Path, cwd: Path, path: str) -> str:
@@ -80,13 +79,9 @@ def find_program(word: str, root: Path, cwd: Path, path: str) -> str:
     ``python`` is the one of the project's ``.venv``, of ``$VIRTUAL_ENV`` or mlopsctl's own; a word with a slash is a
     path from the working folder; any other is looked up on PATH. Raises ProviderError where there is none.
     """
-    if _PYTHON.fullmatch(word):
-        homes = [root / ".venv", Path(os.environ.get("VIRTUAL_ENV") or root / ".venv")]
-        for home in homes:
-            if os.access(home / "bin" / word, os.X_OK):
-                return str(home / "bin" / word)
-        if word in ("python", "python3"):
-            return sys.executable
+    python = find_python(word, root)
+    if python:
+        return python
     if "/" in word:
         return str(cwd / word)
     # Imported here because it loads every compressor, which a plan would feel.
