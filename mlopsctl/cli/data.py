@@ -43,7 +43,14 @@ def add(paths: Annotated[list[Path], typer.Argument(help="Data files or folders 
 
 
 def ls(format: Format = "text") -> int:
-    """The datasets: rows, views, size, digest, and whether the recorded version is the one that lies here."""
+    """The datasets: rows, views, size, digest, and whether the recorded version is the one that lies here.
+
+    Examples:
+
+      mlopsctl data ls
+
+      mlopsctl data ls --format json
+    """
     check_format(format)
     found = _datasets(open_project(), [])
     if format == "json":
@@ -67,6 +74,12 @@ def verify(
     """Re-hash every copy of the datasets on this machine and compare with what the trail attests.
 
     A difference is exit 7.
+
+    Examples:
+
+      mlopsctl data verify
+
+      mlopsctl data verify digits --format json
     """
     check_format(format)
     project = open_project()
