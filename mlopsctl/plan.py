@@ -109,7 +109,8 @@ def assess(
 ) -> Assessment:
     """What one resource needs now, given what stands behind the resources it needs."""
     holds = world.holds(want.address) if want.address.section == "deployments" else ()
-    inputs = _held_inputs(want, holds, world) or tuple(Input(need, seen.get(need.address)) for need in want.needs)
+    held = _held_inputs(want, holds, world)
+    inputs = held or tuple(Input(need, seen.get(need.address)) for need in want.needs)
     _check_outputs(want, inputs)
     by_name = provider(want.provider)
     sources = world.sources(want)
@@ -131,7 +132,8 @@ def assess(
         made_from,
         want.needs,
         _relies_on(inputs, observed if action is Action.NOOP else None),
-        _blockers(want, verdicts) + _untrusted(want, inputs),
+        # A rollback was judged when it was signed; what blocks today's model says nothing about the older one.
+        (() if held else _blockers(want, verdicts)) + _untrusted(want, inputs),
         "; ".join(map(str, holds)),
         verdict,
         by_name.notes(want, inputs),

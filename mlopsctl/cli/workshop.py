@@ -24,7 +24,9 @@ class ProjectWorkshop:
         self._tell = tell
         self._scratch: Path | None = None
         self._signer = project.signer()
-        self._commit = project.repo.rev("HEAD")
+        self._commit, _, dirty = project.repo.head()
+        # Whoever looks for the commit of an entry must know that it alone did not make the result.
+        self._made_with = {"worktree": "differs from the commit"} if dirty else {}
 
     def __enter__(self) -> Self:
         return self
@@ -102,7 +104,7 @@ class ProjectWorkshop:
             ingredients=dict(parts or {}),
             outputs=dict(outputs or {}),
             facts=given,
-            made_with=dict(outcome.made_with if outcome else {}),
+            made_with={**(outcome.made_with if outcome else {}), **self._made_with},
             commit=self._commit,
             code=code,
             location=str(given.get("location", "")),
