@@ -136,7 +136,7 @@ def assess(
         (() if held else _blockers(want, verdicts)) + _untrusted(want, inputs),
         "; ".join(map(str, holds)),
         verdict,
-        by_name.notes(want, inputs),
+        by_name.notes(want, inputs) if action is not Action.NOOP else (),
     )
     return Assessment(step, want.spec, observed, inputs, parts, sources)
 

@@ -12,6 +12,7 @@ from ..types import Address
 from . import console
 from .plan import Format, check_format
 from .project import Project, open_project
+from .queue import queued
 from .world import ProjectWorld
 
 _COLOUR = {
@@ -53,6 +54,8 @@ def status(
         console.out(json.dumps(status_json(chosen, probes), indent=2))
         return 0
     _print(chosen, probes)
+    for record in queued(project.state):
+        console.out(f"{record.address}: {record.kind} is done and not signed yet; the next apply signs it")
     for one in chosen:
         if one.step.address in probes:
             _incident(project, one)
