@@ -17,7 +17,7 @@ from typing import Any
 from ..errors import EvidenceError, UsageError
 from .files import write_atomically
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 
 
 def config_folder(environ: Mapping[str, str] | None = None) -> Path:
@@ -29,11 +29,11 @@ def config_folder(environ: Mapping[str, str] | None = None) -> Path:
 
 def key_file(name: str) -> Path:
     """Where the key of this name is kept. Raises UsageError for a name that is no plain word."""
-    if not _NAME.fullmatch(name):
+    if not re.fullmatch(_NAME, name):
         raise UsageError(
             f"'{name}' is no name for a key",
             hint="use letters, digits, dots, dashes and underscores, for example: mlopsctl key new alice",
-            code="MLO6410",
+            code="MLO6414",
         )
     return config_folder() / "keys" / f"{name}.pem"
 

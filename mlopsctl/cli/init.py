@@ -53,7 +53,7 @@ def init(
     _, root, trust = init_trail(repo, repo.common_dir / "mlops", log, signer)
     for path, body in {**files, MANIFEST: named, "trust.yaml": trust.encode()}.items():
         write_atomically(folder / path, body)
-    _say(folder, signer, log, root.id)
+    _say(folder, repo, signer, log, root.id)
     return 0
 
 
@@ -129,9 +129,10 @@ def _slug(text: str) -> str:
     return words if re.match(r"[a-z]", words) else f"project-{words}".rstrip("-")
 
 
-def _say(folder: Path, signer: Signer, log: str, root: str) -> None:
+def _say(folder: Path, repo: Repo, signer: Signer, log: str, root: str) -> None:
     here = Path.cwd()
-    console.out(f"Project ready in {folder}")
+    inside = "" if folder == repo.root else f" (part of the repository {repo.root}, whose notes hold the trail)"
+    console.out(f"Project ready in {folder}{inside}")
     console.out(f"  trail      log {log[:12]}, root entry {root[:12]}, signed by '{signer.name}'")
     console.out(f"  key        {signer.path} (keep it safe; it is not in the repository)")
     console.out("  policy     trust.yaml: who may attest what")
