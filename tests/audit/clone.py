@@ -29,7 +29,8 @@ GIT = ("git", "-c", "gc.auto=0", "-c", "maintenance.auto=false")
 
 def run(folder: Path, *args: str, data: bytes | None = None) -> str:
     """Output of a git command."""
-    done = subprocess.run([*GIT, *args], cwd=folder, input=data, capture_output=True, check=True)
+    done = subprocess.run([*GIT, *args], cwd=folder, input=data, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
     return done.stdout.decode().strip()
 
 

@@ -196,13 +196,13 @@ def test_five_clones_in_rounds_with_kills_converge(tmp_path: Path, origin: Path,
         "from mlopsctl.cli.trail import open_trail; from mlopsctl.audit.sharing import push_trail;"
         "repo = find_repo(Path(sys.argv[1]));"
         f"trail = open_trail(repo, repo.common_dir / 'mlops', {one.log!r});\n"
-        "for n in range(4):\n"
+        "for n in range(3):\n"
         f"    e = trail.append('result', address='train.m', facts={{'n': sys.argv[2] + str(n)}}, commit={commit!r})\n"
         "    print(e.id, flush=True); push_trail(trail, 'origin')"
     )
     chance = random.Random(7)
     done: set[str] = set()
-    for turn in range(3):
+    for turn in range(2):
         workers = [
             subprocess.Popen(
                 [sys.executable, "-c", program, str(clone.folder), f"{turn}-{n}-"], stdout=subprocess.PIPE, text=True
