@@ -16,7 +16,7 @@ Array = np.ndarray[Any, Any]
 
 RESAMPLES = 2000
 LEAST_UNITS = 200
-"""Below this the percentile bootstrap covers less than it says: 0.93 for 0.95 at 50 rows of a skewed loss."""
+"""Below this the percentile bootstrap covers less than its 0.95: 0.88 at 50, 0.91 at 100, 0.94 at 200 log-normal losses."""
 SEED = 20_260_101
 """The same for every gate, so that a measurement repeated anywhere draws the same rows."""
 _LEAST_DISTINCT = 20
@@ -74,8 +74,8 @@ def mean_of_proportions(counts: Sequence[tuple[int, int]], confidence: float) ->
 def f1_interval(both: int, wrong: int, confidence: float) -> tuple[float, float]:
     """Interval of a class's F1, from TP and FP + FN.
 
-    Given TP + FP + FN = m, TP is binomial with the Jaccard index J as its share, and F1 = 2 J / (1 + J) rises with J: the Wilson
-    limits of J become those of F1.
+    Given TP + FP + FN = m, TP is binomial with the Jaccard index J as its share, and F1 = 2 J / (1 + J) rises with J:
+    the Wilson limits of J become those of F1.
     """
     lo, hi = wilson(both, both + wrong, confidence)
     return 2 * lo / (1 + lo), 2 * hi / (1 + hi)
@@ -104,7 +104,7 @@ def auc_interval(area: float, positives: int, negatives: int, confidence: float)
 
 
 def replicates(measure: Measure, strata: Array | None = None, seed: int = SEED, count: int = RESAMPLES) -> Array:
-    """``count`` values of the measure on units drawn with replacement, [count]; within each stratum where some are given.
+    """``count`` values of the measure on units drawn with replacement [count], within each stratum where some are given.
 
     Efron & Tibshirani (1993), An Introduction to the Bootstrap, ch. 13. Draws go in blocks, so memory stays bounded.
     """
@@ -147,8 +147,9 @@ def ece_interval(gaps: Array, n: int, value: float, null: float, confidence: flo
     """Interval of a calibration error, from the sums of (right - confidence) of each unit and bin [units, bins].
 
     The error of a sample lies above the true one, by 0 where every bin is clearly off and by what a calibrated model shows
-    where none is. The interval allows for both: [value - most bias - z s, value + z s], s being the standard error with the signs of
-    the bins held. The bootstrap covers 60 to 90 % here where this covers at least 95 % (test_intervals.py).
+    where none is. The interval allows for both: [value - most bias - z s, value + z s], s being the standard error with
+    the signs of the bins held. Bootstrap intervals covered 0 to 93 % in simulations where this one covered at least
+    95 % (tests/providers/gates/test_intervals.py).
     """
     method = "normal, bias bounded by the null"
     if len(gaps) < LEAST_UNITS:

@@ -41,7 +41,8 @@ class Answers:
 
 @dataclass(frozen=True)
 class PerRow:
-    """``predicted`` [rows] as the data writes it, and ``error`` [rows]: 1 where a class is wrong, else 0; the absolute error of a number."""
+    """``predicted`` [rows] as the data writes it; ``error`` [rows]: 1 for a wrong class, else 0; of a number the absolute
+    error."""
 
     predicted: Array
     error: Array
@@ -125,7 +126,8 @@ def _of_guesses(
         both = int(((guess == positive) & (truth == positive)).sum())
         missed = int(((guess == positive) != (truth == positive)).sum())
         if both + missed == 0:
-            return {"average": average, "value": None, "ci": None, "reason": "the positive class neither occurs nor is predicted"}
+            reason = "the positive class neither occurs nor is predicted"
+            return {"average": average, "value": None, "ci": None, "reason": reason}
         if groups is None:
             given = Interval(*intervals.f1_interval(both, missed, confidence), "wilson of the Jaccard index")
     return {"average": average, **_figures(asked, confidence, given, strata=truth if groups is None else None)}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from math import sqrt
-from statistics import NormalDist
 
 from .verdict import PROPORTIONS
 
@@ -13,6 +12,9 @@ _STEPS = (0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
 
 def half_width(share: float, n: int, confidence: float) -> float:
     """Half the width of the interval of a proportion: z sqrt(p (1 - p) / n), with p kept half a row off 0 and 1."""
+    # Imported here because it brings fractions and decimals along.
+    from statistics import NormalDist
+
     z = NormalDist().inv_cdf(0.5 + confidence / 2)
     share = min(max(share, 0.5 / n), 1 - 0.5 / n)
     return z * sqrt(share * (1 - share) / n)

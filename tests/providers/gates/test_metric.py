@@ -203,7 +203,7 @@ def test_a_model_of_other_columns_is_named_on_both_sides(room: Room, tmp_path: P
 
 def test_a_model_that_never_ends_is_ended_by_the_timeout(room: Room, tmp_path: Path) -> None:
     endless(tmp_path / "m")
-    with pytest.raises(ProviderError, match="processor time") as caught:
+    with pytest.raises(ProviderError) as caught:
         room.gate(room.model(tmp_path / "m"), room.data(*rows(20)), metric="accuracy", min=0.5, timeout=1.0)
     assert caught.value.code == "MLO1306"
 
