@@ -191,7 +191,7 @@ class Step(NamedTuple):
     held_by: str = ""
     verdict: Verdict | None = None
     notes: tuple[str, ...] = ()
-    """Lines for people only, such as the power of a gate; outside the digest."""
+    """Lines for people about what will be done, such as the power of a gate; outside the digest."""
 
 
 class Plan(NamedTuple):

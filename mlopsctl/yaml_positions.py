@@ -70,7 +70,7 @@ class Node:
 
 
 # YAML 1.2.2, section 10.3.2: the core schema. Numbers, of which those of digits alone are whole.
-_NUMBER = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+_NUMBER = r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
 _OCTAL = r"0o[0-7]+"
 _HEX = r"0x[0-9a-fA-F]+"
 _NOT_FINITE = r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
@@ -94,7 +94,7 @@ def scalar(text: str) -> Any:
         return _WORDS[text]
     if text[0] not in "-+.0123456789":
         return text
-    if _NUMBER.fullmatch(text):
+    if re.fullmatch(_NUMBER, text):
         if text.lstrip("-+").isdigit():
             return _exact(int(text) if len(text) < 20 else 2**63)
         number = float(text)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
 
 def write_atomically(path: Path, body: bytes, mode: int = 0o644) -> None:
     """Writes ``body`` to ``path`` by a synced temporary file beside it and a rename. Raises OSError."""
+    # Imported here because it loads every compressor, which a plan would feel.
+    import tempfile
+
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:

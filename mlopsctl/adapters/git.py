@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import os
 import subprocess
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import MlopsError
 from ..gitobjects import object_id
 from ..types import TreeFile
+
+if TYPE_CHECKING:
+    from tempfile import TemporaryDirectory
 
 HARDENED = (
     "-c", "core.fsmonitor=false",
@@ -269,6 +272,8 @@ class CommitTree:
         return copy
 
     @cached_property
-    def _copies(self) -> tempfile.TemporaryDirectory[str]:
+    def _copies(self) -> TemporaryDirectory[str]:
         """Lives as long as this tree does."""
-        return tempfile.TemporaryDirectory(prefix="mlopsctl-")
+        from tempfile import TemporaryDirectory
+
+        return TemporaryDirectory(prefix="mlopsctl-")

@@ -10,16 +10,19 @@ import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ..errors import EvidenceError, NotSharedError
 from ..gitobjects import object_id
 from ..types import TreeFile
 from .git import GitError, Repo, git
-from .objects import TreeEdit, known_objects, read_objects, write_objects
+
+if TYPE_CHECKING:
+    from .objects import TreeEdit
 
 REF = "refs/notes/mlops"
-_NOTE = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
-_FANOUT = re.compile(r"[0-9a-f]{2}")
+_NOTE = r"[0-9a-f]{40}(?:[0-9a-f]{24})?"
+_FANOUT = r"[0-9a-f]{2}"
 _ZERO = "0" * 40
 
 
@@ -41,7 +44,7 @@ class NotesLog:
         loose = self.repo.common_dir / ref
         try:
             text = loose.read_text(encoding="ascii").strip()
-            if _NOTE.fullmatch(text):
+            if re.fullmatch(_NOTE, text):
                 return text
         except (OSError, UnicodeError):
             pass  # packed, absent or in another ref format: git knows
@@ -56,20 +59,22 @@ class NotesLog:
         for head, name in top:
             _, kind, oid = head.decode().split()
             text = name.decode(errors="replace")
-            if kind == "blob" and _NOTE.fullmatch(text):
+            if kind == "blob" and re.fullmatch(_NOTE, text):
                 found[text] = oid
-            elif kind == "tree" and _FANOUT.fullmatch(text):
+            elif kind == "tree" and re.fullmatch(_FANOUT, text):
                 folders.append(text)
         if folders:
             for line in self.repo.git("ls-tree", "-r", "-z", tip, "--", *folders).split(b"\0"):
                 head, _, name = line.partition(b"\t")
                 path = name.decode(errors="replace").replace("/", "")
-                if _NOTE.fullmatch(path):
+                if re.fullmatch(_NOTE, path):
                     found[path] = head.split()[2].decode()
         return found
 
     def blobs(self, oids: Sequence[str]) -> Iterator[tuple[str, bytes]]:
         """(blob id, body) of each. Raises EvidenceError for damaged and missing objects."""
+        from .objects import read_objects
+
         for oid, kind, body in read_objects(self.repo, oids):
             if kind != "blob":
                 raise EvidenceError(
@@ -101,7 +106,7 @@ class NotesLog:
             elif line.startswith(":"):
                 head, _, path = line.partition("\t")
                 note = path.replace("/", "")
-                if _NOTE.fullmatch(note):
+                if re.fullmatch(_NOTE, note):
                     _, _, before, after, _ = head.split()
                     yield commit, note, before, "" if after == _ZERO else after
 
@@ -114,7 +119,7 @@ class NotesLog:
 
     def code_files(self, oid: str) -> dict[str, TreeFile]:
         """The files of a kept code tree; {} where this clone does not have it."""
-        if not _NOTE.fullmatch(oid):
+        if not re.fullmatch(_NOTE, oid):
             return {}
         done = git(self.repo.root, "ls-tree", "-r", "-z", oid, check=False)
         found = {}
@@ -127,6 +132,8 @@ class NotesLog:
 
     def keep_objects(self, objects: Sequence[tuple[str, bytes]]) -> None:
         """Writes git objects that are not there yet."""
+        from .objects import known_objects, write_objects
+
         named = {object_id(kind, body): (kind, body) for kind, body in objects}
         there = known_objects(self.repo, list(named))
         write_objects(self.repo, [pair for oid, pair in named.items() if oid not in there])
@@ -144,6 +151,8 @@ class NotesLog:
         Returns the new commit and the new blob of every note touched, None where somebody else moved the ref first.
         Raises OSError and GitError; the ref then stands where it stood.
         """
+        from .objects import TreeEdit, known_objects, write_objects
+
         root = TreeEdit(self.repo, self.repo.git("rev-parse", f"{tip}^{{tree}}").decode().strip() if tip else "")
         root.load(sorted({note[:2] for note in lines}))
         paths = {note: _path_of(root, note) for note in lines}

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -115,6 +114,8 @@ class StatCache:
         """Writes the memory to its file; files that are gone are dropped. A folder that cannot be written is no error."""
         if self._file is None or not self._dirty:
             return
+        import tempfile
+
         alive = {
             path: [*stat, checked, found.size, found.md5, found.sha256, found.blob]
             for path, (stat, checked, found) in self._known.items()

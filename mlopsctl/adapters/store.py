@@ -14,9 +14,7 @@ import contextlib
 import errno
 import hashlib
 import os
-import tempfile
 import time
-import unicodedata
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
@@ -32,13 +30,15 @@ _EXECUTABLE = (b"#!", b"\x7fELF")
 
 def check_name(name: str) -> None:
     """Raises ProviderError where ``name`` is no plain relative path: absolute, ``..``, not NFC, control characters."""
+    from unicodedata import is_normalized
+
     parts = name.split("/")
     if (
         not name
         or name.startswith("/")
         or any(part in ("", ".", "..") for part in parts)
         or any(ord(letter) < 32 or letter in "\\\x7f" or "\ud800" <= letter <= "\udfff" for letter in name)
-        or unicodedata.normalize("NFC", name) != name
+        or not is_normalized("NFC", name)
     ):
         raise ProviderError(
             f"{name!r} is no name that every machine can hold",
@@ -248,9 +248,11 @@ class LocalStore:
             if kind == "sha256":
                 self._give(digest[7:], destination)
                 return destination
+            from tempfile import TemporaryDirectory
+
             pairs = self.listing(digest)
             # Beside the destination, so that a folder appears whole or not at all.
-            with tempfile.TemporaryDirectory(dir=destination.parent, prefix=".checkout-") as scratch:
+            with TemporaryDirectory(dir=destination.parent, prefix=".checkout-") as scratch:
                 folder = Path(scratch) / "folder"
                 folder.mkdir()
                 for name, hexa in pairs:

@@ -11,8 +11,7 @@ import json
 from binascii import Error as Base64Error
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from ..canonical import canonical
 from ..types import Json
@@ -55,8 +54,7 @@ class BadLine(ValueError):
         self.message = message
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(NamedTuple):
     """A decoded line. ``signatures`` are pairs of key id (a hint only) and DER signature."""
 
     id: str

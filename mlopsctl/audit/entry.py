@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..types import Digest, Entry, Json
 from .dsse import BadLine, Envelope, decode, entry_id, strict_json
 from .statement import EMPTY_TREE, MEMBER, STATEMENT_TYPE, predicate_type, subjects
 
-_HEX_ID = re.compile(r"[0-9a-f]{64}")
-_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
-_OID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+_HEX_ID = r"[0-9a-f]{64}"
+_MOMENT = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
+_OID = r"[0-9a-f]{40}(?:[0-9a-f]{24})?"
 
 _REQUIRED: Mapping[str, type] = {
     "log": str, "seq": int, "parents": list, "at": str, "signer": str, "trust": str, "kind": str,
@@ -25,8 +24,7 @@ _OPTIONAL: Mapping[str, type] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """A well-formed entry whose signature, role and place are not judged yet."""
 
     id: str
@@ -97,9 +95,9 @@ def _check_types(fields: dict[str, Any]) -> None:
         if name in fields and type(fields[name]) is not kind:
             raise BadLine("MLO7006", f"the entry's member '{name}' is no {kind.__name__}")
     ids = [*fields["parents"], *fields.get("supersedes", ())]
-    if not all(isinstance(item, str) and _HEX_ID.fullmatch(item) for item in ids):
+    if not all(isinstance(item, str) and re.fullmatch(_HEX_ID, item) for item in ids):
         raise BadLine("MLO7006", "parents and supersedes hold ids of entries only")
-    if len(set(fields["parents"])) != len(fields["parents"]) or not _MOMENT.fullmatch(fields["at"]):
+    if len(set(fields["parents"])) != len(fields["parents"]) or not re.fullmatch(_MOMENT, fields["at"]):
         raise BadLine("MLO7006", "a parent is named twice, or 'at' is no UTC moment")
 
 
@@ -109,7 +107,7 @@ def _first_subject(found: Any) -> str:
         commit = digest["gitCommit"] if "gitCommit" in digest else digest["gitTree"]
     except (KeyError, IndexError, TypeError):
         raise BadLine("MLO7006", "the first subject is no git commit") from None
-    if not isinstance(commit, str) or not _OID.fullmatch(commit):
+    if not isinstance(commit, str) or not re.fullmatch(_OID, commit):
         raise BadLine("MLO7006", "the first subject is no git commit")
     return commit
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from .trust import Policy
+if TYPE_CHECKING:
+    from .trust import Policy
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """What must be known of an entry to judge its children; ``policy`` is the one in force after it."""
 
     seq: int

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import random
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from ..errors import EvidenceError, MlopsError
 from ..gitobjects import build_trees, object_id
@@ -26,14 +26,13 @@ from .verify import LOCAL, VALID, Judged, Line, fingerprint_problem
 GROUP_SECONDS = 2.0
 _LOCAL_ROLES = ("data", "train", "gate", "compile")
 _ATTEMPTS = 60
-_SECRET = re.compile(
+_SECRET = (
     rb"-----BEGIN [A-Z ]*PRIVATE KEY-----|\bAKIA[0-9A-Z]{16}\b|\bgh[pousr]_[A-Za-z0-9]{36,}\b"
     rb"|\bglpat-[A-Za-z0-9_-]{20,}\b|\bxox[abp]-[A-Za-z0-9-]{20,}\b|\bsk-[A-Za-z0-9]{40,}\b"
 )
 
 
-@dataclass(frozen=True)
-class CodeTree:
+class CodeTree(NamedTuple):
     """The code that a result was made from: the git tree's id and every object below it as (kind, body)."""
 
     oid: str
@@ -51,7 +50,7 @@ def code_tree(tree: Tree, sources: Mapping[str, TreeFile]) -> CodeTree:
         body = tree.read(path)
         if object_id("blob", body) != file.oid:
             raise EvidenceError(f"{path} changed while it was used", hint="run apply again", code="MLO7121")
-        if _SECRET.search(body):
+        if re.search(_SECRET, body):
             raise EvidenceError(
                 f"{path} seems to hold a secret, and the trail would keep it for ever",
                 hint="move the secret into an environment variable and name it under env:",
@@ -63,10 +62,12 @@ def code_tree(tree: Tree, sources: Mapping[str, TreeFile]) -> CodeTree:
 
 def attempts() -> Iterator[int]:
     """Numbers of tries, waiting a little longer after each; the last one is followed by MlopsError."""
+    from random import uniform
+
     for number in range(_ATTEMPTS):
         yield number
         # Jitter: two losers must not meet again.
-        time.sleep(random.uniform(0.005, 0.02) * min(2**number, 64))  # noqa: S311 - no secret
+        time.sleep(uniform(0.005, 0.02) * min(2**number, 64))  # noqa: S311 - no secret
     raise MlopsError(
         f"the trail could not be written: other writers won {_ATTEMPTS} times in a row",
         hint="run the command again; signed entries wait in the journal and are part of the trail already",

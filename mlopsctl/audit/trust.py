@@ -13,7 +13,7 @@ from binascii import a2b_base64, b2a_base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..canonical import digest_of
 from ..errors import EvidenceError
@@ -37,8 +37,8 @@ _KIND_ROLE = {
 RESULT_KINDS = ("result", "failure", "import", "forget")
 KINDS = (*RESULT_KINDS, *_KIND_ROLE)
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_MOMENT = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\dZ)?")
+_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+_MOMENT = r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\dZ)?"
 # DER heads of the three curves that model signing takes too: P-256, P-384, P-521.
 _CURVES = (
     bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d030107034200"),
@@ -80,8 +80,7 @@ def pem(key: str) -> str:
     return "\n".join(["-----BEGIN PUBLIC KEY-----", *lines, "-----END PUBLIC KEY-----", ""])
 
 
-@dataclass(frozen=True, slots=True)
-class SignerRule:
+class SignerRule(NamedTuple):
     """One signer of a policy; ``until`` is an RFC 3339 moment or ""."""
 
     name: str
@@ -141,7 +140,7 @@ def _policy(content: Any, previous: str) -> Policy:
 
 
 def _signer(name: Any, rule: Mapping[str, Any]) -> SignerRule:
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
+    if not isinstance(name, str) or not re.fullmatch(_NAME, name):
         raise ValueError(f"{name!r} is no signer's name: letters, digits, dot, dash, underscore")
     unknown = rule.keys() - {"key", "roles", "until"}
     if unknown:
@@ -150,7 +149,7 @@ def _signer(name: Any, rule: Mapping[str, Any]) -> SignerRule:
     if not isinstance(roles, list) or not roles or not set(roles) <= set(ROLES):
         raise ValueError(f"roles of {name}: a list out of {', '.join(ROLES)}")
     until = rule.get("until", "")
-    if not isinstance(until, str) or (until and not _MOMENT.fullmatch(until)):
+    if not isinstance(until, str) or (until and not re.fullmatch(_MOMENT, until)):
         raise ValueError(f"until of {name}: a day like 2027-03-01 or a UTC moment like 2027-03-01T12:00:00Z")
     # A day counts to its end.
     until = until + "T23:59:59Z" if len(until) == 10 else until

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import NamedTuple
 
 from ..errors import EvidenceError
 from .dsse import BadLine, fast_canonical, pae
@@ -24,8 +25,7 @@ WARNINGS = frozenset({"MLO7018", "MLO7029", "MLO7042", "MLO7090"})
 """Codes that are told but don't make a trail invalid: an entry's time is a claim, a newer form is no forgery."""
 
 
-@dataclass(frozen=True, order=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """One thing that is wrong; ``entry`` is an entry's id, or the note and line where no id could be had."""
 
     code: str
@@ -36,8 +36,7 @@ class Finding:
         return {"code": self.code, "entry": self.entry, "message": self.message}
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What ``audit verify`` answers: findings break the trail, warnings don't."""
 
     entries: int
@@ -63,8 +62,7 @@ class Verdict:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """One line as found. ``path`` is the note's object id, "" in the journal; ``local`` for this machine's own."""
 
     text: bytes
@@ -77,8 +75,7 @@ class Line:
         return f"{self.path or 'journal'}:{self.number}"
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
+class Judged(NamedTuple):
     """A record and what came out: VALID, LOCAL (own, without the role) or INVALID."""
 
     record: Record
@@ -87,8 +84,7 @@ class Judged:
     policy: str
 
 
-@dataclass(frozen=True)
-class Expected:
+class Expected(NamedTuple):
     """What a trail is judged against. ``root`` is the pinned root entry's id, "" where nothing is pinned."""
 
     log: str = ""
@@ -146,7 +142,8 @@ class Judge:
         """The root entry: the pinned one, else the only one there is."""
         if self.expected.root:
             return self.expected.root
-        roots = {record.id for record, _ in records if not record.fields["parents"]}
+        log = self.expected.log
+        roots = {r.id for r, _ in records if not r.fields["parents"] and log in ("", r.fields["log"])}
         return next(iter(roots)) if len(roots) == 1 else ""
 
     def _find(self, code: str, entry: str, message: str) -> None:

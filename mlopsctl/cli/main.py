@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import tempfile
 from collections.abc import Sequence
 from typing import Any
 
@@ -137,6 +136,7 @@ def _environment_failed(error: OSError) -> int:
 
 def _unexpected(error: BaseException) -> int:
     """Anything nobody foresaw: a log with the traceback, and one line that names it."""
+    import tempfile
     import traceback
 
     if "--debug" in sys.argv:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 from pathlib import Path
 
 from ..adapters.files import write_atomically
@@ -72,7 +71,9 @@ def open_trail(repo: Repo, state: Path, log_id: str = "") -> TrailLog:
 
 def new_log_id() -> str:
     """128 random bits, in hex."""
-    return secrets.token_hex(16)
+    from secrets import token_hex
+
+    return token_hex(16)
 
 
 def init_trail(repo: Repo, state: Path, log_id: str, signer: Signer) -> tuple[TrailLog, Entry, str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from mlopsctl.adapters import notes
+from mlopsctl.adapters import objects
 from mlopsctl.adapters.notes import NotesLog
 
 from .clone import Clone, result, run
@@ -81,7 +81,7 @@ def test_a_full_disk_while_the_journal_is_moved_loses_nothing(clone: Clone, monk
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(notes, "write_objects", full)
+    monkeypatch.setattr(objects, "write_objects", full)
     with pytest.raises(OSError, match="No space"):
         clone.trail.flush()
     monkeypatch.undo()

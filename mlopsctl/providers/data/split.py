@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from ...adapters.cells import RowKey, canonical_cell
 from ...canonical import decimal
 from ...errors import ProviderError
 from ...provider import result
@@ -29,8 +28,7 @@ class Split:
     seed: int = result(0, doc="Another seed shares the rows out differently.", minimum=0)
 
 
-@dataclass(frozen=True)
-class Rule:
+class Rule(NamedTuple):
     """A Split as it applies to one dataset: what ``split:`` says, or the default."""
 
     test: float = 0.0
@@ -63,7 +61,11 @@ class Sides:
     """Gives each row its view and counts; ``columns`` are the names of the cells that rows will have."""
 
     def __init__(self, rule: Rule, columns: Sequence[str]) -> None:
+        # Imported here because a plan shares out no rows.
+        from ...adapters.cells import RowKey, canonical_cell
+
         self.rule = rule
+        self._canonical = canonical_cell
         self._key = RowKey(columns)
         self._index = columns.index(rule.column) if rule.column else -1
         self._seed = _DOMAIN + str(rule.seed).encode() + b"\0"
@@ -77,7 +79,7 @@ class Sides:
         """
         self.rows += 1
         if self._index >= 0:
-            text = canonical_cell(texts[self._index])
+            text = self._canonical(texts[self._index])
             if not text:
                 raise ProviderError(
                     f"{place}: the column '{self.rule.column}' is empty, but the split needs it",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import time
@@ -9,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from secrets import token_hex
 from typing import Any
 
 from ...adapters.lineage import model_address
@@ -159,7 +159,7 @@ def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
         "artifact": digest,
         "made_from": fingerprint(parts) if parts else "",
         "to": want.spec.to,
-        "request": token_hex(8),
+        "request": os.urandom(8).hex(),
         "since": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
     if not before:
@@ -218,7 +218,7 @@ def _check_out(home: Home, artifact: Input, ctx: Context) -> Path:
         raise ProviderError("there is no artifact to serve", hint="mlopsctl plan says what is missing", code="MLO1502")
     release = _release(home, digest)
     # Made aside and renamed: a server that starts again meanwhile never sees a half-written release.
-    fresh = release.with_name(f".{release.name}.{token_hex(4)}")
+    fresh = release.with_name(f".{release.name}.{os.urandom(4).hex()}")
     try:
         fresh.mkdir(parents=True)
         ctx.store.checkout(digest, fresh / "artifact")
@@ -227,7 +227,7 @@ def _check_out(home: Home, artifact: Input, ctx: Context) -> Path:
         ctx.tell("verifying the artifact's signature")
         verify_signature(fresh / "artifact", fresh / "artifact.sig", fresh / "key.pub", digest)
         if release.exists():
-            release.rename(release.with_name(f".{release.name}.{token_hex(4)}"))
+            release.rename(release.with_name(f".{release.name}.{os.urandom(4).hex()}"))
         fresh.rename(release)
     except ArtifactRefused as error:
         raise EvidenceError(
@@ -274,7 +274,7 @@ def _go_back(home: Home, before: Mapping[str, Any], switching: bool, root: Path)
     if not before:
         (home.folder / "config.json").unlink(missing_ok=True)
         return
-    write_json(home.folder / "config.json", {**before, "request": token_hex(8)})
+    write_json(home.folder / "config.json", {**before, "request": os.urandom(8).hex()})
     if not switching:
         host, port = _listen(str(before.get("to") or ""))
         home.start(host, port, int(home.read("supervisor").get("port") or 0), root)
@@ -337,7 +337,7 @@ def remove(seen: Observed, ctx: Context) -> Outcome:
     home = Home.of(ctx.state, Address.parse(str(seen.facts["address"])))
     home.stop()
     if home.folder.exists():
-        gone = home.folder.with_name(f".{home.folder.name}.{token_hex(4)}")
+        gone = home.folder.with_name(f".{home.folder.name}.{os.urandom(4).hex()}")
         home.folder.rename(gone)
         shutil.rmtree(gone)
     return Outcome(facts={**facts, "location": location(ctx.state)})

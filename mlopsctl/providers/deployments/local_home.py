@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import shutil
 import subprocess
 import sys
@@ -39,7 +38,7 @@ def make_location(state: Path) -> str:
     """``location``, made up where there is none."""
     if not location(state):
         state.mkdir(parents=True, exist_ok=True)
-        write_bytes(state / "clone-id", secrets.token_hex(8).encode() + b"\n")
+        write_bytes(state / "clone-id", os.urandom(8).hex().encode() + b"\n")
     return location(state)
 
 
