@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
-from time import monotonic
 from typing import Annotated, TypedDict
 
 import typer
 
 from ..adapters.lock import locked
-from ..apply import Event, Walk, summary
+from ..apply import Walk, summary
 from ..errors import GateError, MlopsError, StaleError, UsageError, worst
 from ..plan import digest, pending
-from ..types import Address, Plan
+from ..types import Plan
 from . import console
 from .plan import Format, Replace, check_format, plan_project, show
+from .progress import Printer
 from .project import Project, open_project
 from .queue import sign_queued
 from .workshop import ProjectWorkshop
@@ -102,7 +101,7 @@ def _walk(project: Project, made: Plan, replaced: list[str], format: str) -> lis
     """Runs the steps; the exit codes of what went wrong."""
     printer = Printer(format)
     codes, events = [0], []
-    with ProjectWorkshop(project, printer.tell) as workshop:
+    with closing(printer), ProjectWorkshop(project, printer.tell) as workshop:
         for event in Walk(made, project.resources, workshop, replaced):
             events.append(event)
             printer.event(event)
@@ -112,92 +111,3 @@ def _walk(project: Project, made: Plan, replaced: list[str], format: str) -> lis
                 codes.append(GateError.exit_code)
     printer.summary(summary(events, made))
     return codes
-
-
-class Printer:
-    """Shows events as they come: lines of text with a live line on a terminal, or one JSON object a line."""
-
-    def __init__(self, format: str):
-        self._json = format == "json"
-        self._live = not self._json and console.coloured(sys.stderr)
-        self._begun = 0.0
-        self._told = 0.0
-
-    def tell(self, address: Address, line: str) -> None:
-        """Progress inside a step: at most ten lines a second on a terminal, one in ten seconds elsewhere."""
-        now = monotonic()
-        if now - self._told < (0.1 if self._live else 10.0):
-            return
-        self._told = now
-        if self._json:
-            console.out(json.dumps({"event": "progress", "address": str(address), "text": line}))
-        elif self._live:
-            text = f"    {address}  {now - self._begun:.0f}s  {line}"[:110]
-            sys.stderr.write(f"\r\x1b[2K{console.paint(text, 'grey', sys.stderr)}")
-            sys.stderr.flush()
-        else:
-            console.note(f"    {address}: {line[:200]}")
-
-    def event(self, event: Event) -> None:
-        if event.event == "start":
-            self._begun = monotonic()
-        if self._json:
-            console.out(json.dumps({key: value for key, value in _event_json(event) if value not in ("", None)}))
-            return
-        if self._live:
-            sys.stderr.write("\r\x1b[2K")
-        for line in _event_lines(event):
-            console.note(line)
-        if event.error is not None:
-            console.show_error(event.error)
-
-    def summary(self, counted: dict[str, object]) -> None:
-        if self._json:
-            console.out(json.dumps(counted))
-            return
-        words = ("applied", "skipped", "blocked", "failed", "unchanged")
-        console.out(
-            f"Apply: {', '.join(f'{counted[word]} {word}' for word in words if counted[word] or word == 'applied')}."
-        )
-
-
-def _event_json(event: Event) -> Iterator[tuple[str, object]]:
-    yield "event", event.event
-    yield "address", event.address
-    yield "action", event.action.lower()
-    yield "text", event.text
-    yield "seconds", round(event.seconds, 3) if event.event in ("done", "fail") else None
-    yield "entry", event.entry
-    if event.error is not None:
-        yield "error", {"code": event.error.code, "message": event.error.message, "hint": event.error.hint}
-    if event.verdict is not None and event.verdict.text:
-        yield "verdict", {"status": event.verdict.status.value, "text": event.verdict.text, "hint": event.verdict.hint}
-
-
-_LOOK = {
-    "start": ("…", "grey"),
-    "done": ("✓ done", "green"),
-    "skip": ("- skipped", "grey"),
-    "block": ("✗ blocked", "red"),
-    "fail": ("✗ failed", "red"),
-    "hold": ("! held", "yellow"),
-    "restore": ("? restoring", "yellow"),
-    "verdict": ("✗ gate", "red"),
-}
-
-
-def _event_lines(event: Event) -> Iterator[str]:
-    word, colour = _LOOK[event.event]
-    text = event.text
-    if event.verdict is not None and event.verdict.text:
-        if event.verdict.blocks:
-            word, colour = "✗ gate", "red"
-        text = f"{event.verdict.status.value}: {event.verdict.text}"
-    if event.event == "start":
-        text = f"{event.action.lower()}: {event.text}"
-    if event.event == "fail":
-        text = ""
-    took = f" ({event.seconds:.1f}s)" if event.event in ("done", "fail") else ""
-    yield f"  {console.paint(f'{word:<11}', colour, sys.stderr)} {event.address}{took}" + (f"  {text}" if text else "")
-    if event.verdict is not None and event.verdict.blocks and event.verdict.hint:
-        yield f"              what would help: {event.verdict.hint}"

@@ -43,6 +43,14 @@ def note(text: str) -> None:
     sys.stderr.flush()
 
 
+def width() -> int:
+    """Columns of the terminal on stderr."""
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or 80
+    except OSError:
+        return 80
+
+
 def interactive() -> bool:
     """Whether a question may be asked."""
     return sys.stdin.isatty() and sys.stderr.isatty() and not os.environ.get("CI")

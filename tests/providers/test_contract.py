@@ -12,8 +12,8 @@ from types import ModuleType
 
 import pytest
 
-from mlopsctl.cli.apply import Printer
 from mlopsctl.cli.plan import plan_project
+from mlopsctl.cli.progress import Printer
 from mlopsctl.cli.project import Project, open_project
 from mlopsctl.cli.workshop import ProjectWorkshop
 from mlopsctl.plan import Assessment, pending, survey
