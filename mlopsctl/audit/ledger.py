@@ -70,9 +70,15 @@ class Ledger:
 
     def judge(self, lines: Iterable[Line]) -> tuple[list[Judged], list[Finding], dict[str, Policy]]:
         """Judges lines against this trail without taking them in."""
-        judge = Judge(self.expected, self, self._checked)
+        # Where nobody pinned the root, the first one seen stays the root: a later one is never a second choice.
+        judge = Judge(Expected(self.expected.log, self._root(), self.expected.own_key), self, self._checked)
         judged = judge.judge(lines)
         return judged, judge.findings, judge.policies
+
+    def _root(self) -> str:
+        """The pinned root, else the one that this clone has seen."""
+        seen = self.expected.root or self.index.meta("root")
+        return seen or str((self.anchor.read() or {}).get("root", ""))
 
     def _checked(self, key: str, message: bytes, signature: bytes) -> bool:
         """A signature that held under a key holds for ever: that is remembered, never what the policy makes of it."""
@@ -185,6 +191,9 @@ class Ledger:
         self._nothing_known = False
         tips = new_tips(self.tips(), [(one.record.id, one.record.parents) for one in fresh])
         self.index.set_meta("tips", tips)
+        for one in fresh:
+            if one.record.kind == "root":
+                self.index.set_meta("root", one.record.id)
         self.store(judged)
 
     def store(self, judged: Sequence[Judged]) -> None:
@@ -225,7 +234,9 @@ class Ledger:
         if new and not self.missing_from_anchor() and not self.broken():
             # Without room to write the mark stays where it is, which is never wrong.
             with suppress(OSError):
-                self.anchor.write({"log": self.expected.log, "tips": tips, "commit": self.log.tip()})
+                self.anchor.write(
+                    {"log": self.expected.log, "root": self._root(), "tips": tips, "commit": self.log.tip()}
+                )
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import pytest
 from mlopsctl.adapters.keys import Signer, key_file, load_signer, new_key
 from mlopsctl.audit.dsse import encode, pae
 from mlopsctl.audit.statement import EMPTY_TREE
+from mlopsctl.audit.trust import one_signer, read_policy
 from mlopsctl.types import Entry
 
 from .clone import Clone, Notes, forged, line_id, payload_of, run, signed, with_payload
@@ -170,6 +171,24 @@ def test_a_second_root(clone: Clone, entries: list[Entry]) -> None:
     assert clone.trail.result(entries[3].made_from) is not None, "the pinned root stands"
 
 
+def test_a_second_root_where_none_is_pinned(
+    clone: Clone, entries: list[Entry], stranger: Signer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stranger's root, with the stranger's keys, must not become the root because it came later and alone."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "colleague"))
+    assert clone.verdict().root == "unpinned"
+    trust = one_signer("owner", stranger.key)
+    line = forged(clone.line(entries[0].id), stranger, facts={"trust": trust}, trust=read_policy(trust).digest)
+    clone.tamper(lambda notes: notes[entries[0].commit].append(line), orphan=False)
+    assert clone.codes() == {("MLO7025", line_id(line))}
+    for name in ("index.db", "index.db-wal", "index.db-shm"):
+        (clone.state / name).unlink(missing_ok=True)
+    assert clone.trail.result(entries[3].made_from) is not None
+    clone.forget()
+    assert clone.trail.result(entries[3].made_from) is None, "without memory nobody can tell which one is right"
+    assert ("MLO7025", line_id(line)) in clone.codes()
+
+
 def test_a_backdated_entry_is_a_warning(clone: Clone, entries: list[Entry]) -> None:
     trail = clone.trail
     trail.clock = lambda: "2020-01-01T00:00:00Z"
@@ -282,8 +301,6 @@ def test_a_key_outside_its_role_and_an_expired_one(clone: Clone, entries: list[E
     }
     grant = forged(clone.line(entries[3].id), clone.signer, kind="trust", parents=[entries[3].id], seq=5,
                    facts={"trust": more}, address="", outputs={}, ingredients={})  # fmt: skip
-    from mlopsctl.audit.trust import read_policy
-
     after = {"trust": read_policy(more).digest, "parents": [line_id(grant)], "seq": 6}
     by_bob = forged(clone.line(entries[3].id), bob, signer="bob", **after)
     by_old = forged(clone.line(entries[3].id), old, signer="old", **after)
