@@ -12,9 +12,14 @@ def main() -> None:
 
         sys.stdout.write(f"mlopsctl {__version__}\n")
         return
-    from .cli.main import run
+    try:
+        from .cli.main import run
 
-    sys.exit(run(sys.argv[1:]))
+        code = run(sys.argv[1:])
+    except KeyboardInterrupt:
+        # During the imports, or a second time while the first one is answered.
+        code = 130
+    sys.exit(code)
 
 
 if __name__ == "__main__":

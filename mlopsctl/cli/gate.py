@@ -112,7 +112,7 @@ def _context(project: Project, want: Resource) -> Iterator[Context]:
     """A scratch folder that is gone afterwards; measuring needs no key."""
     work = project.state / "work"
     work.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f"{want.address.section}-{want.address.name}-", dir=work))
+    scratch = Path(tempfile.mkdtemp(prefix=f"run-{want.address.name}-", dir=work))
     try:
         yield project.context(scratch, lambda line: console.note(f"    {want.address}: {line}"))
     finally:

@@ -109,6 +109,9 @@ def _invoke(argv: list[str]) -> int:
         path = context.command_path if context else "mlopsctl"
         console.note(f"  fix: {path} --help")
         return 64
+    if code == 130:
+        # How typer answers Ctrl-C: silently.
+        raise KeyboardInterrupt
     return code if isinstance(code, int) else 0
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -13,6 +15,8 @@ from ..provider import Context, Inputs
 from ..types import Address, Digest, Json, Observed, Outcome, Resource, TreeFile
 from .project import Project
 from .world import ProjectWorld
+
+_DAY = 86_400.0
 
 
 class ProjectWorkshop:
@@ -29,11 +33,19 @@ class ProjectWorkshop:
         self._made_with = {"worktree": "differs from the commit"} if dirty else {}
 
     def __enter__(self) -> Self:
+        self._sweep()
         return self
 
     def __exit__(self, *failure: object) -> None:
         self._clear()
         self.project.trail.flush()
+
+    def _sweep(self) -> None:
+        """Takes away what killed commands left; without the lock that is held here only ``gate run`` works there."""
+        for left in (self.project.state / "work").glob("*"):
+            with suppress(FileNotFoundError):
+                if not left.name.startswith("run-") or left.stat().st_mtime < time.time() - _DAY:
+                    shutil.rmtree(left, ignore_errors=True)
 
     def _clear(self) -> None:
         if self._scratch is not None:
