@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...adapters.lineage import model_address
 from ...errors import EvidenceError, ProviderError
@@ -30,6 +30,10 @@ from ...provider import (
 )
 from ...serving.files import read_json, write_json
 from ...types import GUARD, Action, Address, Digest, Input, Json, Need, Observed, Outcome, Reason, Resource
+
+if TYPE_CHECKING:
+    from ...serving.client import Answer
+
 from .local_home import Home, location, make_location, port_taken
 
 RESULT_VERSION = 1
@@ -49,7 +53,7 @@ LATER_KEYS = (
     "monitor",
     "limits",
 )
-TO = re.compile(r"(?P<host>[A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\]):(?P<port>[0-9]{1,5})")
+TO = r"(?P<host>[A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\]):(?P<port>[0-9]{1,5})"
 
 sources = no_sources
 judge = always_fine
@@ -66,14 +70,14 @@ class Spec:
     to: str = result(
         "",
         doc="host:port to listen on; left out: any free port of 127.0.0.1, which later releases keep.",
-        pattern=f"^{TO.pattern.replace('?P<host>', '?:').replace('?P<port>', '?:')}$",
+        pattern=f"^{TO.replace('?P<host>', '?:').replace('?P<port>', '?:')}$",
     )
     timeout: float = run(60.0, doc="How long the server may take to verify and load an artifact.", quantity="duration")
 
 
 def warnings(spec: Spec) -> tuple[str, ...]:
     """What is allowed and still worth a word."""
-    match = TO.fullmatch(spec.to)
+    match = re.fullmatch(TO, spec.to)
     if match is None or match["host"] in ("", "localhost", "[::1]") or match["host"].startswith("127."):
         return ()
     return (
@@ -284,7 +288,7 @@ def _listen(to: str) -> tuple[str, int]:
     """Host and port of ``to:``; port 0 means any. Raises ProviderError."""
     if not to:
         return "127.0.0.1", 0
-    match = TO.fullmatch(to)
+    match = re.fullmatch(TO, to)
     if match is None or int(match["port"]) > 65535:
         raise ProviderError(f"to: {to} is no host:port", hint="write to: 127.0.0.1:8080", code="MLO1508")
     return match["host"].strip("[]") or "127.0.0.1", int(match["port"])
@@ -302,12 +306,12 @@ def _require_free(host: str, port: int) -> None:
 
 def _ask_once(home: Home, release: Path, digest: str, ctx: Context) -> None:
     """One request on zeros through the endpoint: the answer must come from this artifact, or say that it is halted."""
-    from ...serving.client import NoAnswer, ask, infer, metadata
+    from ...serving.client import NoAnswer, infer, metadata
 
     described = read_json(release / "artifact" / "artifact.json") or {}
     name = str(described.get("name"))
     try:
-        answer = ask(home.endpoint, "GET", "/v2/health/live")
+        answer = _first_answer(home)
         if answer.headers.get("x-artifact-digest") != digest:
             raise NoAnswer(f"it answers with the artifact {answer.headers.get('x-artifact-digest')}")
         if described.get("runtime") != "program":
@@ -323,6 +327,20 @@ def _ask_once(home: Home, release: Path, digest: str, ctx: Context) -> None:
         ) from error
     if halted := home.read("halt"):
         ctx.tell(f"deployed, and still halted: {halted.get('reason')}")
+
+
+def _first_answer(home: Home) -> Answer:
+    """The answer of a server that may just be taking over its socket. Raises NoAnswer after a few seconds."""
+    from ...serving.client import NoAnswer, ask
+
+    deadline = time.monotonic() + 5
+    while True:
+        try:
+            return ask(home.endpoint, "GET", "/v2/health/live")
+        except NoAnswer:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
 
 
 def _zeros(port: Mapping[str, Any]) -> dict[str, Json]:

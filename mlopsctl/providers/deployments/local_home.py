@@ -13,9 +13,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...errors import ProviderError
 from ...serving.files import read_json, write_bytes
@@ -48,8 +47,7 @@ def _environment(root: Path) -> dict[str, str]:
     return {**kept, "VIRTUAL_ENV": str(own)} if (own / "pyvenv.cfg").is_file() else kept
 
 
-@dataclass(frozen=True)
-class Home:
+class Home(NamedTuple):
     """One deployment's state folder."""
 
     folder: Path

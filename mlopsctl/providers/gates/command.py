@@ -25,6 +25,7 @@ from ...provider import (
     run,
 )
 from ...types import Address, Json, Need, Observed, Outcome, Resource, Verdict
+from .exposure import refuse_seen_rows
 from .verdict import Bars, judge_measurement
 
 RESULT_VERSION = 1
@@ -67,8 +68,11 @@ def needs(spec: Spec, specs: Specs) -> tuple[Need, ...]:
             hint="write min: NUMBER or max: NUMBER",
             code="MLO1315",
         )
-    model, *view = model_and_view(spec.model, spec.view, specs)
-    return (model, Need("data", Address("data", spec.data), spec.view)) if spec.data else (model, *view)
+    model, *views = model_and_view(spec.model, spec.view, specs)
+    found = [Need("data", Address("data", spec.data), spec.view)] if spec.data else views
+    for need in found:
+        refuse_seen_rows(model.address, need.address, spec.view, specs)
+    return (model, *found)
 
 
 def judge(want: Resource, seen: Observed, inputs: Inputs) -> Verdict:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from ...adapters.lineage import data_address, model_address
 from ...errors import GateError, ManifestError, ProviderError
@@ -133,8 +133,7 @@ def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
     return Outcome({}, found.facts, found.made_with)
 
 
-@dataclass(frozen=True)
-class Assessed:
+class Assessed(NamedTuple):
     """One measurement: its facts, the rows of the view, and how each fared (None where there is no row)."""
 
     facts: dict[str, Json]

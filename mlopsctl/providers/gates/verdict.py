@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from math import ceil
+from typing import NamedTuple
 
 from ...errors import EvidenceError
 from ...types import Json, Status, Verdict
@@ -17,8 +17,7 @@ LOSSES = ("log_loss", "rmse", "mae", "ece")
 """Metrics of which less is better."""
 
 
-@dataclass(frozen=True)
-class Bars:
+class Bars(NamedTuple):
     """What a gate demands; ``warn`` lets an inconclusive measurement pass with a warning."""
 
     least: float | None
@@ -30,8 +29,7 @@ class Bars:
         return " and ".join(part for part in parts if part)
 
 
-@dataclass(frozen=True)
-class Measured:
+class Measured(NamedTuple):
     """The numbers of a recorded measurement."""
 
     metric: str

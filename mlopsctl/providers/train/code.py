@@ -12,6 +12,7 @@ from pathlib import Path
 from ...errors import ProviderError
 from ...provider import Tree
 from ...types import TreeFile
+from .command_line import is_python as names_python
 
 LOCKS = (
     "uv.lock", "poetry.lock", "pdm.lock", "Pipfile.lock", "conda-lock.yml", "requirements.lock", "requirements.txt",
@@ -26,8 +27,6 @@ DATA_SUFFIXES = frozenset((
     ".mp3", ".mp4", ".dvc",
 ))  # fmt: skip
 """A word of ``run:`` that ends so names data and not code; a glob of ``code:`` may still name it."""
-
-_PYTHON_PROGRAM = re.compile(r"(?:.*/)?python(3(\.[0-9]+)?)?")
 
 
 def code_files(
@@ -71,7 +70,7 @@ def _plain(path: str, tree: Tree) -> TreeFile:
 
 def _named(words: Sequence[str], have: Collection[str], roots: set[str]) -> Iterator[str]:
     """The files that one command names, also as ``--config=FILE`` and ``-m MODULE``; adds to ``roots``."""
-    is_python = _PYTHON_PROGRAM.fullmatch(words[0]) is not None
+    is_python = names_python(words[0])
     script_seen = False
     for position, word in enumerate(words):
         if is_python and words[position - 1] == "-m" and position == 2:
@@ -216,18 +215,17 @@ def unseen(text: str, root: Path, work: Path) -> str:
 
 
 def _not_found(text: str, roots: Sequence[str]) -> Iterator[str]:
-    for match in re.finditer(_MISSING, text):
+    for match in re.finditer(_MISSING, text, re.IGNORECASE):
         name = next(group for group in match.groups() if group)
         for root in roots:
             name = name.removeprefix(root.rstrip("/") + "/")
         yield posixpath.normpath(name)
 
 
-_MISSING = re.compile(
+_MISSING = (
     r"(?:No such file or directory|Permission denied):? '([^'\n]+)'"
     r"|(?:cannot open|can't open|could not open|No such file(?: or directory)?:|file not found:?) (?:file )?['\"]?([^\s'\":]+)"
-    r"|([^\s'\":]+)(?:: | \()(?:No such file or directory|Permission denied)",
-    re.IGNORECASE,
+    r"|([^\s'\":]+)(?:: | \()(?:No such file or directory|Permission denied)"
 )
 
 

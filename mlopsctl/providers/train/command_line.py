@@ -13,7 +13,7 @@ from typing import Any
 from ...adapters.argv import PYTHON, find_python
 from ...errors import ManifestError, ProviderError
 
-_PLACEHOLDER = re.compile(r"\{\{|\}\}|\{([^{}]*)\}")
+_PLACEHOLDER = r"\{\{|\}\}|\{([^{}]*)\}"
 _BY_NAME = "env:"
 
 
@@ -39,7 +39,7 @@ def references(texts: Sequence[str]) -> list[tuple[str, str]]:
     found = [
         (section, name)
         for text in texts
-        for match in _PLACEHOLDER.finditer(text)
+        for match in re.finditer(_PLACEHOLDER, text)
         for section, dot, name in [(match[1] or "").partition(".")]
         if dot and section in ("data", "train")
     ]
@@ -60,7 +60,7 @@ def fill(words: Sequence[str], values: Mapping[str, str]) -> list[str]:
             )
         return values[match[1]]
 
-    return [_PLACEHOLDER.sub(value, word) for word in words]
+    return [re.sub(_PLACEHOLDER, value, word) for word in words]
 
 
 def as_text(value: Any) -> str:
@@ -70,7 +70,7 @@ def as_text(value: Any) -> str:
 
 def is_python(word: str) -> bool:
     """Whether a command's first word means a Python interpreter."""
-    return PYTHON.fullmatch(word.rpartition("/")[2]) is not None
+    return re.fullmatch(PYTHON, word.rpartition("/")[2]) is not None
 
 
 def find_program(word: str, root: Path, cwd: Path, path: str) -> str:

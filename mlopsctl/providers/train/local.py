@@ -174,7 +174,8 @@ def _take_over(want: Resource, inputs: Inputs, place: Workplace, tree: Tree) -> 
         names = contract.require_files(out, work, known)
         contract.check_formats(out, names, spec.formats)
         add_program(_program(spec, tree), place)
-        return {"kind": "opaque", "predict": commands(spec.predict)[0], **facts}
+        allowed = {"formats": list(spec.formats)} if spec.formats else {}
+        return {"kind": "opaque", "predict": commands(spec.predict)[0], **allowed, **facts}
     found = contract.inspect(contract.require_model(out, work, known))
     data = [item.seen.facts for item in inputs if item.role == "data" and item.seen]
     if len(data) == 1:
