@@ -23,6 +23,7 @@ from .types import (
     Outcome,
     Plan,
     Resource,
+    Status,
     TreeFile,
     Verdict,
 )
@@ -139,7 +140,7 @@ class Walk:
         try:
             for need in want.needs:
                 yield from self._restore(need)
-            observed = self._run(want, self._with_restored(want, found))
+            observed, verdict = self._run(want, self._with_restored(want, found))
         except MlopsError as error:
             entry = self._shop.record(
                 "failure",
@@ -153,7 +154,6 @@ class Walk:
             yield Event("fail", address, action, error.message, monotonic() - begun, entry, error)
             return
         self._seen[want.address] = observed
-        verdict = provider(want.provider).judge(want, observed, found.inputs)
         self._verdicts[want.address] = verdict
         yield Event("done", address, action, verdict.text, monotonic() - begun, observed.entry, verdict=verdict)
 
@@ -162,23 +162,29 @@ class Walk:
         now = [item._replace(seen=self._seen.get(item.need.address) or item.seen) for item in found.inputs]
         return found._replace(inputs=tuple(now))
 
-    def _run(self, want: Resource, found: Assessment) -> Observed:
+    def _run(self, want: Resource, found: Assessment) -> tuple[Observed, Verdict]:
+        """Makes the step and records it, a gate with its verdict; what could not be assessed is tried again next time."""
         context = self._shop.context(want.address, found.inputs)
         outcome = provider(want.provider).apply(want, found.inputs, context)
         outputs = self._shop.keep(outcome.outputs)
         facts = dict(outcome.facts)
         if found.step.action is Action.REPLACE and found.seen:
             facts["supersedes"] = found.seen.entry
-        return self._shop.record(
-            "result",
+        made_from = found.step.made_from or Digest("")
+        verdict = provider(want.provider).judge(want, Observed(made_from, outputs, facts), found.inputs)
+        measured = want.address.section == "gates"
+        unassessed = measured and verdict.status is Status.NOT_ASSESSED
+        observed = self._shop.record(
+            "failure" if unassessed else "result",
             want,
-            status="done",
-            made_from=found.step.made_from,
+            status=verdict.status.value if measured else "done",
+            made_from=made_from,
             parts=found.parts,
             outputs=outputs,
-            outcome=Outcome(outputs, facts, outcome.made_with),
+            outcome=Outcome(outputs, {**facts, "message": verdict.text} if unassessed else facts, outcome.made_with),
             sources=found.sources,
         )
+        return observed, verdict
 
     def _restore(self, need: Need) -> Iterator[Event]:
         """Attested bytes that are gone are made again from the same inputs and compared (rule: never trusted anew)."""

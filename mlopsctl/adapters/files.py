@@ -7,7 +7,13 @@ from pathlib import Path
 
 
 def write_atomically(path: Path, body: bytes, mode: int = 0o644) -> None:
-    """Writes ``body`` to ``path`` by a synced temporary file beside it and a rename. Raises OSError."""
+    """Writes ``body`` to ``path`` by a synced temporary file beside it and a rename. Raises OSError.
+
+    A device or pipe (``/dev/null``, ``/dev/stdout``) is written to, never replaced.
+    """
+    if path.exists() and not path.is_file():
+        path.write_bytes(body)
+        return
     # Imported here because it loads every compressor, which a plan would feel.
     import tempfile
 

@@ -151,7 +151,7 @@ def _record(project: Project, want: Resource, inputs: Inputs, outcome: Outcome, 
             seen = workshop.record(
                 "result",
                 want,
-                status="done",
+                status=verdict.status.value,
                 made_from=made_from,
                 parts=parts,
                 outcome=outcome,
