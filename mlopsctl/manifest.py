@@ -26,7 +26,7 @@ TOP_LEVEL = ("apiVersion", "requires", "project", "store", *SECTIONS)
 
 @dataclass(frozen=True)
 class ProjectSpec:
-    """What the project is; shown by ``show``."""
+    """What the project is; ``status`` begins with it."""
 
     name: str = policy(doc="The project's name, unique in its repository.", pattern=NAME)
     log: str = policy("", doc="The id of the project's audit trail; written by init, never by hand.")

@@ -51,9 +51,9 @@ def status(
 
         from ..render.status import status_json
 
-        console.out(json.dumps(status_json(chosen, probes), indent=2))
+        console.out(json.dumps(status_json(chosen, probes, _about(project)), indent=2))
         return 0
-    _print(chosen, probes)
+    _print(chosen, probes, _about(project))
     for record in queued(project.state):
         console.out(f"{record.address}: {record.kind} is done and not signed yet; the next apply signs it")
     for one in chosen:
@@ -71,9 +71,19 @@ def probe(project: Project, found: Assessment) -> Probe:
     return cast(Deployment, provider(found.step.provider)).probe(found.step.address, project.context())
 
 
-def _print(chosen: list[Assessment], probes: dict[Address, Probe]) -> None:
-    from ..render.status import details, state_of
+def _about(project: Project) -> dict[str, str]:
+    """What the manifest says of the project itself."""
+    spec = project.manifest.project
+    said = {"name": spec.name, "owner": spec.owner, "purpose": spec.purpose, "license": spec.license}
+    return {key: value for key, value in said.items() if value}
 
+
+def _print(chosen: list[Assessment], probes: dict[Address, Probe], about: dict[str, str]) -> None:
+    from ..render.status import details, heading, state_of
+
+    if heading(about):
+        console.out(heading(about))
+        console.out("")
     rows = []
     for one in chosen:
         asked = probes.get(one.step.address)

@@ -22,10 +22,13 @@ def state_of(found: Assessment, probe: Probe | None) -> str:
     return "absent" if found.seen is None and step.action is Action.CREATE else "outdated"
 
 
-def status_json(survey: Sequence[Assessment], probes: Mapping[Address, Probe]) -> dict[str, Json]:
+def status_json(
+    survey: Sequence[Assessment], probes: Mapping[Address, Probe], about: Mapping[str, str]
+) -> dict[str, Json]:
     """As ``status --format json`` prints it; see schemas/status.schema.json."""
     return {
         "schema_version": SCHEMA_VERSION,
+        "project": dict(about),
         "resources": [_row(found, probes.get(found.step.address)) for found in survey],
     }
 
@@ -47,6 +50,13 @@ def _row(found: Assessment, probe: Probe | None) -> dict[str, Json]:
     if step.held_by:
         row["held_by"] = step.held_by
     return row
+
+
+def heading(about: Mapping[str, str]) -> str:
+    """What the project is for and who answers for it, in one line; empty where the manifest says neither."""
+    said = [about.get("purpose", ""), *(f"{key} {about[key]}" for key in ("owner", "license") if key in about)]
+    text = "; ".join(part for part in said if part)
+    return f"{about['name']}: {text}" if text else ""
 
 
 def details(found: Assessment, probe: Probe | None) -> str:

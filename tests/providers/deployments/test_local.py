@@ -331,3 +331,10 @@ def test_needs_every_gate_of_the_model_and_target() -> None:
         (GUARD, "gates.mine"),
         (GUARD, "gates.scan[a]"),
     ]
+
+
+def test_a_server_gets_as_long_as_its_timeout(bench: Bench) -> None:
+    with pytest.raises(ProviderError) as caught:
+        bench.apply(bench.want(timeout=0.001), bench.target(1.0))
+    assert caught.value.code == "MLO1506"
+    assert bench.apply(bench.want(timeout=30.0), bench.target(1.0)).facts["endpoint"]

@@ -1,0 +1,39 @@
+"""``status``: one screen for an incident."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.quickstart import must, shell
+
+
+def test_each_resource_has_one_line(project: Path) -> None:
+    said = must("mlopsctl status", project)
+    assert "data.digits       current  all 1797 rows, test " in said
+    assert "rows agree" in said and "(device-run)" in said
+    only = must("mlopsctl status targets.cpu", project)
+    assert only.startswith("targets.cpu") and len(only.splitlines()) == 1
+
+
+def test_it_begins_with_what_the_project_is_and_who_answers_for_it(project: Path) -> None:
+    said = {"owner": "ml@example.com", "purpose": "Read digits", "license": "Apache-2.0"}
+    manifest = project / "mlops.yaml"
+    keys = "".join(f"{key}: {value}, " for key, value in said.items())
+    manifest.write_text(manifest.read_text().replace("project: {", "project: {" + keys, 1))
+    first = must("mlopsctl status", project).splitlines()[0]
+    assert first == "digits: Read digits; owner ml@example.com; license Apache-2.0"
+    assert json.loads(must("mlopsctl status --format json", project))["project"] == {"name": "digits", **said}
+    assert "No changes" in must("mlopsctl plan", project)
+
+
+def test_what_is_outdated_says_why(project: Path) -> None:
+    must("echo '# another line' >> train.py", project)
+    said = must("mlopsctl status train.classifier", project)
+    assert "outdated" in said and "train.py" in said
+
+
+def test_wrong_words(project: Path) -> None:
+    done = shell("mlopsctl status trian.classifier", project)
+    assert done.returncode == 1 and "MLO1012" in done.stdout and "train.classifier" in done.stdout
+    assert shell("mlopsctl status --format yaml", project).returncode == 64
