@@ -123,6 +123,8 @@ def _check_command(node: Node, findings: Findings) -> None:
 
 def _shell_word(word: str) -> str:
     """How to write without a shell what ``word`` wants; empty where no shell is wanted."""
+    if not any(mark in word for mark in "&|;<>*$`"):
+        return ""
     bare = re.sub(r"'[^']*'|\"[^\"]*\"", "", word)
     if bare in _BARE:
         return _BARE[bare]

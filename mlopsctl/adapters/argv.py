@@ -8,21 +8,21 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-PYTHON = re.compile(r"python(3(\.[0-9]+)?)?")
-_MODEL = re.compile(r"\{\{|\}\}|\{model\}")
+PYTHON = r"python(3(\.[0-9]+)?)?"
+_MODEL = r"\{\{|\}\}|\{model\}"
 
 
 def fill_model(words: Sequence[str], folder: Path) -> list[str]:
     """The words of ``predict:`` with ``{model}`` as the folder's path; ``{{`` and ``}}`` are braces."""
     values = {"{{": "{", "}}": "}", "{model}": str(folder)}
-    return [_MODEL.sub(lambda match: values[match[0]], word) for word in words]
+    return [re.sub(_MODEL, lambda match: values[match[0]], word) for word in words]
 
 
 def find_python(word: str, root: Path | None) -> str | None:
     """The interpreter that a command's first word means: the one of the ``.venv`` below ``root``, of ``$VIRTUAL_ENV``
     or mlopsctl's own. None where the word is no Python, or a version of it that is in neither environment.
     """
-    if not PYTHON.fullmatch(word):
+    if not re.fullmatch(PYTHON, word):
         return None
     named = os.environ.get("VIRTUAL_ENV", "")
     for home in [*([root / ".venv"] if root else []), *([Path(named)] if named else [])]:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..canonical import canonical, decimal
 from ..errors import EvidenceError, ProviderError
@@ -31,8 +30,7 @@ def require_host(arch: str) -> None:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(NamedTuple):
     """An input that exists: where it comes from, the digest of the needed output, and what was recorded about it."""
 
     address: Address

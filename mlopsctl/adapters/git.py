@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +20,11 @@ from ..types import TreeFile
 
 if TYPE_CHECKING:
     from tempfile import TemporaryDirectory
+
+    from .statcache import StatCache
+
+LARGE = 1 << 16
+"""Bytes from which a file is not read again while its stat is unchanged."""
 
 HARDENED = (
     "-c", "core.fsmonitor=false",
@@ -176,23 +181,36 @@ def _common(git_dir: Path) -> Path:
     return (git_dir / pointer.read_text().strip()).resolve() if pointer.is_file() else git_dir
 
 
-@dataclass
 class WorkTree:
-    """The files below ``folder`` as they lie on disk; links count as absent, so no path leaves the project."""
+    """The files below ``folder`` as they lie on disk; links count as absent, so no path leaves the project.
 
-    repo: Repo
-    folder: Path
-    _seen: dict[str, TreeFile | None] = field(default_factory=dict)
+    Each file is looked at once. Ids of large ones are remembered between commands, in the repository's mlops folder.
+    """
+
+    def __init__(self, repo: Repo, folder: Path):
+        self.repo = repo
+        self.folder = folder
+        self._seen: dict[str, TreeFile | None] = {}
+
+    @cached_property
+    def _listing(self) -> dict[str, bool]:
+        """Every path that git does not ignore, and whether the index holds it."""
+        listed = git(self.folder, "ls-files", "-z", "-t", "--cached", "--others", "--exclude-standard").stdout
+        lines = listed.decode(errors="surrogateescape").split("\0")
+        return {line[2:]: line[0] != "?" for line in lines if line}
+
+    @cached_property
+    def _memory(self) -> StatCache:
+        from .statcache import StatCache
+
+        return StatCache(self.repo.common_dir / "mlops" / "blobs.json")
 
     def files(self) -> Sequence[str]:
-        listed = git(
-            self.folder, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate"
-        ).stdout
-        return sorted(name for name in listed.decode(errors="surrogateescape").split("\0") if name)
+        return sorted(self._listing)
 
     def tracked(self, path: str) -> bool:
         """Whether git's index holds the file."""
-        return bool(git(self.folder, "ls-files", "-z", "--", f":(literal){path}").stdout)
+        return self._listing.get(path, False)
 
     def file(self, path: str) -> TreeFile | None:
         if path not in self._seen:
@@ -204,7 +222,14 @@ class WorkTree:
         if on_disk is None:
             return None
         mode = "100755" if os.access(on_disk, os.X_OK) else "100644"
-        return TreeFile(mode, object_id("blob", on_disk.read_bytes()))
+        if on_disk.stat().st_size < LARGE:
+            return TreeFile(mode, object_id("blob", on_disk.read_bytes()))
+        return TreeFile(mode, self._memory.blob(on_disk))
+
+    def remember(self) -> None:
+        """Keeps the ids of large files for the next command."""
+        if "_memory" in self.__dict__:
+            self._memory.save()
 
     def _regular(self, path: str) -> Path | None:
         """The path on disk where it is a plain file reached through plain folders inside the project."""
@@ -228,13 +253,13 @@ class WorkTree:
         return on_disk
 
 
-@dataclass
 class CommitTree:
     """The files below ``prefix`` of one commit; needs no working tree."""
 
-    repo: Repo
-    commit: str
-    prefix: str = ""
+    def __init__(self, repo: Repo, commit: str, prefix: str = ""):
+        self.repo = repo
+        self.commit = commit
+        self.prefix = prefix
 
     @cached_property
     def _listing(self) -> dict[str, TreeFile]:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from .files import write_atomically
 
@@ -99,8 +99,7 @@ class Journal:
             os.close(descriptor)
 
 
-@dataclass(frozen=True)
-class AnchorFile:
+class AnchorFile(NamedTuple):
     """The high-water mark: the newest tips seen here, against a trail that was cut or rolled back since."""
 
     path: Path

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ..adapters.git import WorkTree
 from ..errors import UsageError
 from ..plan import make_plan, pending
 from ..types import Plan
@@ -44,7 +45,8 @@ def plan(
     check_format(format)
     project = open_project()
     project.need_trail(offline=offline)
-    made = plan_project(project, replace or (), refresh=refresh)
+    # A text shows neither the commit nor whether the tree is dirty, so git is not asked.
+    made = plan_project(project, replace or (), refresh=refresh, head=out is not None or format == "json")
     if out is not None:
         save(made, replace or (), out)
     show(made, format, why=why)
@@ -63,10 +65,12 @@ def check_format(format: str, known: tuple[str, ...] = ("text", "json")) -> None
         raise UsageError(f"--format {format} is not written here", hint="one of " + ", ".join(known), code="MLO6401")
 
 
-def plan_project(project: Project, replaced: list[str] | tuple[str, ...] = (), *, refresh: bool = False) -> Plan:
-    """The plan of an opened project."""
-    commit, _, dirty = project.repo.head()
-    return make_plan(
+def plan_project(
+    project: Project, replaced: list[str] | tuple[str, ...] = (), *, refresh: bool = False, head: bool = True
+) -> Plan:
+    """The plan of an opened project; with ``head`` it also names the commit and whether tracked files differ from it."""
+    commit, _, dirty = project.repo.head() if head else ("", "", False)
+    made = make_plan(
         project.manifest.project.name,
         project.manifest.digest,
         project.resources,
@@ -77,6 +81,9 @@ def plan_project(project: Project, replaced: list[str] | tuple[str, ...] = (), *
         dirty=dirty,
         trail_tips=project.trail.tips(),
     )
+    if isinstance(project.tree, WorkTree):
+        project.tree.remember()
+    return made
 
 
 def show(made: Plan, format: str, *, why: bool = False) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -32,7 +33,7 @@ def serve(
     from ..providers.deployments.local import TO
     from ..providers.deployments.local_home import port_holder
 
-    match = TO.fullmatch(to)
+    match = re.fullmatch(TO, to)
     if match is None or int(match["port"]) > 65535:
         raise UsageError(f"--to {to} is no host:port", hint="--to 127.0.0.1:8080", code="MLO6466")
     if not model.exists():

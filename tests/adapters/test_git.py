@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from mlopsctl.adapters.git import CommitTree, WorkTree, find_repo
+from mlopsctl.adapters import statcache
+from mlopsctl.adapters.git import LARGE, CommitTree, WorkTree, find_repo
+from mlopsctl.adapters.statcache import Hashes, StatCache, hash_once
 from mlopsctl.errors import MlopsError
 from mlopsctl.gitobjects import tree_oid
 
@@ -122,3 +127,53 @@ def test_filters_monitors_and_hooks_of_the_repository_do_not_run(clone: Path, tm
 def test_an_unknown_revision_is_said(clone: Path) -> None:
     with pytest.raises(MlopsError, match="'v9' is no commit"):
         find_repo(clone).commit("v9")
+
+
+def test_a_large_file_is_hashed_once_and_again_when_it_changes(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    repo = find_repo(clone)
+    data = clone / "data.csv"
+    data.write_bytes(b"1,2\n" * LARGE)
+    # As if it had been written long ago: what was just written is never trusted.
+    monkeypatch.setattr(statcache, "GRAIN_NS", 0)
+    time.sleep(0.02)
+    tree = WorkTree(repo, clone)
+    first = tree.file("data.csv")
+    assert first is not None and first.oid == git(clone, "hash-object", "data.csv")
+    tree.remember()
+
+    hashed: list[Path] = []
+
+    def noted(path: Path, **how: Any) -> Hashes:
+        hashed.append(path)
+        return hash_once(path, **how)
+
+    monkeypatch.setattr(statcache, "hash_once", noted)
+    assert WorkTree(repo, clone).file("data.csv") == first and hashed == []
+
+    before = data.stat()
+    time.sleep(0.02)
+    data.write_bytes(b"3,4\n" * LARGE)
+    os.utime(data, ns=(before.st_atime_ns, before.st_mtime_ns))
+    changed = WorkTree(repo, clone).file("data.csv")
+    assert changed is not None and changed.oid == git(clone, "hash-object", "data.csv") != first.oid
+    assert hashed == [data]
+
+
+def test_a_large_file_that_was_just_written_is_hashed_each_time(clone: Path) -> None:
+    repo = find_repo(clone)
+    (clone / "data.csv").write_bytes(b"1,2\n" * LARGE)
+    tree = WorkTree(repo, clone)
+    tree.file("data.csv")
+    tree.remember()
+    assert StatCache(repo.common_dir / "mlops" / "blobs.json").get(clone / "data.csv") is None
+
+
+def test_what_git_ignores_is_no_file_of_the_tree_and_what_is_new_is_untracked(clone: Path) -> None:
+    (clone / ".gitignore").write_text("*.tmp\n")
+    (clone / "a.tmp").write_text("")
+    (clone / "new.py").write_text("")
+    (clone / "train.py").unlink()
+    tree = WorkTree(find_repo(clone), clone)
+    assert tree.files() == [".gitignore", "new.py", "run.sh", "src/deep.py", "src/deep/model.py", "train.py"]
+    assert tree.tracked("train.py") and not tree.tracked("new.py") and not tree.tracked("a.tmp")
+    assert tree.file("train.py") is None
