@@ -1,43 +1,71 @@
-"""The provider that docs/adding-a-provider.md shows is a provider: it goes from the manifest through plan to a verdict."""
+"""The provider that docs/adding-a-provider.md shows is a provider: it goes from the manifest through plan and apply."""
 
 from __future__ import annotations
 
+import ast
 import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import cast
 
 import pytest
 
-from mlopsctl import provider
+from mlopsctl import provider as seam
 from mlopsctl.manifest import load_manifest
-from mlopsctl.provider import Context, Provider
-from mlopsctl.types import Action, Digest, Input, Observed, Status
+from mlopsctl.provider import Provider, fingerprint, ingredients
+from mlopsctl.types import Action, Digest, Outcome, Resource, Status, TreeFile
+from tests.simulator import Simulator
 
 from .blocks import blocks
 
-NAME = "mlopsctl.providers.gates.rows"
-MANIFEST = b"""\
-apiVersion: mlopsctl/v1
-project: {name: rows}
-data:
-  digits: {path: digits.csv}
-gates:
-  enough: {use: rows, data: digits, min: 100}
-"""
+SHOWN = list(blocks("docs/adding-a-provider.md"))
+MODULE, LINE, BLOCK = (block for block in SHOWN if block.info in ("python", "text"))
+MANIFEST = "apiVersion: mlopsctl/v1\nproject: {name: rows}\ndata:\n  digits: {path: digits.csv}\n"
+
+
+@dataclass
+class House(Simulator):
+    """A project whose one file is a tracked dataset."""
+
+    def tracked(self, path: str) -> bool:
+        return path in self.files
+
+    def pin(self, want: Resource, rows: int) -> None:
+        """Records the dataset as it would be pinned."""
+        parts = ingredients(want, self.sources(want), ())
+        assert parts is not None
+        outputs = {"all": Digest("sha256:" + "1" * 64)}
+        self.bytes_here.update(outputs.values())
+        facts = {"rows": {"all": rows}}
+        self.record(
+            "result", want, made_from=fingerprint(parts), parts=parts, outputs=outputs, outcome=Outcome({}, facts)
+        )
 
 
 @pytest.fixture
-def rows(monkeypatch: pytest.MonkeyPatch) -> Provider:
-    """The module that the document shows, registered by one line."""
-    (block,) = [block for block in blocks("docs/adding-a-provider.md") if block.info == "python"]
-    module = ModuleType(NAME)
-    module.__package__ = "mlopsctl.providers.gates"
-    monkeypatch.setitem(sys.modules, NAME, module)
-    exec(compile(block.body, str(block), "exec", dont_inherit=True), module.__dict__)
-    monkeypatch.setattr(provider, "PROVIDERS", {**provider.PROVIDERS, "gates/rows": NAME})
-    monkeypatch.setattr("mlopsctl.manifest.PROVIDERS", provider.PROVIDERS)
-    monkeypatch.setattr(provider, "provider", provider.provider.__wrapped__)
-    return cast(Provider, module)
+def rows(monkeypatch: pytest.MonkeyPatch) -> Iterator[Provider]:
+    """The module that the document shows, registered by the line that it shows."""
+    line: Mapping[str, str] = ast.literal_eval("{" + LINE.body + "}")
+    (name,) = line.values()
+    module = ModuleType(name)
+    module.__package__ = name.rpartition(".")[0]
+    monkeypatch.setitem(sys.modules, name, module)
+    exec(compile(MODULE.body, str(MODULE), "exec", dont_inherit=True), module.__dict__)
+    monkeypatch.setattr(seam, "PROVIDERS", {**seam.PROVIDERS, **line})
+    monkeypatch.setattr("mlopsctl.manifest.PROVIDERS", seam.PROVIDERS)
+    yield cast(Provider, module)
+    seam.provider.cache_clear()
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    return House(tmp_path, files={"digits.csv": TreeFile("100644", "0" * 40)})
+
+
+def resources(block: str = BLOCK.body) -> tuple[Resource, ...]:
+    return load_manifest((MANIFEST + block).encode()).resources
 
 
 def test_it_has_every_name_of_the_seam(rows: Provider) -> None:
@@ -45,16 +73,23 @@ def test_it_has_every_name_of_the_seam(rows: Provider) -> None:
     assert [name for name in names if not hasattr(rows, name)] == []
 
 
-def test_it_goes_from_the_manifest_to_a_verdict(rows: Provider) -> None:
-    manifest = load_manifest(MANIFEST)
-    (want,) = [found for found in manifest.resources if found.provider == "gates/rows"]
-    (need,) = want.needs
-    data = Observed(Digest("sha256:" + "0" * 64), {"all": Digest("sha256:" + "1" * 64)}, {"rows": {"all": 1797}})
-    inputs = [Input(need, data)]
+def test_it_goes_from_the_manifest_through_plan_and_apply_to_a_verdict(rows: Provider, house: House) -> None:
+    data, gate = resources()
+    house.pin(data, rows=1797)
+    assert [step.action for step in house.plan(data, gate).steps] == [Action.NOOP, Action.CREATE]
 
-    assert rows.diff(want, inputs, None)[0] is Action.CREATE
-    outcome = rows.apply(want, inputs, cast(Context, None))
-    assert outcome.facts == {"rows": 1797}
-    assert rows.judge(want, Observed(data.made_from, {}, outcome.facts), inputs).status is Status.PASSED
-    few = rows.judge(want, Observed(data.made_from, {}, {"rows": 99}), inputs)
-    assert (few.status, few.blocks) == (Status.FAILED, True)
+    done = house.apply(data, gate)[-1]
+    assert done.verdict is not None
+    assert (done.event, done.verdict.status, done.verdict.text) == ("done", Status.PASSED, "1797 rows")
+    assert house.entries[-1].facts == {"rows": 1797}
+
+
+def test_another_bar_is_judged_without_measuring_again(rows: Provider, house: House) -> None:
+    data, gate = resources()
+    house.pin(data, rows=1797)
+    house.apply(data, gate)
+
+    data, stricter = resources(BLOCK.body.replace("min: 100", "min: 5000"))
+    step = house.plan(data, stricter).steps[-1]
+    assert step.verdict is not None
+    assert (step.action, step.verdict.status, step.verdict.blocks) == (Action.NOOP, Status.FAILED, True)
