@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from .canonical import plain
 from .plan import Assessment
 from .provider import changes_since, result_fields
 from .types import Address, Change, Json, Observed, TreeFile
@@ -38,16 +41,34 @@ def compare(old: Sequence[Assessment], new: Sequence[Assessment]) -> tuple[Diffe
 
 
 def _compare_one(old: Assessment, new: Assessment) -> Difference | None:
-    changes = tuple(change for change in changes_since(_parts(old), _parts(new)) if change.field != "code")
+    known = old.parts is not None and new.parts is not None
+    parts = changes_since(_parts(old, known), _parts(new, known))
+    changes = tuple(change for change in parts if change.field != "code")
+    changes += _settings(old.spec, new.spec)
     files = _files(old.sources, new.sources)
     if not changes and not files:
         return None
     return Difference(new.step.address, "changed", changes, files, _figures(old.seen, new.seen))
 
 
-def _parts(one: Assessment) -> Mapping[str, Json]:
-    """The ingredients; where an input is unknown, those that the manifest alone gives."""
-    if one.parts is not None:
+def _settings(old: Any, new: Any) -> tuple[Change, ...]:
+    """Bars, limits and places: what makes no other result, and still is a change that a reviewer has to see."""
+    if type(old) is not type(new):
+        return ()
+    names = [item.name for item in dataclasses.fields(new) if item.metadata.get("kind") in ("policy", "run")]
+    pairs = [(name, _setting(getattr(old, name)), _setting(getattr(new, name))) for name in names]
+    return tuple(Change(name.rstrip("_"), before, after) for name, before, after in pairs if before != after)
+
+
+def _setting(value: Any) -> Json:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = {name: item for name, item in dataclasses.asdict(value).items() if item is not None}
+    return plain(value)
+
+
+def _parts(one: Assessment, known: bool) -> Mapping[str, Json]:
+    """The ingredients; where an input of either side is unknown, those that the manifest alone gives."""
+    if known and one.parts is not None:
         return one.parts
     return {"provider": one.step.provider, "spec": result_fields(one.spec)}
 

@@ -15,7 +15,7 @@ from ..errors import GateError, MlopsError, StaleError, UsageError, worst
 from ..plan import digest, pending
 from ..types import Plan
 from . import console
-from .plan import Format, Replace, check_format, plan_project, show
+from .plan import Format, Replace, check_format, plan_project, replaced_addresses, show
 from .progress import Printer
 from .project import Project, open_project
 from .queue import sign_queued
@@ -57,6 +57,7 @@ def apply(
     project.need_trail(offline=offline)
     with locked(project.state / "lock", "mlopsctl apply"):
         sign_queued(project)
+        replaced = replaced_addresses(project, replaced)
         made = plan_project(project, replaced)
         if saved is not None:
             _check_stale(saved, made, planfile)

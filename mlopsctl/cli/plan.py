@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated
 
@@ -45,16 +47,17 @@ def plan(
     check_format(format)
     project = open_project()
     project.need_trail(offline=offline)
+    replaced = replaced_addresses(project, replace or ())
     # A text shows neither the commit nor whether the tree is dirty, so git is not asked.
-    made = plan_project(project, replace or (), refresh=refresh, head=out is not None or format == "json")
+    made = plan_project(project, replaced, refresh=refresh, head=out is not None or format == "json")
     if out is not None:
-        save(made, replace or (), out)
+        save(made, replaced, out)
     show(made, format, why=why)
     if out is not None and format == "text":
         console.note(f"saved: mlopsctl apply {out}")
     if not detailed_exitcode:
         return 0
-    if any(step.blocked_by for step in made.steps):
+    if any(step.blocked_by or (step.verdict and step.verdict.blocks) for step in made.steps):
         return 4
     return 2 if pending(made) else 0
 
@@ -63,6 +66,15 @@ def check_format(format: str, known: tuple[str, ...] = ("text", "json")) -> None
     """Raises UsageError for a format this verb does not write."""
     if format not in known:
         raise UsageError(f"--format {format} is not written here", hint="one of " + ", ".join(known), code="MLO6401")
+
+
+def replaced_addresses(project: Project, patterns: Sequence[str]) -> list[str]:
+    """What ``--replace`` names, globs as they are. Raises MlopsError for one that names nothing."""
+    known = [str(want.address) for want in project.resources] if patterns else []
+    return [
+        pattern if any(fnmatchcase(name, pattern) for name in known) else str(project.resource(pattern).address)
+        for pattern in patterns
+    ]
 
 
 def plan_project(

@@ -118,8 +118,10 @@ def value(item: Json) -> str:
 
 def _last_line(plan: Plan) -> str:
     found = counts(plan)
+    stopped = [str(step.address) for step in plan.steps if step.verdict and step.verdict.blocks]
     if found["noop"] == len(plan.steps):
-        return f"No changes: {len(plan.steps)} resources are as the manifest says."
+        word = f", and {', '.join(stopped)} not passed" if stopped else ""
+        return f"No changes: {len(plan.steps)} resources are as the manifest says{word}."
     named = [f"{found[word]} to {word}" for word in ("create", "update", "replace", "delete") if found[word]]
     tail = f", {found['blocked']} blocked" if found["blocked"] else ""
     return f"Plan: {', '.join(named)}, {found['noop']} unchanged{tail}."

@@ -1,0 +1,46 @@
+"""``apply``: asks unless told not to, does what a saved plan says and no other, records each step."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.quickstart import must, shell
+
+EDIT = "echo '# another line' >> train.py && git commit -qam edit"
+
+
+def test_without_a_person_it_wants_a_plan_or_yes(project: Path) -> None:
+    must(EDIT, project)
+    done = shell("mlopsctl apply", project)
+    assert done.returncode == 64 and "mlopsctl apply -y" in done.stdout
+    assert "update" in must("mlopsctl plan", project), "nothing was changed"
+
+
+def test_nothing_to_do_needs_no_answer(project: Path) -> None:
+    assert "0 applied" in must("mlopsctl apply", project)
+
+
+def test_a_saved_plan_is_applied_without_asking_and_only_while_it_holds(project: Path) -> None:
+    must(f"{EDIT} && mlopsctl plan -o next.plan", project)
+    must("echo '# and one more' >> train.py && git commit -qam more", project)
+    stale = shell("mlopsctl apply next.plan", project)
+    assert stale.returncode == 6 and "MLO6002" in stale.stdout and "mlopsctl plan -o next.plan" in stale.stdout
+    must("git reset -q --hard HEAD~1", project)
+    before = must("mlopsctl audit log -n -1", project).count("\n")
+    assert " applied" in must("mlopsctl apply next.plan", project)
+    assert must("mlopsctl audit log -n -1", project).count("\n") > before
+    assert "No changes" in must("mlopsctl plan", project)
+
+
+def test_what_is_no_plan_is_refused(project: Path) -> None:
+    (project / "x.plan").write_text("{}")
+    for name in ("x.plan", "none.plan"):
+        done = shell(f"mlopsctl apply {name}", project)
+        assert done.returncode == 64 and "MLO6402" in done.stdout
+
+
+def test_what_is_made_anew_supersedes(project: Path) -> None:
+    said = must("mlopsctl apply -y --replace gates.accuracy", project)
+    assert "1 applied" in said
+    assert must("mlopsctl show gates.accuracy --history", project).count("result") == 2
+    assert "No changes" in must("mlopsctl plan", project)

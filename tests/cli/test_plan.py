@@ -1,0 +1,68 @@
+"""``plan``: what apply would do and why, and the exit codes that scripts read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.quickstart import must, shell
+
+EDIT = "echo '# another line' >> train.py"
+
+
+def test_nothing_to_do_is_one_line_and_exit_0(project: Path) -> None:
+    assert "No changes: 5 resources are as the manifest says." in must("mlopsctl plan --detailed-exitcode", project)
+
+
+def test_a_change_is_shown_with_its_reason_and_exit_2(project: Path) -> None:
+    done = shell(f"{EDIT} && mlopsctl plan --detailed-exitcode", project)
+    assert done.returncode == 2
+    line = next(line for line in done.stdout.splitlines() if "train.classifier" in line)
+    assert "retrain" in line and "train.py" in line
+    assert shell("mlopsctl plan", project).returncode == 0
+
+
+def test_why_shows_every_input_old_and_new(project: Path) -> None:
+    must("sed -i 's/metric: accuracy, min: 0.93/metric: f1, min: 0.9/' mlops.yaml", project)
+    assert "metric: accuracy -> f1" not in must("mlopsctl plan", project)
+    said = must("mlopsctl plan --why", project)
+    assert "metric: accuracy -> f1" in said and "made from sha256:" in said
+
+
+def test_a_step_is_made_anew_on_purpose(project: Path) -> None:
+    said = must("mlopsctl plan --replace 'targets.*' --format json 2>/dev/null", project)
+    actions = {step["address"]: step["action"] for step in json.loads(said)["steps"]}
+    assert actions["targets.cpu"] == "replace" and actions["train.classifier"] == "noop"
+    assert "1 to replace" in must("mlopsctl plan --replace cpu", project)
+    done = shell("mlopsctl plan --replace targets.cup", project)
+    assert done.returncode == 1 and "did you mean 'targets.cpu'?" in done.stdout
+
+
+def test_a_bar_that_is_not_met_blocks_with_exit_4_and_says_what_would_help(project: Path) -> None:
+    done = shell("sed -i 's/min: 0.93/min: 0.999/' mlops.yaml && mlopsctl plan --detailed-exitcode", project)
+    assert done.returncode == 4
+    assert "what would help" in done.stdout
+    assert "No changes: 5 resources are as the manifest says, and gates.accuracy not passed." in done.stdout
+
+
+def test_a_saved_plan_is_the_plan(project: Path) -> None:
+    said = must(f"{EDIT} && mlopsctl plan -o next.plan", project)
+    assert "saved: mlopsctl apply next.plan" in said
+    saved = json.loads((project / "next.plan").read_text())
+    assert saved["plan_digest"] == json.loads(must("mlopsctl plan --format json 2>/dev/null", project))["plan_digest"]
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "words"),
+    [
+        ("mlopsctl plan --format junit", 64, "MLO6401"),
+        ("mlopsctl plan extra", 64, "MLO6400"),
+        ("sed -i 's/cpu: {}/cpu: {modle: x}/' mlops.yaml && mlopsctl plan", 3, "did you mean 'model'?"),
+        ("rm mlops.yaml && mlopsctl plan", 1, "mlopsctl init"),
+    ],
+)
+def test_what_it_refuses(project: Path, line: str, code: int, words: str) -> None:
+    done = shell(line, project)
+    assert (done.returncode, words in done.stdout) == (code, True), done.stdout
