@@ -33,7 +33,18 @@ EXTRAS = {
     "logs": ("structlog", "structured logs in training code"),
     "templates": ("jinja2", "templates in training code"),
 }
-CORE = ("typer", "yaml", "numpy", "onnx", "onnxruntime", "cryptography", "model_signing", "uvicorn", "msgspec")
+CORE = (
+    "typer",
+    "yaml",
+    "numpy",
+    "onnx",
+    "onnxruntime",
+    "cryptography",
+    "model_signing",
+    "uvloop",
+    "httptools",
+    "msgspec",
+)
 TOOLS = {"docker": "containers", "g++": "programs in C++", "strace": "tracing what a command touches"}
 SANDBOX = {
     "landlock": "training sees named folders only (landlock)",
