@@ -158,8 +158,15 @@ class Walk:
         yield Event("done", address, action, verdict.text, monotonic() - begun, observed.entry, verdict=verdict)
 
     def _with_restored(self, want: Resource, found: Assessment) -> Assessment:
-        """The same step with inputs as they stand after restoring: their digests are the same, their entries may not be."""
-        now = [item._replace(seen=self._seen.get(item.need.address) or item.seen) for item in found.inputs]
+        """The same step with inputs as restoring left them: their digests are the same, their entries may not be.
+
+        What a rollback deploys is no output of today's resources, and stays as it was found.
+        """
+        now = []
+        for item in found.inputs:
+            seen = self._seen.get(item.need.address)
+            same = seen is not None and seen.outputs.get(item.need.output) == item.digest
+            now.append(item._replace(seen=seen) if same else item)
         return found._replace(inputs=tuple(now))
 
     def _run(self, want: Resource, found: Assessment) -> tuple[Observed, Verdict]:

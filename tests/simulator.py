@@ -14,7 +14,7 @@ from mlopsctl.canonical import digest_of
 from mlopsctl.holds import KINDS, Hold, holds
 from mlopsctl.plan import make_plan
 from mlopsctl.provider import Context, Inputs, provider
-from mlopsctl.types import Address, Change, Digest, Entry, Json, Need, Observed, Outcome, Plan, Resource, TreeFile
+from mlopsctl.types import Address, Change, Digest, Entry, Input, Json, Need, Observed, Outcome, Plan, Resource, TreeFile
 from tests import simple
 
 PROVIDERS = {f"{section}/simple": "tests.simple" for section in ("data", "train", "gates", "targets", "deployments")}
@@ -40,6 +40,7 @@ class Simulator:
     bytes_here: set[Digest] = field(default_factory=set)
     told: list[str] = field(default_factory=list)
     applied: list[str] = field(default_factory=list)
+    given: dict[str, Inputs] = field(default_factory=dict)
 
     @property
     def world(self) -> Simulator:
@@ -69,7 +70,10 @@ class Simulator:
         return holds(e for e in self.entries if e.address == str(address) and e.kind in KINDS)
 
     def inputs_of(self, entry_id: str, want: Resource) -> Inputs | None:
-        return None
+        """For a step with one need: what an older entry of it was made of."""
+        digest = next(e.ingredients["inputs"]["artifact"][0] for e in self.entries if e.id == entry_id)
+        made = next(e for e in self.entries if digest in e.outputs.values())
+        return (Input(want.needs[0], made.observed()),)
 
     def changed_files(self, old_tree: str, sources: Mapping[str, TreeFile]) -> tuple[Change, ...]:
         return tuple(Change(name, None, file.oid) for name, file in sources.items())
@@ -81,6 +85,7 @@ class Simulator:
 
     def context(self, address: Address, inputs: Inputs = ()) -> Context:
         self.applied.append(str(address))
+        self.given[str(address)] = inputs
         scratch = self.folder / "scratch"
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(parents=True)

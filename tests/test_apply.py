@@ -86,3 +86,15 @@ def test_an_unjudged_guard_holds_its_step_back(project: Simulator) -> None:
     events = project.apply(DATA, MODEL, LIVE)
     assert events[-1].event == "skip" and events[-1].text == "waits for gates.size"
     assert project.plan(DATA, MODEL, LIVE).steps[-1].action is Action.CREATE
+
+
+def test_a_rolled_back_deployment_that_is_made_again_gets_what_it_was_rolled_back_to(project: Simulator) -> None:
+    live = resource("deployments.live", need("artifact", "train.model"), text="live")
+    project.apply(DATA, MODEL, live)
+    old = project.entries[-1].id
+    newer = resource("train.model", need("data", "data.rows"), text="a newer model")
+    project.apply(DATA, newer, live)
+    project.record("rollback", live, facts={"to": old})
+    project.apply(DATA, newer, live, replaced=["deployments.live"])
+    (artifact,) = project.given["deployments.live"]
+    assert artifact.seen is not None and artifact.seen.facts["text"] == "model"
