@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 from ..adapters.files import write_atomically
@@ -21,7 +22,16 @@ from ..types import Entry
 
 
 def pin_file(log_id: str) -> Path:
-    """Where the user's own pin of a log's root is kept."""
+    """Where the user's own pin of a log's root is kept.
+
+    Raises EvidenceError for an id of another form: a stranger's manifest must not name a file as the user's pin.
+    """
+    if not re.fullmatch(r"[0-9a-f]{32}", log_id):
+        raise EvidenceError(
+            f"log: {log_id!r} is no id of a trail",
+            hint="restore the line log: of mlops.yaml that mlopsctl init wrote; git log -p mlops.yaml shows it",
+            code="MLO7116",
+        )
     return config_folder() / "trust" / f"{log_id}.json"
 
 
