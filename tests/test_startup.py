@@ -18,6 +18,13 @@ HEAVY = (
     "scipy", "sigstore", "sklearn", "ssl", "structlog", "tvm", "unittest", "uvicorn", "xml",
 )  # fmt: skip
 
+# Light, and still a tenth of a plan together: needed only where something is written, measured or shared out.
+LATER = (
+    "decimal", "fractions", "mlopsctl.adapters.cells", "mlopsctl.adapters.objects", "mlopsctl.adapters.process",
+    "mlopsctl.providers.data.views", "mlopsctl.providers.train.workplace", "mlopsctl.serving.client", "random",
+    "secrets", "statistics", "tempfile",
+)  # fmt: skip
+
 RUN = """
 import json, sys
 sys.argv = ["mlopsctl", *json.loads(sys.argv[1])]
@@ -81,6 +88,27 @@ def test_daily_verbs_are_light(argv: list[str], applied: Path) -> None:
     assert sorted(found & set(HEAVY)) == []
     # Only the verb that was typed is built.
     assert "mlopsctl.cli.apply" not in found
+
+
+@pytest.mark.parametrize("argv", [["validate"], ["plan"]], ids=" ".join)
+def test_what_only_work_needs_is_imported_by_work(argv: list[str], applied: Path) -> None:
+    assert sorted(modules(argv, applied) & set(LATER)) == []
+
+
+def test_validate_needs_neither_the_trail_nor_git(applied: Path) -> None:
+    found = modules(["validate"], applied)
+    assert [name for name in found if name.startswith("mlopsctl.audit")] == []
+    assert not found & {"sqlite3", "mlopsctl.adapters.git"}
+
+
+def test_a_plan_that_changes_nothing_starts_git_once(
+    applied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Git itself writes a line for each process.
+    monkeypatch.setenv("GIT_TRACE", str(tmp_path / "trace"))
+    assert "mlopsctl.plan" in modules(["plan"], applied)
+    assert (tmp_path / "trace").read_text().count("built-in: git ls-files") == 1
+    assert (tmp_path / "trace").read_text().count("built-in: git ") == 1
 
 
 def test_a_changed_manifest_is_validated_light(applied: Path) -> None:
