@@ -109,6 +109,7 @@ class Connection(asyncio.Protocol):
         self._refused = False
         self._full = False
         self._begun = False
+        self._silent = 0  # bytes since the parser last told something: it keeps a field's value until its end
         self._read = self._loop.time()
         self._fresh()
 
@@ -134,8 +135,11 @@ class Connection(asyncio.Protocol):
         if self._ended:
             return
         self._read = self._loop.time()
+        self._silent += len(data)
         try:
             self._parser.feed_data(data)
+            if self._silent > MAX_HEAD:
+                self._refuse(431, f"one field of the request is larger than {MAX_HEAD} bytes")
         except httptools.HttpParserUpgrade:
             # The request itself was answered in HTTP/1.1, which is how a server declines; the parser goes no further.
             self._ended = True
@@ -165,9 +169,10 @@ class Connection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._headers[name.lower()] = value
-        self._count(len(name) + len(value))
+        self._count(len(name) + len(value) + 4)
 
     def _count(self, size: int) -> None:
+        self._silent = 0
         self._head += size
         if self._head > MAX_HEAD:
             self._refuse(431, f"the head of the request is larger than {MAX_HEAD} bytes")
@@ -180,6 +185,7 @@ class Connection(asyncio.Protocol):
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, part: bytes) -> None:
+        self._silent = 0
         self._size += len(part)
         if self._size > self._application.max_body:
             self._too_large()

@@ -162,6 +162,25 @@ def test_what_is_no_request_is_refused_and_closed(running: Running, sent: bytes,
     assert bodies(running.talk(b"GET / HTTP/1.1\r\nhost: x\r\n" + CLOSE + b"\r\n"))
 
 
+@pytest.mark.parametrize(
+    "begun",
+    [
+        b"GET / HTTP/1.1\r\nx: ",
+        b"GET / HTTP/1.1\r\nx",
+        b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n1;x=",
+        b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n0\r\nx: ",
+        b"GET / HTTP/1.1\r\n" + b"a:\r\n" * 14_000,
+    ],
+)
+def test_what_never_ends_is_refused_before_it_is_kept(running: Running, begun: bytes) -> None:
+    with running.connect() as client:
+        client.sendall(begun)
+        for _ in range(40):
+            client.sendall(b"y" * 10_000)
+            time.sleep(0.001)
+        assert client.recv(65536).startswith(b"HTTP/1.1 431 ")
+
+
 def test_a_refused_client_reads_why_although_it_still_sends(running: Running) -> None:
     with running.connect() as client:
         client.sendall(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 5000000\r\n\r\n")
