@@ -207,8 +207,9 @@ class Ledger:
             rows.append(_row(record, one.policy, one.state))
             if one.state != INVALID:
                 outputs += [(digest, record.id) for digest in fields.get("outputs", {}).values()]
-                section = record.address.partition(".")[0]
-                superseded += [(entry, section) for entry in fields.get("supersedes", ())]
+                if record.kind == "result":
+                    section = record.address.partition(".")[0]
+                    superseded += [(entry, section) for entry in fields.get("supersedes", ())]
                 if fields.get("tree"):
                     code.append((str(fields["tree"]), record.id))
         self.index.add(rows, outputs, superseded)

@@ -257,6 +257,14 @@ def test_a_data_key_cannot_attest_a_model(clone: Clone, entries: list[Entry]) ->
     assert clone.codes() == {("MLO7032", line_id(other)), ("MLO7032", line_id(bent))}
 
 
+def test_only_a_result_supersedes_a_result(clone: Clone, entries: list[Entry]) -> None:
+    """A key for halts could otherwise take a model out of force, by an entry about it that is no result."""
+    trail = clone.trail
+    trail.append("halt", address=entries[3].address, commit=entries[3].commit, supersedes=[entries[3].id])
+    trail.flush()
+    assert clone.trail.result(entries[3].made_from) == entries[3]
+
+
 def test_a_code_tree_is_taken_out(clone: Clone, entries: list[Entry]) -> None:
     from .test_trail import code_of
 
