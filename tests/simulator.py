@@ -14,7 +14,20 @@ from mlopsctl.canonical import digest_of
 from mlopsctl.holds import KINDS, Hold, holds
 from mlopsctl.plan import make_plan
 from mlopsctl.provider import Context, Inputs, provider
-from mlopsctl.types import Address, Change, Digest, Entry, Input, Json, Need, Observed, Outcome, Plan, Resource, TreeFile
+from mlopsctl.types import (
+    Address,
+    Change,
+    Digest,
+    Entry,
+    Input,
+    Json,
+    Need,
+    Observed,
+    Outcome,
+    Plan,
+    Resource,
+    TreeFile,
+)
 from tests import simple
 
 PROVIDERS = {f"{section}/simple": "tests.simple" for section in ("data", "train", "gates", "targets", "deployments")}
