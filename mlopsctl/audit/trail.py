@@ -251,11 +251,11 @@ class TrailLog:
                     hint="mlopsctl init starts one; in a clone: mlopsctl pull --trail-only",
                     code="MLO7106",
                 )
-            signer = self.signer()
-            state = _may_append(policy, signer, kind, address)
+            signer, at = self.signer(), self.clock()
+            state = _may_append(policy, signer, kind, address, at)
             tips = self.ledger.tips()
             fields = entry_fields(
-                log=self._log_id(tips[0]), seq=1 + max(self._seq(tip) for tip in tips), parents=tips, at=self.clock(),
+                log=self._log_id(tips[0]), seq=1 + max(self._seq(tip) for tip in tips), parents=tips, at=at,
                 signer=policy.name_of(signer.key) or signer.name, trust=policy.digest, kind=kind, address=address,
                 status=status, made_from=made_from, ingredients=dict(ingredients or {}), outputs=dict(outputs or {}),
                 facts=dict(facts or {}), made_with=dict(made_with or {}), tree=code.oid if code else "",
@@ -362,13 +362,20 @@ def _clock_warning(ledger: Ledger, record: Record) -> list[tuple[str, str, str]]
     return [("MLO7029", record.id, f"it claims {at}, which is before its parent: a clock was wrong")] if late else []
 
 
-def _may_append(policy: Policy, signer: Signer, kind: str, address: str) -> str:
+def _may_append(policy: Policy, signer: Signer, kind: str, address: str, at: str) -> str:
     """VALID or LOCAL. Raises EvidenceError (MLO7105) for what a key without the role may not even keep."""
     name, role = policy.name_of(signer.key), role_of(kind, address)
-    if name and policy.may(name, role):
+    expired = bool(name) and policy.signers[name].expired(at)
+    if policy.may(name, role) and not expired:
         return VALID
     if role in _LOCAL_ROLES:
         return LOCAL
+    if expired:
+        raise EvidenceError(
+            f"the key of '{name}' was valid until {policy.signers[name].until}, and '{kind}' is signed with a valid one",
+            hint="ask a holder of the root key to extend it in trust.yaml, or to add a new key",
+            code="MLO7105",
+        )
     who = f"signer '{name}' has" if name else f"the key '{signer.name}' is not in the trust policy and has"
     raise EvidenceError(
         f"{who} no role '{role}', which '{kind}' needs",

@@ -88,6 +88,10 @@ class SignerRule(NamedTuple):
     roles: frozenset[str]
     until: str = ""
 
+    def expired(self, at: str) -> bool:
+        """Whether the key was valid no more at this moment."""
+        return bool(self.until) and at > self.until
+
 
 @dataclass(frozen=True)
 class Policy:

@@ -262,7 +262,7 @@ class Judge:
             return INVALID, ("MLO7011", entry, f"the signature of {rule.name} does not hold: the entry was changed")
         if role and role not in rule.roles:
             return INVALID, ("MLO7013", entry, f"{rule.name} has no role '{role}', which '{record.kind}' needs")
-        if rule.until and fields["at"] > rule.until:
+        if rule.expired(fields["at"]):
             return INVALID, (
                 "MLO7014",
                 entry,

@@ -121,6 +121,25 @@ def test_a_key_without_the_role_has_local_results_and_no_deployments(clone: Clon
     assert clone.verdict(full=True).findings, "and its file is no part of this user's trail"
 
 
+def test_what_an_expired_key_signs_stays_here(clone: Clone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the shared trail it would be a finding for everybody, and nothing could be built on it."""
+    path = tmp_path / "keys" / "old.pem"
+    old = new_key(path)
+    trust = clone.trail.entries()[0].facts["trust"]
+    signers = {**trust["signers"], "old": {"key": old.key, "roles": ["train", "deploy"], "until": "2020-01-01"}}
+    clone.trail.append("trust", facts={"trust": {**trust, "signers": signers}})
+    monkeypatch.setenv("MLOPS_KEY", str(path))
+    clone.signer = old
+    trail = clone.trail
+    made = trail.append("result", **result("own"), commit=clone.commit())
+    with pytest.raises(EvidenceError) as caught:
+        trail.append("result", address="deployments.production")
+    trail.flush()
+    assert caught.value.code == "MLO7105" and "2020-01-01" in caught.value.message
+    assert clone.verdict(full=True).ok
+    assert not made.trusted and clone.trail.result(made.made_from) == made
+
+
 def test_an_entry_that_is_too_large_is_refused(clone: Clone) -> None:
     with pytest.raises(EvidenceError) as caught:
         clone.trail.append("result", address="train.model", facts={"rows": ["x" * 50] * 200})
