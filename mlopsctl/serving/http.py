@@ -25,6 +25,8 @@ MAX_HEAD = 64 * 1024
 MAX_WAITING = 16
 """Pipelined requests that one connection may have unanswered before it is read no further."""
 IDLE_SECONDS = 75.0
+REQUEST_SECONDS = 120.0
+"""How long one request may take to arrive, so that a client that sends a byte now and then does not stay for ever."""
 LINGER_SECONDS = 2.0
 """How long a refused client may go on sending: closing at once would reset the connection before it reads why."""
 
@@ -90,9 +92,9 @@ class HttpServer:
 
     def _tick(self) -> None:
         self.date = b"date: " + formatdate(usegmt=True).encode() + b"\r\n"
-        oldest = asyncio.get_running_loop().time() - IDLE_SECONDS
+        now = asyncio.get_running_loop().time()
         for connection in list(self.connections):
-            connection.close_if_idle(oldest)
+            connection.close_if_late(now)
 
 
 class Connection(asyncio.Protocol):
@@ -110,7 +112,7 @@ class Connection(asyncio.Protocol):
         self._full = False
         self._begun = False
         self._silent = 0  # bytes since the parser last told something: it keeps a field's value until its end
-        self._read = self._loop.time()
+        self._since = self._loop.time()  # of the request that arrives, or of the wait for one
         self._fresh()
 
     def _fresh(self) -> None:
@@ -134,7 +136,6 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._ended:
             return
-        self._read = self._loop.time()
         self._silent += len(data)
         try:
             self._parser.feed_data(data)
@@ -155,12 +156,14 @@ class Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._full = False
+        self._since = self._loop.time()
         self._read_on()
 
     # --- What the parser tells -------------------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
         self._begun = True
+        self._since = self._loop.time()
         self._fresh()
 
     def on_url(self, url: bytes) -> None:
@@ -197,6 +200,7 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         self._begun = False
+        self._since = self._loop.time()
         if self._ended:
             return
         parts = self._parts
@@ -236,6 +240,7 @@ class Connection(asyncio.Protocol):
             self._write(response, method, keep)
             while self._waiting and self._working is None and not self._refused:
                 self._answer(*self._waiting.popleft())
+            self._since = self._loop.time()
             self._read_on()
         except Exception as error:  # noqa: BLE001 - the last resort: the connection ends, the server goes on
             sys.stderr.write("".join(traceback.format_exception(error)))
@@ -270,6 +275,7 @@ class Connection(asyncio.Protocol):
         if self._ended:
             return
         self._ended = self._refused = True
+        self._since = self._loop.time()
         response = self._application.refusal(status, why)
         self._waiting.clear()
         self._transport.write(
@@ -290,9 +296,18 @@ class Connection(asyncio.Protocol):
         if not self._busy():
             self._transport.close()
 
-    def close_if_idle(self, oldest: float) -> None:
-        """Closes a connection that said nothing since ``oldest`` (the loop's time) and waits for nothing."""
-        if self._read < oldest and self._working is None and not self._waiting:
+    def close_if_late(self, now: float) -> None:
+        """Closes what waits for no answer and asks nothing, asks too slowly or does not read its answers."""
+        if self._working is not None or self._waiting:
+            return
+        waited = now - self._since
+        if self._begun and not self._ended and not self._full:
+            if waited > REQUEST_SECONDS:
+                self._refuse(408, f"the request did not arrive within {REQUEST_SECONDS:.0f} s")
+        elif waited > IDLE_SECONDS:
+            if self._ended or self._full:
+                self.abort()  # closing would wait until the client has read everything
+            self._ended = True
             self._transport.close()
 
     def abort(self) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import socket
 import threading
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -216,3 +217,54 @@ def test_an_idle_connection_is_closed(running: Running, monkeypatch: pytest.Monk
     with running.connect() as client:
         client.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
         assert len(bodies(read_all(client))) == 1
+
+
+@pytest.mark.parametrize(
+    "begun", [b"GET / HTTP/1.1\r\nx: ", b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 900\r\n\r\n"]
+)
+def test_a_request_that_drips_in_is_refused_in_the_end(
+    running: Running, monkeypatch: pytest.MonkeyPatch, begun: bytes
+) -> None:
+    monkeypatch.setattr(http, "REQUEST_SECONDS", 0.5)
+    with running.connect() as client:
+        client.sendall(begun)
+        client.settimeout(0.05)
+        answer, deadline = b"", time.monotonic() + 5
+        while not answer:
+            assert time.monotonic() < deadline
+            client.sendall(b"y")
+            try:
+                answer = client.recv(65536)
+            except TimeoutError:
+                continue
+        assert answer.startswith(b"HTTP/1.1 408 ")
+
+
+def test_empty_lines_are_no_request_and_keep_no_connection(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "IDLE_SECONDS", 0.5)
+    with running.connect() as client:
+        client.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert client.recv(65536)
+        until_closed(running, lambda: client.sendall(b"\r\n"))
+
+
+def test_a_client_that_never_reads_is_dropped(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "IDLE_SECONDS", 0.5)
+    with running.connect() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.settimeout(0.2)
+        one = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 900\r\n\r\n" + b"x" * 900
+        with pytest.raises(TimeoutError):
+            for _ in range(20_000):
+                client.sendall(one)
+        until_closed(running, lambda: None)
+
+
+def until_closed(running: Running, meanwhile: Callable[[], None]) -> None:
+    """Waits until the server keeps no connection any more, at most 5 s."""
+    deadline = time.monotonic() + 5
+    with contextlib.suppress(ConnectionError):
+        while running.server.connections:
+            assert time.monotonic() < deadline
+            meanwhile()
+            time.sleep(0.05)
