@@ -38,6 +38,9 @@ def destroy(
     project.need_log()
     with locked(project.state / "lock", "mlopsctl destroy"):
         found = [(want, seen) for want, seen in _here(project) if everything or _chosen(want, target or [])]
+        for pattern in target or [] if not found else []:
+            if not any(matches(want.address, pattern) for want in project.resources):
+                project.resource(pattern)
         if not found:
             console.note("nothing that runs here matches; mlopsctl status shows what does")
             return 0

@@ -84,6 +84,9 @@ def run(argv: Sequence[str]) -> int:
     except BrokenPipeError:
         # The reader (head, less) has gone: that is no failure of ours.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if "apply" in argv[:1]:
+            console.note("stopped: nobody reads what apply prints; the next apply goes on from here")
+            return 1
         return 0
     except OSError as error:
         return _environment_failed(error)
@@ -109,6 +112,11 @@ def _invoke(argv: list[str]) -> int:
         path = context.command_path if context else "mlopsctl"
         console.note(f"  fix: {path} --help")
         return 64
+    except SystemExit as ended:
+        # How typer answers a closed pipe.
+        if ended.code == 1:
+            raise BrokenPipeError from None
+        raise
     if code == 130:
         # How typer answers Ctrl-C: silently.
         raise KeyboardInterrupt
