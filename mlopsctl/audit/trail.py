@@ -288,6 +288,9 @@ class TrailLog:
         record = read_line(line)
         local = state == LOCAL
         ledger.journal.append(ledger.journal.local if local else ledger.journal.shared, line)
+        if record.kind == "trust":
+            self.sync()  # another policy is in force after it, if enough root keys signed it
+            return to_entry(record.payload)
         with ledger.index.change():
             ledger.store([Judged(record, Line(line, local=local), state, policy)])
             ledger.index.add_findings(_clock_warning(ledger, record))

@@ -140,6 +140,16 @@ def test_what_an_expired_key_signs_stays_here(clone: Clone, tmp_path: Path, monk
     assert not made.trusted and clone.trail.result(made.made_from) == made
 
 
+def test_after_a_change_of_trust_the_next_entry_names_the_new_policy(clone: Clone, tmp_path: Path) -> None:
+    trust = clone.trail.entries()[0].facts["trust"]
+    bob = {"key": new_key(tmp_path / "bob.pem").key, "roles": ["gate"]}
+    trail = clone.trail
+    trail.append("trust", facts={"trust": {**trust, "signers": {**trust["signers"], "bob": bob}}})
+    trail.append("result", **result("model"), commit=clone.commit())
+    trail.flush()
+    assert clone.verdict(full=True).ok
+
+
 def test_an_entry_that_is_too_large_is_refused(clone: Clone) -> None:
     with pytest.raises(EvidenceError) as caught:
         clone.trail.append("result", address="train.model", facts={"rows": ["x" * 50] * 200})
