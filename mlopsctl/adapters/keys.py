@@ -64,7 +64,14 @@ class Signer:
         from cryptography.hazmat.primitives.asymmetric import ec
 
         if self._private is None:
-            self._private = _private_key(self.path)
+            private = _private_key(self.path)
+            if Signer(self.name, self.path, _public_pem(private.public_key())).key != self.key:
+                raise EvidenceError(
+                    f"{self.path.with_suffix('.pub')} is the public half of another key",
+                    hint="remove it: the public half is taken from the private key then",
+                    code="MLO7103",
+                )
+            self._private = private
         signature: bytes = self._private.sign(message, ec.ECDSA(hashes.SHA256()))
         return signature
 
@@ -124,13 +131,16 @@ def default_key(preferred: str = "", environ: Mapping[str, str] | None = None) -
 
 
 def verify_signature(key: str, message: bytes, signature: bytes) -> bool:
-    """Whether a DER ECDSA signature holds under the base64 public key (hash: SHA-256/384/512 by curve)."""
+    """Whether a DER ECDSA signature holds under the base64 public key (hash: SHA-256/384/512 by curve).
+
+    Under a key that is none (no point on its curve), no signature holds.
+    """
     from cryptography.exceptions import InvalidSignature
 
-    public, algorithm = _loaded(key)
     try:
+        public, algorithm = _loaded(key)
         public.verify(signature, message, algorithm)
-    except InvalidSignature:
+    except (InvalidSignature, ValueError):
         return False
     return True
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from base64 import b64decode, b64encode
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,22 @@ def test_a_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
     with pytest.raises(EvidenceError) as caught:
         load_signer(path).sign(b"x")
     assert caught.value.code == "MLO7103"
+
+
+def test_a_public_half_of_another_key_is_refused(tmp_path: Path) -> None:
+    """Everything signed with the two would be a forgery to everybody else."""
+    path = new_key(tmp_path / "alice.pem").path
+    path.with_suffix(".pub").write_text(new_key(tmp_path / "bob.pem").public_key_pem)
+    with pytest.raises(EvidenceError) as caught:
+        load_signer(path).sign(b"x")
+    assert caught.value.code == "MLO7103"
+
+
+def test_nothing_holds_under_a_key_that_is_no_point_of_its_curve(tmp_path: Path) -> None:
+    signer = new_key(tmp_path / "alice.pem")
+    der = b64decode(signer.key)
+    off_curve = b64encode(der[:-64] + b"\x01" * 64).decode()
+    assert not verify_signature(off_curve, b"x", signer.sign(b"x"))
 
 
 @pytest.mark.parametrize("kind", ["rsa:2048", "ed25519"])
