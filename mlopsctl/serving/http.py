@@ -108,7 +108,7 @@ class Connection(asyncio.Protocol):
         self._waiting: deque[tuple[Request, bool]] = deque()
         self._working: asyncio.Task[None] | None = None
         self._ended = False
-        self._refused = False
+        self._refusal: tuple[int, Response] | None = None
         self._full = False
         self._begun = False
         self._silent = 0  # bytes since the parser last told something: it keeps a field's value until its end
@@ -238,8 +238,10 @@ class Connection(asyncio.Protocol):
             response = await answer
             self._working = None
             self._write(response, method, keep)
-            while self._waiting and self._working is None and not self._refused:
+            while self._waiting and self._working is None and not self._transport.is_closing():
                 self._answer(*self._waiting.popleft())
+            if self._working is None:
+                self._write_refusal()
             self._since = self._loop.time()
             self._read_on()
         except Exception as error:  # noqa: BLE001 - the last resort: the connection ends, the server goes on
@@ -251,10 +253,10 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
 
     def _write(self, response: Response, method: str, keep: bool) -> None:
-        if self._refused or self._transport.is_closing():
+        if self._transport.is_closing():
             return
         status, body, headers = response
-        last = not keep or self._server.ending or self._ended
+        last = not keep or self._server.ending or (self._ended and self._refusal is None)
         self._transport.write(
             b"%bcontent-type: application/json\r\ncontent-length: %d\r\n%b%b%b\r\n%b"
             % (
@@ -271,13 +273,20 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     def _refuse(self, status: int, why: str) -> None:
-        """Answers what is no request, reads no more of it, and closes a little later."""
+        """Reads no more and answers what is no request, in its turn."""
         if self._ended:
             return
-        self._ended = self._refused = True
+        self._ended = True
         self._since = self._loop.time()
-        response = self._application.refusal(status, why)
-        self._waiting.clear()
+        self._refusal = status, self._application.refusal(status, why)
+        if self._working is None:
+            self._write_refusal()
+
+    def _write_refusal(self) -> None:
+        """Says why nothing more is read, and closes a little later."""
+        if self._refusal is None or self._transport.is_closing():
+            return
+        status, response = self._refusal
         self._transport.write(
             b"%bcontent-type: application/json\r\ncontent-length: %d\r\n%b%bconnection: close\r\n\r\n%b"
             % (_STATUS_LINES[status], len(response.body), response.headers, self._server.date, response.body)

@@ -182,6 +182,22 @@ def test_what_never_ends_is_refused_before_it_is_kept(running: Running, begun: b
         assert client.recv(65536).startswith(b"HTTP/1.1 431 ")
 
 
+@pytest.mark.parametrize(
+    ("second", "status"),
+    [(b"nonsense\r\n\r\n", 400), (b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1001\r\n\r\n", 413)],
+)
+def test_a_refusal_waits_for_its_turn(running: Running, second: bytes, status: int) -> None:
+    slow = b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n"
+    answers = running.talk(slow + slow + second)
+    assert [int(line[:3]) for line in answers.split(b"HTTP/1.1 ")[1:] if line[:3].isdigit()] == [200, 200, status]
+
+
+def test_nothing_is_asked_after_a_last_request(running: Running) -> None:
+    slow = b"GET /slow HTTP/1.1\r\nhost: x\r\n"
+    assert len(bodies(running.talk(slow + CLOSE + b"\r\n" + b"GET /2 HTTP/1.1\r\nhost: x\r\n\r\n"))) == 1
+    assert len(bodies(running.talk(slow + b"\r\n" + slow + CLOSE + b"\r\nnonsense"))) == 2
+
+
 def test_a_refused_client_reads_why_although_it_still_sends(running: Running) -> None:
     with running.connect() as client:
         client.sendall(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 5000000\r\n\r\n")
