@@ -233,6 +233,30 @@ def _plain_spec(value: Any) -> Json:
 
 # --- Fingerprints ------------------------------------------------------------------------------------------
 
+READ_WITH: Mapping[str, tuple[str, ...]] = {
+    "data": ("label", "positive", "classes", "by"),
+    "train": ("kind", "predict", "formats"),
+}
+"""The facts of an input that say how its bytes are read: the same rows have another accuracy under another label."""
+
+BYTES_ALONE = ("train/local",)
+"""Providers that hand over files and nothing else; what the manifest says about a file reaches no command of theirs."""
+
+
+def _read_with(want: Resource, inputs: Inputs) -> dict[str, list[Json]]:
+    """``"ROLE FACT"`` -> that fact of each input of the role."""
+    found: dict[str, list[Json]] = {}
+    for item in inputs if want.provider not in BYTES_ALONE else ():
+        facts = item.seen.facts if item.seen else {}
+        split = facts.get("split")
+        for name in READ_WITH.get(item.need.address.section, ()):
+            said = split.get("by") if name == "by" and isinstance(split, dict) else facts.get(name)
+            # A digest keeps an entry of the trail small where there are many classes.
+            said = digest_of(said) if name == "classes" and said else said
+            if said is not None:
+                found.setdefault(f"{item.role} {name}", []).append(said)
+    return found
+
 
 def ingredients(want: Resource, sources: Mapping[str, TreeFile], inputs: Inputs) -> dict[str, Json] | None:
     """All that a result is made from, as canonical JSON can hold it; None while an input is unknown.
@@ -253,6 +277,9 @@ def ingredients(want: Resource, sources: Mapping[str, TreeFile], inputs: Inputs)
         "spec": result_fields(want.spec),
         "inputs": given,
     }
+    read_with = _read_with(want, inputs)
+    if read_with:
+        found["read_with"] = read_with
     if sources:
         from .gitobjects import tree_oid
 
@@ -318,13 +345,13 @@ COSTS: Mapping[str, Cost] = {
 
 
 def changes_since(old: Mapping[str, Json], new: Mapping[str, Json]) -> tuple[Change, ...]:
-    """The ingredients that differ, one Change a spec field, input role or source tree."""
+    """The ingredients that differ, one Change a spec field, input role, fact of an input or source tree."""
     found: list[Change] = []
-    for part in ("spec", "inputs"):
+    for part in ("spec", "inputs", "read_with"):
         before, after = old.get(part) or {}, new.get(part) or {}
         for key in sorted({*before, *after}):
             if before.get(key) != after.get(key):
-                name = key if part == "spec" else f"input {key}"
+                name = f"input {key}" if part == "inputs" else key
                 found.append(Change(name, before.get(key), after.get(key)))
     for key in ("tree", "provider", "version"):
         if old.get(key) != new.get(key):

@@ -15,8 +15,8 @@ import pytest
 from mlopsctl import __version__
 from mlopsctl.gitobjects import object_id
 from mlopsctl.manifest import load_manifest
-from mlopsctl.provider import fingerprint, ingredients, provider
-from mlopsctl.types import Digest, Input, Observed, Resource, TreeFile
+from mlopsctl.provider import changes_since, fingerprint, ingredients, provider
+from mlopsctl.types import Digest, Input, Json, Observed, Resource, TreeFile
 
 GOLDEN = Path(__file__).parent / "golden"
 RELEASES: dict[str, dict[str, str]] = json.loads((GOLDEN / "fingerprints.json").read_text())
@@ -75,6 +75,45 @@ def current() -> dict[str, str]:
 @pytest.mark.parametrize("release", RELEASES)
 def test_the_fingerprints_of_every_release_still_hold(release: str) -> None:
     assert current() == RELEASES[release]
+
+
+@pytest.mark.parametrize(
+    ("address", "role", "fact", "counts"),
+    [
+        ("gates.accuracy", "data", {"label": "z"}, True),
+        ("gates.wide", "data", {"positive": 0}, True),
+        ("gates.wide", "data", {"split": {"by": "shop"}}, True),
+        ("targets.cpu", "data", {"classes": [0, 1, 2]}, True),
+        ("train.external", "data", {"label": "z"}, True),
+        ("targets.packed", "model", {"predict": ["python", "{model}/predict.py", "--threshold", "0.7"]}, True),
+        ("gates.scan[opaque]", "model", {"kind": "onnx"}, True),
+        ("train.small", "data", {"label": "z"}, False),
+        ("gates.accuracy", "data", {"size": 7, "rows": {"all": 3}, "columns": ["x"]}, False),
+    ],
+)
+def test_how_the_same_bytes_are_read_counts(address: str, role: str, fact: dict[str, Json], counts: bool) -> None:
+    manifest = load_manifest((GOLDEN / "mlops.yaml").read_bytes())
+    want = next(want for want in manifest.resources if str(want.address) == address)
+    facts: dict[str, Json] = {"label": "y", "classes": [0, 1], "kind": "opaque", "predict": ["./ask"], "split": {"by": None}}
+
+    def parts(changed: dict[str, Json]) -> dict[str, Json]:
+        found = [
+            Input(
+                need,
+                Observed(
+                    Digest(""),
+                    {need.output: made(need.address, need.output)},
+                    {**facts, **changed} if need.role == role else facts,
+                ),
+            )
+            for need in want.needs
+        ]
+        return ingredients(want, {}, found) or {}
+
+    before, after = parts({}), parts(fact)
+    assert (fingerprint(before) != fingerprint(after)) is counts
+    named = [change.field for change in changes_since(before, after)]
+    assert named == ([f"{role} {'by' if 'split' in fact else next(iter(fact))}"] if counts else [])
 
 
 def test_this_release_is_in_the_list() -> None:
