@@ -23,7 +23,8 @@ import httptools
 
 MAX_HEAD = 64 * 1024
 MAX_WAITING = 16
-"""Pipelined requests that one connection may have unanswered before it is read no further."""
+"""Pipelined requests that one connection may have unanswered before it is read no further; their bodies together may
+be about as large as one body may be."""
 IDLE_SECONDS = 75.0
 REQUEST_SECONDS = 120.0
 """How long one request may take to arrive, so that a client that sends a byte now and then does not stay for ever."""
@@ -37,7 +38,7 @@ class Request(NamedTuple):
     method: str
     path: str
     headers: Mapping[bytes, bytes]
-    body: bytes
+    body: bytes | bytearray
 
 
 class Response(NamedTuple):
@@ -119,7 +120,7 @@ class Connection(asyncio.Protocol):
         self._url = b""
         self._headers: dict[bytes, bytes] = {}
         self._head = 0
-        self._parts: list[bytes] = []
+        self._body: bytes | bytearray = b""
         self._size = 0
 
     # --- What the event loop tells ---------------------------------------------------------------------------
@@ -193,7 +194,15 @@ class Connection(asyncio.Protocol):
         if self._size > self._application.max_body:
             self._too_large()
         elif not self._ended:
-            self._parts.append(part)
+            self._keep(part)
+
+    def _keep(self, part: bytes) -> None:
+        if not self._body:
+            self._body = part
+            return
+        if isinstance(self._body, bytes):
+            self._body = bytearray(self._body)  # not a list: chunks of two bytes would take thirty times their size
+        self._body += part
 
     def _too_large(self) -> None:
         self._refuse(413, f"the body is larger than {self._application.max_body} bytes")
@@ -203,17 +212,19 @@ class Connection(asyncio.Protocol):
         self._since = self._loop.time()
         if self._ended:
             return
-        parts = self._parts
-        body = parts[0] if len(parts) == 1 else b"".join(parts)
-        request = Request(self._parser.get_method().decode("ascii"), self._path(), self._headers, body)
+        request = Request(self._parser.get_method().decode("ascii"), self._path(), self._headers, self._body)
         # HTTP/1.0 clients are answered once: keeping their connection takes a header of its own.
         keep = self._parser.should_keep_alive() and self._parser.get_http_version() != "1.0"
         if self._working is None and not self._waiting:
             self._answer(request, keep)
         else:
             self._waiting.append((request, keep))
-            if len(self._waiting) >= MAX_WAITING:
+            if self._crowded():
                 self._transport.pause_reading()
+
+    def _crowded(self) -> bool:
+        waiting = self._waiting
+        return len(waiting) >= MAX_WAITING or sum(len(one.body) for one, _ in waiting) > self._application.max_body
 
     def _path(self) -> str:
         url = self._url
@@ -249,7 +260,7 @@ class Connection(asyncio.Protocol):
             self.abort()
 
     def _read_on(self) -> None:
-        if not self._full and len(self._waiting) < MAX_WAITING and not self._transport.is_closing():
+        if not self._full and not self._crowded() and not self._transport.is_closing():
             self._transport.resume_reading()
 
     def _write(self, response: Response, method: str, keep: bool) -> None:

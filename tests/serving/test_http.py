@@ -8,6 +8,7 @@ import json
 import socket
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 
@@ -196,6 +197,37 @@ def test_nothing_is_asked_after_a_last_request(running: Running) -> None:
     slow = b"GET /slow HTTP/1.1\r\nhost: x\r\n"
     assert len(bodies(running.talk(slow + CLOSE + b"\r\n" + b"GET /2 HTTP/1.1\r\nhost: x\r\n\r\n"))) == 1
     assert len(bodies(running.talk(slow + b"\r\n" + slow + CLOSE + b"\r\nnonsense"))) == 2
+
+
+def test_a_body_in_tiny_chunks_takes_no_more_memory_than_its_size(running: Running) -> None:
+    running.server.application.max_body = 1_000_000
+    tracemalloc.start()
+    try:
+        with running.connect() as client:
+            client.sendall(b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n" + CLOSE + b"\r\n")
+            for _ in range(100):
+                client.sendall(b"2\r\nxy\r\n" * 1000)
+            time.sleep(0.5)
+            kept, _ = tracemalloc.get_traced_memory()
+            client.sendall(b"0\r\n\r\n")
+            assert bodies(read_all(client))[0]["body"] == "xy" * 100_000
+    finally:
+        tracemalloc.stop()
+    assert kept < 2_000_000
+
+
+def test_waiting_bodies_are_no_larger_than_one_may_be(running: Running) -> None:
+    one = b"POST /%d HTTP/1.1\r\nhost: x\r\ncontent-length: 900\r\n\r\n" + b"x" * 900
+    most = 0
+    with running.connect() as client:
+        client.sendall(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n")
+        for number in range(10):
+            client.sendall(one % number)
+            time.sleep(0.01)
+            most = max(most, *(len(connection._waiting) for connection in running.server.connections))
+        client.sendall(b"GET /last HTTP/1.1\r\nhost: x\r\n" + CLOSE + b"\r\n")
+        assert [body["path"] for body in bodies(read_all(client))] == ["/slow", *(f"/{n}" for n in range(10)), "/last"]
+    assert 1 < most < 5
 
 
 def test_a_refused_client_reads_why_although_it_still_sends(running: Running) -> None:
