@@ -14,7 +14,7 @@ def main() -> None:
         sys.stdout.write(f"mlopsctl {__version__}\n")
         return
     # Starting makes thousands of lasting objects and no garbage: the cycle collector need not walk them 20 times.
-    gc.set_threshold(20_000)
+    gc.set_threshold(50_000)
     try:
         from .cli.main import run
 
