@@ -46,16 +46,24 @@ def bind(host: str, port: int, wish: int = 0) -> socket.socket:
 
 
 class Log:
-    """``server.log``, and ``server.log.1`` before it: at most twice LOG_LIMIT."""
+    """``server.log``, and ``server.log.1`` before it: at most twice LOG_LIMIT, for its owner's eyes.
+
+    What cannot be written is lost: a full disk must not end the server.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def write(self, chunk: bytes) -> None:
-        with contextlib.suppress(FileNotFoundError), self._path.open("ab") as file:
+        with contextlib.suppress(OSError), open(self._path, "ab", opener=_private) as file:
             file.write(chunk)
             if file.tell() > LOG_LIMIT:
                 self._path.replace(self._path.with_name(self._path.name + ".1"))
+
+
+def _private(path: str, flags: int) -> int:
+    # A program's own words may quote the rows that it was asked about.
+    return os.open(path, flags, 0o600)
 
 
 class Supervisor:
