@@ -47,6 +47,8 @@ class GitError(MlopsError):
 def _environment() -> dict[str, str]:
     found = {key: value for key, value in os.environ.items() if key not in _DROPPED}
     found.update(GIT_OPTIONAL_LOCKS="0", GIT_TERMINAL_PROMPT="0", LC_ALL="C", GIT_PAGER="cat")
+    # In a partial clone a missing object would be fetched by whatever program the repository names for that.
+    found["GIT_NO_LAZY_FETCH"] = "1"
     return found
 
 

@@ -134,6 +134,16 @@ def test_the_traps_work(trapped: Traps, tmp_path: Path) -> None:
     assert {"diff.evil.command", "included-filter", "submodule-fsmonitor", "yaml.py", "train.py"} <= names, names
 
 
+def test_a_missing_object_is_not_fetched(trapped: Traps, tmp_path: Path) -> None:
+    """The repository says that it is a partial clone, and names the program that fetches what it lacks."""
+    copy = Path(shutil.copytree(trapped.folder, tmp_path / "digits", symlinks=True))
+    blob = must("git rev-parse HEAD~2:train.py", copy).strip()
+    (copy / ".git" / "objects" / blob[:2] / blob[2:]).unlink()
+    told = shell("mlopsctl diff HEAD~2..HEAD", copy)
+    assert told.returncode == 1 and "error[MLO" in told.stdout and "Traceback" not in told.stdout, told.stdout
+    assert list(trapped.marks.iterdir()) == []
+
+
 def test_a_manifest_that_wants_the_environment(project: Path) -> None:
     """A stranger's manifest does not print what is in yours."""
     manifest = project / "mlops.yaml"
