@@ -80,7 +80,7 @@ def _node(
     inputs: Mapping[str, Any] = entry.ingredients.get("inputs") or {}
     for name in sorted(inputs):
         for given in inputs[name] if depth < _MAX_DEPTH else ():
-            made = trail.with_output(Digest(given), _SECTION.get(name, ""))
+            made = trail.with_output(Digest(given), _SECTION.get(name, ""), before=entry.seq)
             found = made is not None and made.id != entry.id
             if found and made is not None:
                 below.append(_node(trail, name, given, made, measured, depth + 1))

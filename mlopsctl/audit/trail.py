@@ -137,13 +137,17 @@ class TrailLog:
             raise MlopsError(f"'{prefix}' {several}", hint="mlopsctl audit log shows ids", code="MLO7104")
         return entry
 
-    def with_output(self, digest: Digest, section: str = "") -> Entry | None:
-        """The newest result that has this output; with ``section`` one of that section, whose role vouches for it."""
+    def with_output(self, digest: Digest, section: str = "", before: int = 0) -> Entry | None:
+        """The newest result that has this output; with ``section`` one of that section, whose role vouches for it.
+
+        With ``before`` only entries of a smaller seq: what an entry was made from stood before it.
+        """
         return self._one(
             "id IN (SELECT id FROM outputs WHERE digest = ?) AND kind IN ('result', 'import') AND address GLOB ?"
-            " ORDER BY state DESC, seq DESC, id DESC",
+            " AND seq < ? ORDER BY state DESC, seq DESC, id DESC",
             digest,
             f"{section}.*" if section else "*",
+            str(before or 2**53),
         )
 
     def entries(
