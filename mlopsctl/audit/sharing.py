@@ -6,9 +6,12 @@ Never a forced fetch onto our own ref: that would overwrite entries that are not
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from dataclasses import dataclass
 
 from ..errors import EvidenceError
+from .dsse import BadLine
+from .entry import read_line
 from .trail import TrailLog, attempts
 from .verify import VALID, WARNINGS, Finding, Line
 
@@ -158,6 +161,6 @@ def _lost_there(trail: TrailLog, remote: str, before: str, theirs: str) -> list[
         kept = set(after.get(new.get(note, ""), b"").split(b"\n"))
         for text in body.split(b"\n"):
             if text and text not in kept:
-                judged, _, _ = trail.ledger.judge([Line(text, note)])
-                found += [Finding("MLO7042", one.record.id, f"'{remote}' had it and lost it") for one in judged]
+                with suppress(BadLine):
+                    found.append(Finding("MLO7042", read_line(text).id, f"'{remote}' had it and lost it"))
     return found

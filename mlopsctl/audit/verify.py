@@ -111,15 +111,15 @@ class Judge:
         root = self._choose_root(records)
         done: list[Judged] = []
         for record, line in sorted(records, key=lambda pair: (pair[0].seq, pair[0].id)):
-            before = self._places.get(record.id)
-            # Several lines may carry one entry; it is valid if any of them verifies.
+            before = self._place(record.id)
+            # Several lines may carry one entry; it is valid if any of them verifies, in this batch or before.
             if before is not None and before.valid:
                 continue
             found = len(self.findings)
             judged = self._one(record, line, root)
             if before is not None and judged.state != INVALID:
                 del self.findings[found:]
-                self.findings = [one for one in self.findings if one.entry != record.id]
+                self.findings = [one for one in self.findings if one.entry != record.id or one.code == "MLO7020"]
                 done = [one for one in done if one.record.id != record.id]
             done.append(judged)
         return done
@@ -133,9 +133,15 @@ class Judge:
                 continue
             seen.add((line.path, line.text))
             try:
-                records.append((read_line(line.text), line))
+                record = read_line(line.text)
             except BadLine as bad:
                 self._find(bad.code, line.name, bad.message)
+                continue
+            if line.path and line.path != record.commit:
+                text = f"the entry is about {record.commit[:12]} but hangs on {line.path[:12]}"
+                self._find("MLO7020", record.id, text)
+                continue
+            records.append((record, line))
         return records
 
     def _choose_root(self, records: Sequence[tuple[Record, Line]]) -> str:
@@ -150,7 +156,7 @@ class Judge:
         self.findings.append(Finding(code, entry, message))
 
     def _one(self, record: Record, line: Line, root: str) -> Judged:
-        problem = self._place_of(record, line, root)
+        problem = self._place_of(record, root)
         before, agreed = self._policy_before(record)
         after = before
         state = VALID
@@ -172,13 +178,11 @@ class Judge:
     def _place(self, entry_id: str) -> Place | None:
         return self._places.get(entry_id) or self.known.place(entry_id)
 
-    def _place_of(self, record: Record, line: Line, root: str) -> tuple[str, str, str] | None:
-        """What is wrong with where the entry stands: log, note, root, parents, seq."""
+    def _place_of(self, record: Record, root: str) -> tuple[str, str, str] | None:
+        """What is wrong with where the entry stands: log, root, parents, seq."""
         fields = record.fields
         if self.expected.log and fields["log"] != self.expected.log:
             return "MLO7010", record.id, f"the entry belongs to log {fields['log']}, not to {self.expected.log}"
-        if line.path and line.path != record.commit:
-            return "MLO7020", record.id, f"the entry is about {record.commit[:12]} but hangs on {line.path[:12]}"
         if not fields["parents"]:
             return self._root_problem(record, root)
         parents = []

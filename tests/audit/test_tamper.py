@@ -9,7 +9,6 @@ import pytest
 
 from mlopsctl.adapters.keys import Signer, key_file, load_signer, new_key
 from mlopsctl.audit.dsse import encode, pae
-from mlopsctl.audit.statement import EMPTY_TREE
 from mlopsctl.audit.trust import one_signer, read_policy
 from mlopsctl.types import Entry
 
@@ -126,9 +125,12 @@ def test_notes_of_two_commits_are_swapped(clone: Clone, entries: list[Entry]) ->
     assert {("MLO7020", entries[1].id)} <= clone.codes()
 
 
-def test_a_note_is_copied_to_another_commit(clone: Clone, entries: list[Entry]) -> None:
-    clone.tamper(lambda notes: notes.update({EMPTY_TREE: notes[entries[3].commit]}))
-    assert ("MLO7020", entries[3].id) in clone.codes()
+@pytest.mark.parametrize("other", ["0" * 40, "f" * 40], ids=["before", "behind"])
+def test_a_note_is_copied_to_another_commit(clone: Clone, entries: list[Entry], other: str) -> None:
+    clone.tamper(lambda notes: notes.update({other: notes[entries[3].commit]}))
+    for full in (False, True):
+        assert ("MLO7020", entries[3].id) in clone.codes(full=full)
+    assert clone.trail.result(entries[3].made_from), "where it belongs, it counts"
 
 
 def test_a_line_stands_twice(clone: Clone, entries: list[Entry]) -> None:
@@ -342,6 +344,10 @@ def test_an_entry_is_valid_if_any_line_that_carries_it_verifies(clone: Clone, en
     for order in ([bad, line], [line, bad]):
         clone.tamper(lambda notes, order=order: notes.update({entries[3].commit: order}))  # type: ignore[misc]
         assert clone.verdict(full=True).ok
+    clone.tamper(lambda notes: notes.update({entries[3].commit: [line]}))
+    assert clone.verdict().ok
+    clone.tamper(lambda notes: notes.update({entries[3].commit: [line, bad]}), orphan=False)
+    assert clone.trail.result(entries[3].made_from), "a line that came later takes nothing back"
 
 
 def test_the_private_key_is_not_in_the_repository(clone: Clone) -> None:
