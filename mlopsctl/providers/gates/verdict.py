@@ -128,7 +128,10 @@ def _what_would_help(found: Measured, bars: Bars) -> str:
     """How many rows would settle it, or what this many rows demand of the model."""
     margin, half, bar = _margin(found, bars)
     better = "a lower" if bars.most == bar and bars.least != bar else "a higher"
-    demand = f"at {found.n} rows it takes {better} value: about {found.show(bar + half if better == 'a higher' else bar - half)}"
+    wanted = bar + half if better == "a higher" else bar - half
+    demand = f"at {found.n} rows it takes {better} value: about {found.show(wanted)}"
+    if found.metric in SHARES and not 0 < wanted < 1:
+        demand = f"{found.n} rows are too few to show it for any value but the very best"
     if margin <= 0:
         return f"the value itself misses {bar:g} by {found.show(-margin)}, within the noise: improve the model; {demand}"
     rows = found.n * (half / margin) ** 2

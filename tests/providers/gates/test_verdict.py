@@ -42,6 +42,12 @@ def test_an_interval_that_holds_the_bar_is_inconclusive_and_blocks() -> None:
     assert found.hint.startswith("a near miss: about 690 rows would settle it if the value holds")
 
 
+def test_no_share_beyond_one_is_asked_for() -> None:
+    hint = judge_measurement(facts("0.8605", "0.7274", "0.9344", n=43), Bars(0.9, None)).hint
+    assert "43 rows are too few to show it" in hint and "1.0" not in hint
+    assert "about 0.9575" in judge_measurement(facts("0.95", "0.9225", "0.9680"), Bars(0.93, None)).hint
+
+
 def test_only_an_inconclusive_result_can_be_let_through() -> None:
     assert not judge_measurement(facts("0.95", "0.92", "0.97"), Bars(0.93, None, warn=True)).blocks
     assert judge_measurement(facts("0.8", "0.7", "0.9"), Bars(0.93, None, warn=True)).blocks
