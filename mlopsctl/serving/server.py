@@ -111,10 +111,16 @@ async def _retire(before: Loaded) -> None:
 
 
 def record(state: Path, digest: str, request: str, refused: str = "") -> None:
-    """Writes ``state.json``: what is served by which process, and what became of the last request of config.json."""
+    """Writes ``state.json``: what is served by which process, and what became of the last request of config.json.
+
+    Where that cannot be written, on a full disk, serving goes on.
+    """
     pid = os.getpid()
     value: dict[str, Any] = {"artifact": digest, "request": request, "pid": pid, "start": start_mark(pid)}
-    write_json(state / "state.json", {**value, "refused": refused} if refused else value)
+    try:
+        write_json(state / "state.json", {**value, "refused": refused} if refused else value)
+    except OSError as error:
+        say(f"state.json cannot be written: {error}")
 
 
 async def serve(app: App, listener: socket.socket, switcher: Switcher | None = None) -> None:

@@ -109,12 +109,14 @@ class Supervisor:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             pass_fds=[number],
+            process_group=0,
         )
         output = cast("IO[bytes]", server.stdout)
         told = False
         with selectors.DefaultSelector() as selector:
             selector.register(output, selectors.EVENT_READ)
-            while server.poll() is None:
+            # Not reaped before its group has ended too: until then the number is nobody else's.
+            while os.waitid(os.P_PID, server.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
                 if not told and (self._ending or not self._wanted()):
                     server.terminate()
                     told, deadline = True, time.monotonic() + 8
@@ -131,7 +133,8 @@ class Supervisor:
             if selector.get_map() and selector.select(0):
                 self._log.write(os.read(output.fileno(), 1 << 16))
         output.close()
-        return server.returncode
+        os.killpg(server.pid, signal.SIGKILL)  # the programs of a model that outlived it
+        return server.wait()
 
 
 def main(arguments: list[str]) -> int:
