@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import cache
+from math import prod
 from typing import Annotated, Any
 
 import msgspec
@@ -14,6 +15,8 @@ import numpy as np
 
 from .artifact import Port
 
+MAX_EMPTY = 2**20
+"""Rows (or whatever else) that a tensor without a value may claim to have: they cost the sender nothing."""
 Arrays = Mapping[str, "np.ndarray[Any, Any]"]
 
 
@@ -135,6 +138,8 @@ def _array(tensor: _Tensor, port: Port) -> np.ndarray[Any, Any]:
     ):
         takes = [-1 if size is None else size for size in port.shape]
         raise Rejected(400, f"input {port.name} has the shape {shape}, this model takes {takes}")
+    if 0 in shape and prod(filter(None, shape)) > MAX_EMPTY:
+        raise Rejected(400, f"input {port.name}: the shape {shape} is too large for a tensor without values")
     dtype, element = NUMPY[tensor.datatype]
     try:
         values = _data_decoder(element, _depth(tensor.data)).decode(tensor.data)

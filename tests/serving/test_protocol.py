@@ -59,6 +59,15 @@ def test_a_wrong_tensor_is_named(changed: dict[str, Any], message: str) -> None:
     assert caught.value.status == 400
 
 
+def test_an_empty_tensor_is_no_cheap_way_to_many_rows() -> None:
+    free = (Port("a", "FP32", (None, None)),)
+    assert read(tensor(shape=[3, 0], data=[]), ports=free)["a"].shape == (3, 0)
+    assert read(tensor(shape=[0, 2], data=[]))["a"].shape == (0, 2)
+    for shape in ([2**40, 0], [0, 2**40], [2**15, 2**15, 0]):
+        with pytest.raises(Rejected, match="too large for a tensor without values"):
+            read(tensor(shape=shape, data=[]), ports=(Port("a", "FP32", (None,) * len(shape)),))
+
+
 def test_names_must_fit() -> None:
     b = {"name": "b", "shape": [1], "datatype": "INT64", "data": [7]}
     assert read(b, tensor(), ports=TWO)["b"].tolist() == [7]
