@@ -29,11 +29,15 @@ class Answer:
 
 def ask(endpoint: str, method: str, path: str, body: Any = None, timeout: float = 60.0) -> Answer:
     """One request. Raises NoAnswer."""
-    parts = urlsplit(endpoint)
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    connection = kind(parts.hostname or "", parts.port, timeout=timeout)
     try:
+        parts = urlsplit(endpoint)
+        host, port = parts.hostname or "", parts.port
         text = None if body is None else json.dumps(body, allow_nan=False).encode()
+    except ValueError as error:
+        raise NoAnswer(f"{endpoint} cannot be asked: {error}") from error
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    connection = kind(host, port, timeout=timeout)
+    try:
         connection.request(method, parts.path.rstrip("/") + path, text, {"content-type": "application/json"})
         response = connection.getresponse()
         value = json.loads(response.read() or b"{}")
