@@ -19,6 +19,9 @@ Json = Any
 
 SECTIONS = ("data", "train", "gates", "targets", "deployments")
 
+ADDRESS = r"([a-z]+)\.([a-z][a-z0-9_-]*)(?:\[([A-Za-z0-9][A-Za-z0-9._-]*)\])?"
+"""The form of an address. Folders and files are named by it, so that no part of it may hold a slash or be ``..``."""
+
 _NOTHING: Mapping[str, Any] = {}
 
 
@@ -35,7 +38,7 @@ class Address(NamedTuple):
 
         Raises ValueError where the text has another form or the section is unknown.
         """
-        match = re.fullmatch(r"([a-z]+)\.([a-z][a-z0-9_-]*)(?:\[([^\]]+)\])?", text)
+        match = re.fullmatch(ADDRESS, text)
         if match is None or match[1] not in SECTIONS:
             raise ValueError(f"'{text}' is no address: write section.name, for example gates.accuracy")
         return cls(match[1], match[2], match[3] or "")

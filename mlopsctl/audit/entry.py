@@ -7,12 +7,13 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ..types import Digest, Entry, Json
+from ..types import ADDRESS, Digest, Entry, Json
 from .dsse import BadLine, Envelope, decode, entry_id, strict_json
 from .statement import EMPTY_TREE, MEMBER, STATEMENT_TYPE, predicate_type, subjects
 
 _HEX_ID = r"[0-9a-f]{64}"
 _MOMENT = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
+_KIND = r"[a-z][a-z_-]{0,31}"
 _OID = r"[0-9a-f]{40}(?:[0-9a-f]{24})?"
 
 _REQUIRED: Mapping[str, type] = {
@@ -99,6 +100,9 @@ def _check_types(fields: dict[str, Any]) -> None:
         raise BadLine("MLO7006", "parents and supersedes hold ids of entries only")
     if len(set(fields["parents"])) != len(fields["parents"]) or not re.fullmatch(_MOMENT, fields["at"]):
         raise BadLine("MLO7006", "a parent is named twice, or 'at' is no UTC moment")
+    address = fields.get("address", "")
+    if not re.fullmatch(_KIND, fields["kind"]) or (address and not re.fullmatch(ADDRESS, address)):
+        raise BadLine("MLO7006", f"{fields['kind']!r} is no kind, or {address!r} no address")
 
 
 def _first_subject(found: Any) -> str:

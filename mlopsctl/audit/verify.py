@@ -182,7 +182,7 @@ class Judge:
         """What is wrong with where the entry stands: log, root, parents, seq."""
         fields = record.fields
         if self.expected.log and fields["log"] != self.expected.log:
-            return "MLO7010", record.id, f"the entry belongs to log {fields['log']}, not to {self.expected.log}"
+            return "MLO7010", record.id, f"the entry belongs to log {fields['log']!r}, not to {self.expected.log}"
         if not fields["parents"]:
             return self._root_problem(record, root)
         parents = []
@@ -200,7 +200,7 @@ class Judge:
         if any(place.at > fields["at"] for place in parents):
             self._find("MLO7029", record.id, f"it claims {fields['at']}, which is before its parent: a clock was wrong")
         if newer_than_us(record):
-            self._find("MLO7090", record.id, f"predicate type {record.predicate_type}: a newer mlopsctl wrote this")
+            self._find("MLO7090", record.id, f"predicate type {record.predicate_type!r}: a newer mlopsctl wrote this")
         return None
 
     def _root_problem(self, record: Record, root: str) -> tuple[str, str, str] | None:

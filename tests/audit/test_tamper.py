@@ -166,6 +166,22 @@ def test_an_entry_of_another_log_is_slipped_in(clone: Clone, entries: list[Entry
     assert clone.codes() == {("MLO7010", line_id(line))}
 
 
+@pytest.mark.parametrize("address", ["deployments.x[../../y]", "deployments.../y", "train.\x1b[2J", "Train.model"])
+def test_an_address_that_names_another_place(clone: Clone, entries: list[Entry], address: str) -> None:
+    """State folders and logs are named by the address; a listing prints it."""
+    line = forged(clone.line(entries[3].id), clone.signer, address=address, made_from="", ingredients={})
+    clone.tamper(lambda notes: notes[entries[3].commit].append(line))
+    assert clone.codes() == {("MLO7006", f"{entries[3].commit}:2")}
+
+
+@pytest.mark.parametrize("field", ["log", "kind"])
+def test_findings_hold_nothing_that_a_terminal_obeys(clone: Clone, entries: list[Entry], field: str) -> None:
+    line = forged(clone.line(entries[3].id), clone.signer, **{field: "\x1b[2J", "parents": [entries[3].id], "seq": 5})
+    clone.tamper(lambda notes: notes[entries[3].commit].append(line))
+    verdict = clone.verdict()
+    assert not verdict.ok and all(one.message.isprintable() for one in (*verdict.findings, *verdict.warnings))
+
+
 def test_a_second_root(clone: Clone, entries: list[Entry]) -> None:
     line = forged(clone.line(entries[0].id), clone.signer, at="2020-01-01T00:00:00Z")
     clone.tamper(lambda notes: notes[entries[0].commit].append(line))
