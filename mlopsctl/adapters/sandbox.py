@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from .process import clean_env
+
 CONFINE = Path(__file__).parent.parent / "workers" / "confine.py"
 
 SYSTEM = (
@@ -137,10 +139,16 @@ class Interpreter:
 
 
 def ask_python(program: str, packages: Sequence[str]) -> Interpreter | None:
-    """Asks an interpreter about itself, isolated from the current folder; None where it gives no answer."""
+    """Asks an interpreter about itself, isolated from the current folder and without this process's secrets; None where
+    it gives no answer."""
     try:
         said = subprocess.run(  # noqa: S603 — the interpreter that the project's own command names
-            [program, "-I", "-c", _ASK, *packages], capture_output=True, text=True, check=True, timeout=60
+            [program, "-I", "-c", _ASK, *packages],
+            env=clean_env(),
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
         ).stdout
         found = json.loads(said)
     except (OSError, ValueError, subprocess.SubprocessError):

@@ -144,3 +144,15 @@ def test_a_folder_around_a_hidden_one_is_covered_by_its_other_children(tmp_path:
     assert cover(hidden, [hidden]) == []
     assert cover(hidden + "/x", [hidden]) == [hidden + "/x"], "named inside a hidden folder on purpose"
     assert cover("/nowhere", [hidden]) == ["/nowhere"]
+
+
+def test_an_interpreter_that_is_asked_about_itself_gets_no_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLOUD_SECRET", "s3cret")
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nenv > {tmp_path}/seen\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    assert ask_python(str(python), ()) is not None
+    assert "PATH=" in (tmp_path / "seen").read_text()
+    assert "CLOUD_SECRET" not in (tmp_path / "seen").read_text()
