@@ -61,8 +61,8 @@ def _plain(path: str, tree: Tree) -> TreeFile:
     file = tree.file(path)
     if file is None or not file.mode.startswith("100"):
         raise ProviderError(
-            f"{path} is code of this training step, but it is no plain file",
-            hint="put the file itself into the repository instead of a link or a submodule",
+            f"{path} is code of this training step, but it was deleted or is no plain file",
+            hint=f"bring it back: git checkout -- {path}; of a link or submodule put the files themselves there",
             code="MLO1206",
         )
     return file
@@ -135,8 +135,8 @@ def _imports(source: bytes) -> tuple[tuple[str, int], ...]:
     """(dotted module, level) of every import, also inside functions and by ``importlib`` with a literal name."""
     try:
         parsed = ast.parse(source)
-    except (SyntaxError, ValueError):
-        return ()  # it fails by itself when it runs, with Python's own message
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return ()  # broken or nested too deep: it fails by itself when it runs, with Python's own message
     # Expressions are most of a tree; they are looked at only where one of them can be an import.
     by_name = b"import_module" in source or b"__import__" in source
     return tuple(_imports_of(ast.walk(parsed) if by_name else _statements(parsed)))

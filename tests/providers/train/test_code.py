@@ -180,3 +180,18 @@ def test_a_command_is_split_and_filled_without_a_shell() -> None:
 @given(st.text(alphabet=st.characters(exclude_characters="\0", exclude_categories=["Cs"])))
 def test_a_filled_placeholder_stays_one_argument(value: str) -> None:
     assert fill(["{params.x}"], {"params.x": value}) == [value]
+
+
+def test_a_script_that_python_cannot_read_is_left_to_python(project: Project) -> None:
+    for text in ("-" * 100_000 + "1", "x = " + "+".join(["1"] * 100_000)):
+        project.write("train.py", text)
+        assert project.made_from(run="python train.py") == {"train.py"}
+
+
+def test_a_deleted_script_is_named_with_the_command_that_brings_it_back(project: Project) -> None:
+    project.write("train.py", "")
+    subprocess.run(["git", "add", "train.py"], cwd=project.root, check=True)
+    (project.root / "train.py").unlink()
+    with pytest.raises(ProviderError, match=r"deleted") as caught:
+        project.made_from(run="python train.py")
+    assert "git checkout -- train.py" in caught.value.hint
