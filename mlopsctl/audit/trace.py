@@ -10,7 +10,8 @@ from ..types import Digest, Entry, Json
 from .trail import TrailLog
 
 _MAX_DEPTH = 64
-_SECTION = {"data": "data", "validation": "data", "model": "train", "artifact": "targets"}
+SECTIONS = {"data": "data", "validation": "data", "model": "train", "artifact": "targets"}
+"""Role of an input -> the section whose signers vouch for it."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def _node(
     inputs: Mapping[str, Any] = entry.ingredients.get("inputs") or {}
     for name in sorted(inputs):
         for given in inputs[name] if depth < _MAX_DEPTH else ():
-            made = trail.with_output(Digest(given), _SECTION.get(name, ""), before=entry.seq)
+            made = trail.with_output(Digest(given), SECTIONS.get(name, ""), before=entry.seq)
             found = made is not None and made.id != entry.id
             if found and made is not None:
                 below.append(_node(trail, name, given, made, measured, depth + 1))

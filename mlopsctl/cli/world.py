@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import cast
 
+from ..audit.trace import SECTIONS
 from ..holds import KINDS, Hold, holds
 from ..provider import Deployment, Inputs, provider
 from ..types import GUARD, Address, Change, Digest, Entry, Input, Need, Observed, Resource, TreeFile
@@ -51,7 +52,7 @@ class ProjectWorld:
         given = []
         for role, digests in entry.ingredients.get("inputs", {}).items():
             for digest in digests:
-                made = self._trail.with_output(digest)
+                made = self._trail.with_output(digest, SECTIONS.get(role, ""))
                 if made is None:
                     return None
                 name = next(name for name, value in made.outputs.items() if value == digest)
