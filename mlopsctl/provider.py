@@ -7,6 +7,7 @@ the module is imported only when a manifest names it.
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib import import_module
@@ -127,6 +128,9 @@ class Context(NamedTuple):
     public_key: str = ""
     """PEM of the key that attested the step's artifact; a deployment checks the artifact's signature against it."""
 
+
+NO_SCRATCH = Path(os.devnull) / "scratch"
+"""The scratch folder of a context that is for looking only: nobody can make it, not even root."""
 
 Inputs = Sequence[Input]
 

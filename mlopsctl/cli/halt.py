@@ -13,7 +13,7 @@ from ..adapters.git import find_repo
 from ..adapters.store import LocalStore
 from ..errors import MlopsError, NotSharedError
 from ..holds import KINDS, holds
-from ..provider import Context, Deployment, Trail, Tree, provider
+from ..provider import NO_SCRATCH, Context, Deployment, Trail, Tree, provider
 from ..types import Address, Json
 from . import console
 from .project import Project, open_project
@@ -65,15 +65,34 @@ def _halt_all(chosen: Mapping[Address, str], reason: str, ctx: Context) -> tuple
         module = cast(Deployment, provider(name))
         try:
             module.halt(address, reason, ctx)
-        except MlopsError as error:
-            console.show_error(error)
-            failed.append(error)
+        except (MlopsError, OSError) as error:
+            failed.append(error if isinstance(error, MlopsError) else _cannot(address, error))
+            console.show_error(failed[-1])
             continue
         done.append(address)
-        queue(ctx.state, "halt", str(address), {"reason": reason, **_location(ctx.state)})
+        try:
+            queue(ctx.state, "halt", str(address), {"reason": reason, **_location(ctx.state)})
+        except OSError as error:
+            failed.append(_unrecorded(address, error))
         found = module.probe(address, ctx)
         console.out(f"{address}: {found.state}{f' ({found.text})' if found.text else ''}")
     return done, failed
+
+
+def _cannot(address: Address, error: OSError) -> MlopsError:
+    return MlopsError(
+        f"{address} is not halted: {error}",
+        hint=f"make its state folder writable, or take it down: mlopsctl destroy --target {address.name}",
+        code="MLO1539",
+    )
+
+
+def _unrecorded(address: Address, error: OSError) -> MlopsError:
+    return NotSharedError(
+        f"{address} is halted, and no record of it can be kept: {error}",
+        hint="free some space and halt it again, so that it is recorded",
+        code="MLO8502",
+    )
 
 
 def _project() -> tuple[Project | None, str]:
@@ -118,7 +137,7 @@ def matches(address: Address, pattern: str) -> bool:
 def _bare_context(root: Path, state: Path) -> Context:
     """A context in which only the paths are there."""
     tree, trail = cast(Tree, None), cast(Trail, None)
-    return Context(root, state, Path("/nonexistent"), tree, LocalStore(state / "store"), trail, "", _mute)
+    return Context(root, state, NO_SCRATCH, tree, LocalStore(state / "store"), trail, "", _mute)
 
 
 def _mute(line: str) -> None:

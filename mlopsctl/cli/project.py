@@ -13,7 +13,7 @@ from ..adapters.store import LocalStore
 from ..audit.trail import TrailLog
 from ..errors import MlopsError
 from ..manifest import Manifest, load_manifest, topological
-from ..provider import Context, Tree
+from ..provider import NO_SCRATCH, Context, Tree
 from ..types import Address, Resource
 from .trail import open_trail, signing_key
 
@@ -113,7 +113,7 @@ class Project:
         return Context(
             root=self.root,
             state=self.state,
-            scratch=scratch or Path("/nonexistent"),
+            scratch=scratch or NO_SCRATCH,
             tree=self.tree,
             store=self.store,
             trail=self.trail,

@@ -189,13 +189,18 @@ def _ask(
     inputs: Inputs = (),
     said: Mapping[str, Any] | None = None,
 ) -> Mapping[str, Json]:
+    import tempfile
+
     from ...adapters.program import Reach, ask, check_digest
 
     # The pin is checked again: a state folder or a store may have been written by others.
     check_digest(code, pinned.digest, pinned.program)
     reach = Reach(pinned.env, [Path(path) for path in pinned.paths])
     details = {**pinned.details, **(said or {})}
-    return ask(verb, address, pinned, details, inputs, ctx, code=code, reach=reach).facts
+    # A halt or a probe comes without a step, and so without a scratch folder of its own.
+    with tempfile.TemporaryDirectory(prefix="mlopsctl-") as scratch:
+        place = ctx._replace(scratch=Path(scratch))
+        return ask(verb, address, pinned, details, inputs, place, code=code, reach=reach).facts
 
 
 def _known(address: Address, ctx: Context) -> tuple[_Pinned, bytes]:
