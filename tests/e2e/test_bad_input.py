@@ -132,17 +132,20 @@ def test_a_trainer_that_fails(project: Path, what: str) -> None:
     script, code, says = TRAINERS[what]
     good = (project / "train.py").read_bytes()
     (project / "rates.txt").write_text("0.1")
-    another_row(project)
+    # Half of them fail in the middle of an apply that had begun with new data.
+    fresh = what in ("exits-1", "hangs", "pickle", "corrupt", "undeclared")
+    if fresh:
+        another_row(project)
     (project / "train.py").write_text(script + "\n")
     if what == "hangs":
         edit(project / "mlops.yaml", "{run: python train.py}", "{run: python train.py, timeout: 1s}")
     said = refuse("mlopsctl apply -y", project, code, 1, says)
-    assert "✓ done      data.digits" in said and "- skipped   targets.cpu" in said
+    assert ("✓ done      data.digits" in said) == fresh and "- skipped   targets.cpu" in said
     failed = must("mlopsctl audit log", project)
     assert "failed" in failed and "train.classifier" in failed, "a failed step is history too"
 
     (project / "train.py").write_bytes(good)
-    assert done(events(project)) == EVERYTHING[1:], "the data was pinned before and is not read again"
+    assert done(events(project)) == (EVERYTHING[1:] if fresh else []), "the data was pinned before and is not read again"
 
 
 def test_a_trainer_that_prints_without_end(project: Path) -> None:
