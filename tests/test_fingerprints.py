@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -25,7 +26,7 @@ RELEASES: dict[str, dict[str, str]] = json.loads((GOLDEN / "fingerprints.json").
 class Files:
     """The repository that the golden manifest belongs to."""
 
-    bodies = {
+    bodies: ClassVar[dict[str, bytes]] = {
         "data/plain.csv": b"x,y\n1,0\n",
         "data/grouped.csv": b"customer,x,y\n1,1,0\n",
         "train.py": b"import helper\n",
