@@ -114,6 +114,17 @@ def test_a_halt_needs_neither_manifest_nor_key_and_is_signed_later(live: Path) -
     assert "nothing holds" in must("mlopsctl resume local", live)
 
 
+def test_a_halt_needs_no_space_on_the_disk(live: Path) -> None:
+    done = shell("ulimit -f 0; mlopsctl halt local --reason full", live)
+    try:
+        assert done.returncode == 8 and "MLO8502" in done.stdout, done.stdout
+        assert ask(_endpoint(live), "POST", "/v2/models/classifier/infer", {}).error.startswith("halted: ")
+        must("mlopsctl halt local --reason full", live)
+        assert ask(_endpoint(live), "POST", "/v2/models/classifier/infer", {}).error == "halted: full"
+    finally:
+        must("mlopsctl resume local", live)
+
+
 def test_halting_nothing_is_an_error(live: Path) -> None:
     done = shell("mlopsctl halt 'prod*' --reason x", live)
     assert done.returncode == 1 and "MLO1535" in done.stdout

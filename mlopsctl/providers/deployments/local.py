@@ -368,7 +368,10 @@ def halt(address: Address, reason: str, ctx: Context) -> None:
     """
     home = _deployed(address, ctx)
     since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    write_json(home.folder / "halt.json", {"reason": reason, "since": since})
+    try:
+        write_json(home.folder / "halt.json", {"reason": reason, "since": since})
+    except OSError:  # a full disk: the file's name alone halts, and takes no space
+        (home.folder / "halt.json").touch()
 
 
 def resume(address: Address, ctx: Context) -> None:
