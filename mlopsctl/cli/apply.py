@@ -75,7 +75,9 @@ def _saved(path: Path) -> SavedPlan:
         found = json.loads(path.read_text(encoding="utf-8"))
         return {"plan_digest": str(found["plan_digest"]), "replaced": [str(item) for item in found["replaced"]]}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{path} is no saved plan: {error}", hint=f"mlopsctl plan -o {path}", code="MLO6402") from None
+        # Never the path that was given: a hint that is copied must not overwrite what is there.
+        hint = "save one: mlopsctl plan -o release.plan && mlopsctl apply release.plan"
+        raise UsageError(f"{path} is no saved plan: {error}", hint=hint, code="MLO6402") from None
 
 
 def _check_stale(saved: SavedPlan, made: Plan, path: Path | None) -> None:

@@ -39,6 +39,12 @@ def test_what_is_no_plan_is_refused(project: Path) -> None:
         assert done.returncode == 64 and "MLO6402" in done.stdout
 
 
+def test_the_hint_to_save_a_plan_never_names_a_file_that_is_there(project: Path) -> None:
+    done = shell("mlopsctl apply mlops.yaml", project)
+    assert done.returncode == 64 and "mlopsctl plan -o release.plan" in done.stdout
+    assert "-o mlops.yaml" not in done.stdout
+
+
 def test_what_is_made_anew_supersedes(project: Path) -> None:
     said = must("mlopsctl apply -y --replace gates.accuracy", project)
     assert "1 applied" in said
