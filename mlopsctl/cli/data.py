@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from ..adapters.git import find_repo
-from ..errors import EvidenceError, MlopsError
+from ..errors import EvidenceError, MlopsError, UsageError
 from ..plan import Assessment, survey
 from ..provider import provider
 from . import console
@@ -52,7 +52,9 @@ def ls(format: Format = "text") -> int:
       mlopsctl data ls --format json
     """
     check_format(format)
-    found = _datasets(open_project(), [])
+    project = open_project()
+    project.need_trail()
+    found = _datasets(project)
     if format == "json":
         import json
 
@@ -83,6 +85,7 @@ def verify(
     """
     check_format(format)
     project = open_project()
+    project.need_trail()
     rows, report, bad = [], [], []
     for want, outputs, copies in _checked(project, names or []):
         if not outputs:
@@ -111,13 +114,8 @@ def verify(
     return 0
 
 
-def _datasets(project: Project, names: list[str]) -> list[Assessment]:
-    wanted = {project.resource(name).address for name in names}
-    return [
-        one
-        for one in survey(project.resources, ProjectWorld(project))
-        if one.step.address.section == "data" and (not wanted or one.step.address in wanted)
-    ]
+def _datasets(project: Project) -> list[Assessment]:
+    return [one for one in survey(project.resources, ProjectWorld(project)) if one.step.address.section == "data"]
 
 
 def _checked(project: Project, names: list[str]) -> Any:
@@ -128,6 +126,9 @@ def _checked(project: Project, names: list[str]) -> Any:
         want for want in project.resources if want.address.section == "data"
     ]
     for want in wanted:
+        if want.address.section != "data":
+            hint = "mlopsctl data ls names them; mlopsctl audit verify checks everything else"
+            raise UsageError(f"{want.address} is no dataset", hint=hint, code="MLO6407")
         entry = project.trail.latest(want.address)
         path = getattr(want.spec, "path", "")
         if entry is None or "all" not in entry.outputs or not path:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ..errors import UsageError
 from ..plan import Assessment, survey
 from ..types import Entry, Json
 from . import console
@@ -33,11 +34,15 @@ def show(
       mlopsctl show gates.accuracy --history
     """
     check_format(format)
+    if history and (address is None or resolved):
+        what = "--resolved shows the manifest, --history the trail" if resolved else "--history is that of one address"
+        raise UsageError(what, hint="mlopsctl show gates.accuracy --history", code="MLO6406")
     project = open_project()
     if address is None or resolved:
         _print(_resolved(project, address), format)
         return 0
     want = project.resource(address)
+    project.need_trail()
     if history:
         _history(project.trail.entries(address=str(want.address)), format)
         return 0

@@ -42,6 +42,7 @@ def status(
     """
     check_format(format)
     project = open_project()
+    project.need_trail()
     wanted = project.resource(address).address if address else None
     found = survey(project.resources, ProjectWorld(project))
     chosen = [one for one in found if wanted is None or one.step.address == wanted]

@@ -65,3 +65,8 @@ def test_add_of_nothing_is_one_clear_error(recorded: Path) -> None:
     assert done.returncode == 1
     assert "MLO1123" in done.stdout
     assert "Traceback" not in done.stdout
+
+
+def test_what_is_no_dataset_is_not_verified(project: Path) -> None:
+    done = shell("mlopsctl data verify train.classifier", project)
+    assert done.returncode == 64 and "MLO6407" in done.stdout

@@ -105,3 +105,9 @@ def test_a_log_is_followed_while_it_grows(project: Path, tmp_path: Path) -> None
 @pytest.mark.parametrize("line", ["mlopsctl show --format xml", "mlopsctl graph extra", "mlopsctl logs"])
 def test_wrong_words_are_64(project: Path, line: str) -> None:
     assert shell(line, project).returncode == 64
+
+
+@pytest.mark.parametrize("words", ["show --history", "show train.classifier --history --resolved"])
+def test_a_history_that_nobody_can_show_is_refused(project: Path, words: str) -> None:
+    done = shell(f"mlopsctl {words}", project)
+    assert done.returncode == 64 and "MLO6406" in done.stdout

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.quickstart import must, shell
 
 
@@ -37,3 +39,14 @@ def test_wrong_words(project: Path) -> None:
     done = shell("mlopsctl status trian.classifier", project)
     assert done.returncode == 1 and "MLO1012" in done.stdout and "train.classifier" in done.stdout
     assert shell("mlopsctl status --format yaml", project).returncode == 64
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [("status train.classifier", "current"), ("show train.classifier", "state: noop"), ("data ls", "current")],
+)
+def test_a_fresh_clone_fetches_the_trail_before_it_calls_anything_absent(
+    project: Path, tmp_path: Path, words: str, wanted: str
+) -> None:
+    must(f"git clone -q {project} {tmp_path / 'clone'}", project)
+    assert wanted in must(f"mlopsctl {words}", tmp_path / "clone")
