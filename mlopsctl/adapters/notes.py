@@ -111,11 +111,12 @@ class NotesLog:
                     yield commit, note, before, "" if after == _ZERO else after
 
     def code_names(self, tip: str) -> set[str]:
-        """The code trees that the trail keeps."""
+        """The code trees that the trail keeps: those that lie under their own name."""
         if not tip:
             return set()
-        done = git(self.repo.root, "ls-tree", "-d", "--name-only", f"{tip}:code", check=False)
-        return set(done.stdout.decode().split()) if done.returncode == 0 else set()
+        done = git(self.repo.root, "ls-tree", "-d", f"{tip}:code", check=False)
+        listed = [line.split() for line in done.stdout.splitlines()] if done.returncode == 0 else []
+        return {oid.decode() for _, kind, oid, *name in listed if kind == b"tree" and name == [oid]}
 
     def code_files(self, oid: str) -> dict[str, TreeFile]:
         """The files of a kept code tree; {} where this clone does not have it."""

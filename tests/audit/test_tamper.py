@@ -294,6 +294,23 @@ def test_a_code_tree_is_taken_out(clone: Clone, entries: list[Entry]) -> None:
     assert clone.codes() == {("MLO7050", entry.id)}
 
 
+def test_a_code_tree_is_exchanged(clone: Clone, entries: list[Entry]) -> None:
+    from .test_trail import code_of
+
+    trail = clone.trail
+    code = code_of({"train.py": b"1\n"})
+    entry = trail.append("result", address="train.coded", commit=entries[3].commit, code=code)
+    trail.flush()
+    empty = run(clone.folder, "mktree", data=b"")
+    folder = run(clone.folder, "mktree", data=f"040000 tree {empty}\t{code.oid}\n".encode())
+    listing = run(clone.folder, "ls-tree", "refs/notes/mlops").splitlines()
+    others = [line for line in listing if not line.endswith("\tcode")]
+    tree = run(clone.folder, "mktree", data="\n".join([*others, f"040000 tree {folder}\tcode", ""]).encode())
+    commit = run(clone.folder, "commit-tree", tree, "-p", "refs/notes/mlops", "-m", "x")
+    run(clone.folder, "update-ref", "refs/notes/mlops", commit)
+    assert clone.codes() == {("MLO7050", entry.id)}
+
+
 def test_a_damaged_object_is_named(clone: Clone, entries: list[Entry]) -> None:
     oid = run(clone.folder, "rev-parse", f"refs/notes/mlops:{entries[3].commit[:2]}/{entries[3].commit[2:]}")
     path = clone.folder / ".git/objects" / oid[:2] / oid[2:]
