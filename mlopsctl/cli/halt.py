@@ -13,7 +13,7 @@ from ..adapters.git import find_repo
 from ..adapters.store import LocalStore
 from ..errors import MlopsError, NotSharedError
 from ..holds import KINDS, holds
-from ..provider import Context, Deployment, Trail, Tree, provider
+from ..provider import NO_SCRATCH, Context, Deployment, Trail, Tree, provider
 from ..types import Address, Json
 from . import console
 from .project import Project, open_project
@@ -137,7 +137,7 @@ def matches(address: Address, pattern: str) -> bool:
 def _bare_context(root: Path, state: Path) -> Context:
     """A context in which only the paths are there."""
     tree, trail = cast(Tree, None), cast(Trail, None)
-    return Context(root, state, Path("/nonexistent"), tree, LocalStore(state / "store"), trail, "", _mute)
+    return Context(root, state, NO_SCRATCH, tree, LocalStore(state / "store"), trail, "", _mute)
 
 
 def _mute(line: str) -> None:
