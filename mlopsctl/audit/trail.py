@@ -204,9 +204,10 @@ class TrailLog:
         ]
 
     def previous_deployment(self, address: Address | str, seen: Observed) -> Entry | None:
-        """The newest result of a deployment before the one seen that ran another artifact."""
+        """The newest result at the same location, before the one seen, that ran another artifact."""
+        place, here = self.ledger.place(seen.entry), str(seen.facts.get("location", ""))
         for entry in self.entries(str(address), ("result",), newest_first=True):
-            older = seen.entry != entry.id and entry.at <= seen.at
+            older = place is not None and (entry.seq, entry.id) < (place.seq, seen.entry) and entry.location == here
             if older and entry.ingredients.get("inputs") != seen.ingredients.get("inputs"):
                 return entry
         return None

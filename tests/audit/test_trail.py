@@ -11,9 +11,10 @@ import pytest
 
 from mlopsctl.adapters.keys import new_key
 from mlopsctl.audit.trail import CodeTree, code_tree
+from mlopsctl.canonical import digest_of
 from mlopsctl.errors import EvidenceError
 from mlopsctl.gitobjects import build_trees, object_id
-from mlopsctl.types import Digest, TreeFile
+from mlopsctl.types import Digest, Entry, TreeFile
 
 from .clone import Clone, result, run
 
@@ -69,6 +70,29 @@ def test_of_two_results_the_older_is_in_force_until_superseded(clone: Clone) -> 
     assert clone.trail.result(older.made_from) == older
     replaced = clone.train("model", supersedes=(older.id, newer.id))
     assert clone.trail.result(older.made_from) == replaced
+
+
+def test_what_ran_before_is_told_by_order_and_place(clone: Clone) -> None:
+    """Not by the clocks, and not from another machine: its artifact never ran here."""
+
+    def deploy(artifact: str, at: str, location: str) -> Entry:
+        trail = clone.trail
+        trail.clock = lambda: at
+        ingredients = {"provider": "deployments/local", "inputs": {"artifact": ["dirhash:" + artifact * 64]}}
+        return trail.append(
+            "result",
+            address="deployments.local",
+            made_from=digest_of(ingredients),
+            ingredients=ingredients,
+            facts={"location": location},
+            location=location,
+        )
+
+    first = deploy("1", "2026-11-03T00:00:00Z", "here")
+    deploy("2", "2026-11-02T00:00:00Z", "there")
+    now = deploy("3", "2026-11-01T00:00:00Z", "here")
+    assert clone.trail.previous_deployment("deployments.local", now.observed()) == first
+    assert clone.trail.previous_deployment("deployments.local", first.observed()) is None
 
 
 def test_a_failure_is_history_and_no_result(clone: Clone) -> None:
