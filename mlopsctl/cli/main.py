@@ -136,6 +136,9 @@ def _environment_failed(error: OSError) -> int:
         errno.EROFS: "the file system is read-only: run this in a writable clone",
         errno.EACCES: "check the owner and the mode of that path",
         errno.EPERM: "check the owner and the mode of that path",
+        errno.EISDIR: "that is a folder: name a file in it",
+        errno.ENOTDIR: "a file stands where a folder is wanted: look at the path's spelling",
+        errno.EEXIST: "a file stands where a folder is wanted: look at the path's spelling",
         errno.EDQUOT: "your disk quota is used up: free some space and run the command again",
     }
     if error.errno not in hints:

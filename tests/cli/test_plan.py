@@ -66,3 +66,9 @@ def test_a_saved_plan_is_the_plan(project: Path) -> None:
 def test_what_it_refuses(project: Path, line: str, code: int, words: str) -> None:
     done = shell(line, project)
     assert (done.returncode, words in done.stdout) == (code, True), done.stdout
+
+
+@pytest.mark.parametrize("place", [".", "train.py/release.plan"])
+def test_a_plan_that_cannot_be_saved_there_says_why(project: Path, place: str) -> None:
+    done = shell(f"mlopsctl plan -o {place}", project)
+    assert done.returncode == 1 and "MLO1005" in done.stdout and "folder" in done.stdout
