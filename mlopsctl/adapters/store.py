@@ -385,7 +385,7 @@ def storage_error(error: OSError, place: Path) -> Exception:
 def _gone(digest: Digest) -> EvidenceError:
     return EvidenceError(
         f"{digest} is not in the store",
-        hint="mlopsctl pull fetches it from where it was pushed; mlopsctl apply makes it again",
+        hint="mlopsctl pull fetches it from where it was pushed; mlopsctl apply --replace ADDRESS makes it again",
         code="MLO1133",
     )
 

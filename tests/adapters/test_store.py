@@ -132,7 +132,7 @@ def test_a_folder_with_one_file_gone_is_missing(store: LocalStore, tmp_path: Pat
     assert store.missing([digest]) == [digest]
     with pytest.raises(EvidenceError) as caught:
         store.checkout(digest, tmp_path / "copy")
-    assert caught.value.code == "MLO1133"
+    assert caught.value.code == "MLO1133" and "apply --replace" in caught.value.hint
     with pytest.raises(EvidenceError):
         store.copy_to(LocalStore(tmp_path / "other"), digest)
 
