@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -153,10 +152,3 @@ def deployed(tmp_path: Path, keys: Keys) -> Iterator[Deployed]:
     for pid, mark in processes:
         stop(pid, mark, 5)
     assert not [pid for pid, mark in processes if is_alive(pid, mark)]
-
-
-@pytest.fixture
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -268,11 +268,12 @@ def _serve(home: Home, config: dict[str, Any], before: Mapping[str, Any], spec: 
                 code="MLO1507",
             )
     except BaseException:
-        _go_back(home, before, switching, ctx.root)
+        _go_back(home, before, switching, int(last.get("port") or 0), ctx.root)
         raise
 
 
-def _go_back(home: Home, before: Mapping[str, Any], switching: bool, root: Path) -> None:
+def _go_back(home: Home, before: Mapping[str, Any], switching: bool, last: int, root: Path) -> None:
+    """What ran before runs again, on the port that it had last."""
     if not switching:
         home.stop()
     if not before:
@@ -281,7 +282,7 @@ def _go_back(home: Home, before: Mapping[str, Any], switching: bool, root: Path)
     write_json(home.folder / "config.json", {**before, "request": os.urandom(8).hex()})
     if not switching:
         host, port = _listen(str(before.get("to") or ""))
-        home.start(host, port, int(home.read("supervisor").get("port") or 0), root)
+        home.start(host, port, last, root)
 
 
 def _listen(to: str) -> tuple[str, int]:

@@ -261,17 +261,32 @@ def test_what_is_not_signed_by_our_key_is_not_served(bench: Bench, broken: str) 
     assert not bench.processes()
 
 
-def test_a_refused_release_leaves_the_old_one_running(bench: Bench) -> None:
-    want, good = bench.want(), bench.target(1.0)
-    bench.apply(want, good)
+@pytest.fixture
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def bad_target(bench: Bench) -> Observed:
+    """A signed artifact that no server can load."""
     made = artifact(bench.folder / "bad", name="classifier", model="none.onnx")
-    bad = Observed(
-        Digest("sha256:" + "0" * 64),
-        {
-            "artifact": bench.ctx.store.put(made),
-            "artifact.sig": bench.ctx.store.put(bench.keys.sign(made, bench.folder / "bad.sig")),
-        },
-    )
+    digest, signature = bench.ctx.store.put(made), bench.keys.sign(made, bench.folder / "bad.sig")
+    return Observed(Digest("sha256:" + "0" * 64), {"artifact": digest, "artifact.sig": bench.ctx.store.put(signature)})
+
+
+def test_a_refused_move_leaves_the_old_one_where_it_was(bench: Bench, free_port: int) -> None:
+    want, good = bench.want(), bench.target(1.0)
+    endpoint = bench.apply(want, good).facts["endpoint"]
+    with pytest.raises(ProviderError, match="refused the artifact"):
+        bench.apply(bench.want(to=f"127.0.0.1:{free_port}"), bad_target(bench))
+    assert bench.home.endpoint == endpoint
+    assert bench.ask().status_code == 200
+
+
+def test_a_refused_release_leaves_the_old_one_running(bench: Bench) -> None:
+    want, good, bad = bench.want(), bench.target(1.0), bad_target(bench)
+    bench.apply(want, good)
     with pytest.raises(ProviderError, match="refused the artifact") as caught:
         bench.apply(want, bad)
     assert caught.value.code == "MLO1507"
