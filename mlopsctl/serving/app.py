@@ -21,6 +21,8 @@ from .models import Model
 from .protocol import Arrays, ModelFailed, Rejected
 
 MAX_BODY = 64 * 1024 * 1024
+INLINE_BODY = 256 * 1024
+"""A larger request may hold so many rows that even a quick model would keep the others waiting."""
 
 
 class Loaded:
@@ -67,14 +69,14 @@ class App:
         return str((read_json(Path(self._halt_file)) or {}).get("reason") or "no reason given")
 
     def answer(self, request: Request) -> Response | Coroutine[None, None, Response]:
-        """The answer; a coroutine where the model is too slow for the event loop. Never raises."""
+        """The answer; a coroutine where that takes too long for the event loop. Never raises."""
         loaded = self.current
         decision = f"{self._process}-{next(self._decisions):x}"
         try:
             job = self._inference(loaded, request)
             if job is None:
                 status, body = self._look(loaded, request)
-            elif loaded.model.inline:
+            elif loaded.model.inline and len(request.body) <= INLINE_BODY:
                 status, body = 200, self._finish(loaded, decision, job, _run(loaded, job))
             else:
                 return self._slowly(loaded, decision, job)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -158,6 +159,16 @@ def ask(
 def app(tmp_path: Path) -> App:
     made = read_artifact(artifact(tmp_path / "a", classes=["no", "yes"]))
     return App(Loaded(made, load(made), "dirhash:0123456789abcdef"))
+
+
+def test_many_rows_leave_the_event_loop_to_others(app: App) -> None:
+    rows = 50_000
+    sent = {"name": "x", "shape": [rows, 2], "datatype": "FP32", "data": [1.5] * (2 * rows)}
+    answer = app.answer(Request("POST", "/v2/models/classifier/infer", {}, json.dumps({"inputs": [sent]}).encode()))
+    assert not isinstance(answer, Response)
+    response = asyncio.run(asyncio.wait_for(answer, 10))
+    assert response.status == 200
+    assert json.loads(response.body)["outputs"][0]["data"] == [3.0] * rows
 
 
 def test_the_paths_of_the_protocol(app: App) -> None:
