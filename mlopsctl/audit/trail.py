@@ -32,6 +32,11 @@ _SECRET = (
 )
 
 
+def without_secrets(text: str) -> str:
+    """``text`` with what looks like a private key or an access token struck out."""
+    return re.sub(_SECRET.decode(), "***", text)
+
+
 class CodeTree(NamedTuple):
     """The code that a result was made from: the git tree's id and every object below it as (kind, body)."""
 
@@ -393,7 +398,13 @@ def _may_append(policy: Policy, signer: Signer, kind: str, address: str, at: str
 
 
 def signed_line(payload: bytes, signer: Signer, what: str) -> bytes:
-    """The line of one statement. Raises EvidenceError (MLO7107) where it is too large."""
+    """The line of one statement. Raises EvidenceError where it is too large (MLO7107) or holds a secret (MLO7120)."""
+    if re.search(_SECRET, payload):
+        raise EvidenceError(
+            f"the entry for {what} would hold a secret, and the trail would keep it for ever",
+            hint="take the secret out of params:, run: and the like; name it under env:",
+            code="MLO7120",
+        )
     if len(payload) > MAX_PAYLOAD:
         raise EvidenceError(
             f"the entry for {what} has {len(payload)} bytes; at most {MAX_PAYLOAD} are allowed",

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-from ..audit.trail import code_tree
+from ..audit.trail import code_tree, without_secrets
 from ..provider import Context, Inputs
 from ..types import Address, Digest, Json, Observed, Outcome, Resource, TreeFile
 from .project import Project
@@ -103,6 +103,9 @@ class ProjectWorkshop:
         sources: Mapping[str, TreeFile] | None = None,
     ) -> Observed:
         given = dict(facts or (outcome.facts if outcome else {}))
+        if "message" in given:
+            # Programs of all kinds write these words, and a failure must go on record whatever they say.
+            given["message"] = without_secrets(str(given["message"]))
         superseded = [str(given.pop("supersedes"))] if "supersedes" in given else []
         code = None
         if sources and want.address.section != "data":

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mlopsctl.adapters.keys import new_key
-from mlopsctl.audit.trail import CodeTree, code_tree
+from mlopsctl.audit.trail import CodeTree, code_tree, without_secrets
 from mlopsctl.canonical import digest_of
 from mlopsctl.errors import EvidenceError
 from mlopsctl.gitobjects import build_trees, object_id
@@ -121,6 +121,15 @@ def test_code_with_a_secret_is_refused(tmp_path: Path) -> None:
     with pytest.raises(EvidenceError) as caught:
         code_tree(Files(), {"a.py": TreeFile("100644", object_id("blob", body))})  # type: ignore[arg-type]
     assert caught.value.code == "MLO7120" and "a.py" in caught.value.message
+
+
+def test_no_entry_holds_a_secret(clone: Clone) -> None:
+    secret = "ghp_" + "a" * 36
+    with pytest.raises(EvidenceError) as caught:
+        clone.trail.append("result", address="train.model", facts={"params": {"token": secret}})
+    assert caught.value.code == "MLO7120" and secret not in caught.value.message
+    assert len(clone.trail.entries()) == 1
+    assert without_secrets(f"401 for {secret}, retry") == "401 for ***, retry"
 
 
 def test_a_key_without_the_role_has_local_results_and_no_deployments(clone: Clone, tmp_path: Path) -> None:
