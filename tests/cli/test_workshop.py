@@ -16,7 +16,9 @@ def test_a_failure_goes_on_record_without_the_secret_in_its_message(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clone = Clone.start(tmp_path / "repo")
-    (clone.folder / "mlops.yaml").write_text(f"apiVersion: mlopsctl/v1\nproject: {{name: digits, log: '{clone.log}'}}\n")
+    (clone.folder / "mlops.yaml").write_text(
+        f"apiVersion: mlopsctl/v1\nproject: {{name: digits, log: '{clone.log}'}}\n"
+    )
     monkeypatch.chdir(clone.folder)
     want = Resource(Address("train", "model"), "train/command", None)
     with ProjectWorkshop(open_project(), lambda address, text: None) as workshop:
