@@ -15,10 +15,12 @@ from ..errors import GateError, MlopsError, StaleError, UsageError, worst
 from ..plan import digest, pending
 from ..types import Plan
 from . import console
-from .plan import Format, Replace, check_format, plan_project, replaced_addresses, show
+from .options import Format, check_format
+from .plan import Replace, plan_project, replaced_addresses, show
 from .progress import Printer
 from .project import Project, open_project
 from .queue import sign_queued
+from .share import push_after_apply
 from .workshop import ProjectWorkshop
 
 
@@ -66,7 +68,9 @@ def apply(
         if pending(made) and saved is None and not yes:
             _ask()
         codes = _walk(project, made, replaced, format)
-    return worst(codes + project.share(offline=offline))
+    if not offline:
+        codes += push_after_apply(project)
+    return worst(codes)
 
 
 def _saved(path: Path) -> SavedPlan:

@@ -16,7 +16,7 @@ from ..audit.trail import TrailLog
 from ..errors import EvidenceError, MlopsError
 from ..types import Entry
 from . import console
-from .plan import Format, check_format
+from .options import Format, check_format
 from .project import open_project
 from .trail import open_trail
 

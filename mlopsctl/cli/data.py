@@ -12,7 +12,7 @@ from ..errors import EvidenceError, MlopsError, UsageError
 from ..plan import Assessment, survey
 from ..provider import provider
 from . import console
-from .plan import Format, check_format
+from .options import Format, check_format
 from .project import Project, open_project
 from .world import ProjectWorld
 

@@ -11,7 +11,7 @@ from ..adapters.git import Repo, find_repo
 from ..diff import Difference, compare
 from ..plan import Assessment, survey
 from . import console
-from .plan import Format, check_format
+from .options import Format, check_format
 from .project import Project, find_manifest, open_commit, open_project
 from .world import ProjectWorld
 

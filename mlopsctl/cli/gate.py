@@ -20,7 +20,7 @@ from ..plan import survey
 from ..provider import Context, Inputs, fingerprint, ingredients, provider
 from ..types import Digest, Input, Json, Observed, Outcome, Resource, Status, Verdict
 from . import console
-from .plan import Format, check_format
+from .options import Format, check_format
 from .project import Project, open_project
 from .world import ProjectWorld
 
@@ -33,7 +33,9 @@ _COLOURS = {Status.PASSED: "green", Status.FAILED: "red", Status.INCONCLUSIVE: "
 def run(
     name: Annotated[str, typer.Argument(help="The gate, for example accuracy.")],
     view: Annotated[str, typer.Option("--view", help="Measure on this view: test, val or all.")] = "",
-    errors: Annotated[Path | None, typer.Option("--errors", help="Write the rows the model gets wrong, as CSV.")] = None,
+    errors: Annotated[
+        Path | None, typer.Option("--errors", help="Write the rows the model gets wrong, as CSV.")
+    ] = None,
     record: Annotated[bool, typer.Option("--record", help="Append the measurement to the trail.")] = False,
     format: Format = "text",
 ) -> int:
@@ -95,9 +97,7 @@ def _on_view(project: Project, want: Resource, inputs: Inputs, view: str) -> tup
     if view not in known or not hasattr(want.spec, "view"):
         what = f"'{view}' is no view to measure on" if hasattr(want.spec, "view") else f"{want.address} has no view"
         raise UsageError(what, hint="one of " + ", ".join(known) + ", at a gate with metric:", code="MLO6471")
-    moved = tuple(
-        Input(item.need._replace(output=view), item.seen) if item.role == "data" else item for item in inputs
-    )
+    moved = tuple(Input(item.need._replace(output=view), item.seen) if item.role == "data" else item for item in inputs)
     spec = replace(want.spec, view=view)
     specs: dict[str, dict[str, Any]] = {}
     for other in project.resources:

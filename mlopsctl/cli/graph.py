@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..types import GUARD, Resource
 from . import console
-from .plan import Format, check_format
+from .options import Format, check_format
 from .project import open_project
 
 

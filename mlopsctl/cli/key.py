@@ -10,7 +10,7 @@ import typer
 from ..adapters.keys import Signer, default_key, key_file, load_signer, new_key
 from ..errors import EvidenceError
 from . import console
-from .plan import Format, check_format
+from .options import Format, check_format
 
 
 def new(name: Annotated[str, typer.Argument(help="The key's name, for example alice.")]) -> int:

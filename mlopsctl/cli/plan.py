@@ -10,17 +10,16 @@ from typing import Annotated
 import typer
 
 from ..adapters.git import WorkTree
-from ..errors import UsageError
 from ..plan import make_plan, pending
 from ..types import Plan
 from . import console
+from .options import Format, check_format
 from .project import Project, open_project
 from .world import ProjectWorld
 
 Replace = Annotated[
     list[str] | None, typer.Option("--replace", metavar="ADDR", help="Make this anew on purpose; globs allowed.")
 ]
-Format = Annotated[str, typer.Option("--format", help="text or json.")]
 
 
 def plan(
@@ -60,12 +59,6 @@ def plan(
     if any(step.blocked_by or (step.verdict and step.verdict.blocks) for step in made.steps):
         return 4
     return 2 if pending(made) else 0
-
-
-def check_format(format: str, known: tuple[str, ...] = ("text", "json")) -> None:
-    """Raises UsageError for a format this verb does not write."""
-    if format not in known:
-        raise UsageError(f"--format {format} is not written here", hint="one of " + ", ".join(known), code="MLO6401")
 
 
 def replaced_addresses(project: Project, patterns: Sequence[str]) -> list[str]:

@@ -15,7 +15,7 @@ from ..errors import MlopsError
 from ..manifest import Manifest, load_manifest, topological
 from ..provider import NO_SCRATCH, Context, Tree
 from ..types import Address, Resource
-from .trail import open_trail, signing_key
+from .trail import fetch_first, open_trail, signing_key
 
 MANIFEST = "mlops.yaml"
 
@@ -76,17 +76,7 @@ class Project:
         """Fetches a trail that this clone never saw: without it everything would seem to be unmade."""
         if offline or self.trail.tips() or not self.manifest.project.log:
             return
-        from .share import fetch_first
-
-        fetch_first(self)
-
-    def share(self, *, offline: bool = False) -> list[int]:
-        """Pushes trail and outputs to the first remote and the shared store; the exit codes of what did not arrive."""
-        if offline or not (self.mirror or self.repo.remotes()):
-            return []
-        from .share import push_after_apply
-
-        return push_after_apply(self)
+        fetch_first(self.trail, self.repo.remotes())
 
     @cached_property
     def resources(self) -> tuple[Resource, ...]:

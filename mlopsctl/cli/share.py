@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
-from ..audit.sharing import Pulled, fetch_state, pull_trail, push_trail, unpushed
+from ..audit.sharing import Pulled, pull_trail, push_trail, unpushed
 from ..errors import MlopsError, NotSharedError, UsageError
 from ..types import Digest
 from . import console
-from .plan import Format, check_format
+from .options import Format, check_format
 from .project import Project, open_project
+from .trail import warn
 
 
 def push(
@@ -42,7 +43,7 @@ def push(
         f"pushed {before} entries and {outputs} outputs",
         format,
     )
-    _warn(pulled)
+    warn(pulled)
     return 0
 
 
@@ -74,36 +75,17 @@ def pull(
         "refused": [finding.as_json() for finding in pulled.refused],
     }
     _tell(shown, f"fetched {pulled.new} new entries and {outputs} outputs", format)
-    _warn(pulled)
+    warn(pulled)
     return 7 if pulled.refused else 0
 
 
-def fetch_first(project: Project) -> None:
-    """Fetches the trail of a clone that never saw it. Raises MlopsError where that cannot be done."""
-    if fetch_state(project.trail) != "missing":
-        return
-    remote = project.repo.remotes()[0] if project.repo.remotes() else ""
-    console.note(f"fetching the audit trail from '{remote}' …")
-    try:
-        pulled = pull_trail(project.trail, remote)
-    except NotSharedError as error:
-        raise MlopsError(
-            f"this clone has not fetched the trail, and without it everything would seem unmade: {error.message}",
-            hint="mlopsctl pull --trail-only once the remote can be reached; --offline plans without the trail",
-            code="MLO8005",
-        ) from None
-    _warn(pulled)
-    if fetch_state(project.trail) == "missing":
-        console.note(f"warning: '{remote}' holds no trail yet; whoever ran init has to push it: mlopsctl push")
-
-
 def push_after_apply(project: Project) -> list[int]:
-    """Shares what an apply recorded; the exit codes of what did not arrive."""
+    """Shares what an apply recorded, where there is a remote or a store; the exit codes of what did not arrive."""
     codes = []
     try:
         _push_outputs(project, "")
         for remote in project.repo.remotes()[:1]:
-            _warn(push_trail(project.trail, remote))
+            warn(push_trail(project.trail, remote))
     except MlopsError as error:
         console.show_error(error)
         codes.append(error.exit_code if error.exit_code == 7 else NotSharedError.exit_code)
@@ -159,10 +141,3 @@ def _pull_outputs(project: Project, address: str) -> int:
 
 def _tell(shown: dict[str, object], text: str, format: str) -> None:
     console.out(json.dumps({"schema_version": 1, **shown}, indent=2) if format == "json" else text)
-
-
-def _warn(pulled: Pulled) -> None:
-    for finding in pulled.refused:
-        console.note(f"refused[{finding.code}] entry {finding.entry[:12]}: {finding.message}")
-    for finding in pulled.warnings:
-        console.note(f"warning[{finding.code}] entry {finding.entry[:12]}: {finding.message}")

@@ -10,7 +10,7 @@ from ..plan import Assessment, survey
 from ..provider import Deployment, Probe, provider
 from ..types import Address
 from . import console
-from .plan import Format, check_format
+from .options import Format, check_format
 from .project import Project, open_project
 from .queue import queued
 from .world import ProjectWorld

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..adapters.files import write_atomically
 from ..adapters.git import Repo
@@ -17,8 +19,12 @@ from ..audit.ledger import Ledger
 from ..audit.trail import TrailLog, start_log
 from ..audit.trust import one_signer, policy_yaml, read_policy
 from ..audit.verify import Expected
-from ..errors import EvidenceError
+from ..errors import EvidenceError, MlopsError, NotSharedError
 from ..types import Entry
+from . import console
+
+if TYPE_CHECKING:
+    from ..audit.sharing import Pulled
 
 
 def pin_file(log_id: str) -> Path:
@@ -98,3 +104,32 @@ def init_trail(repo: Repo, state: Path, log_id: str, signer: Signer) -> tuple[Tr
     pin = {"log": log_id, "root": root.id, "key": signer.name}
     write_atomically(pin_file(log_id), json.dumps(pin, indent=1).encode() + b"\n", 0o600)
     return open_trail(repo, state, log_id), root, policy_yaml(policy.content)
+
+
+def fetch_first(trail: TrailLog, remotes: Sequence[str]) -> None:
+    """Fetches the trail of a clone that never saw it. Raises MlopsError where that cannot be done."""
+    from ..audit.sharing import fetch_state, pull_trail
+
+    if fetch_state(trail) != "missing":
+        return
+    remote = remotes[0] if remotes else ""
+    console.note(f"fetching the audit trail from '{remote}' …")
+    try:
+        pulled = pull_trail(trail, remote)
+    except NotSharedError as error:
+        raise MlopsError(
+            f"this clone has not fetched the trail, and without it everything would seem unmade: {error.message}",
+            hint="mlopsctl pull --trail-only once the remote can be reached; --offline plans without the trail",
+            code="MLO8005",
+        ) from None
+    warn(pulled)
+    if fetch_state(trail) == "missing":
+        console.note(f"warning: '{remote}' holds no trail yet; whoever ran init has to push it: mlopsctl push")
+
+
+def warn(pulled: Pulled) -> None:
+    """Names what a pull refused, and what it took with a warning."""
+    for finding in pulled.refused:
+        console.note(f"refused[{finding.code}] entry {finding.entry[:12]}: {finding.message}")
+    for finding in pulled.warnings:
+        console.note(f"warning[{finding.code}] entry {finding.entry[:12]}: {finding.message}")

@@ -10,7 +10,7 @@ import click
 import typer
 import typer.core
 
-from .main import GROUPS, VERBS
+from .verb_table import GROUPS, VERBS
 
 Entry = tuple[str, str, str]
 

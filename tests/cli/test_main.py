@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mlopsctl.cli.main import GROUPS, VERBS
+from mlopsctl.cli.verb_table import GROUPS, VERBS
 
 
 def mlopsctl(*args: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:

@@ -1,0 +1,57 @@
+"""Every verb: where its function is, and the line that --help shows. A new verb is one line here."""
+
+from __future__ import annotations
+
+# verb -> (module of mlopsctl.cli, function, the line that --help shows)
+VERBS: dict[str, tuple[str, str, str]] = {
+    "init": ("init", "init", "start a project from a template"),
+    "validate": ("validate", "validate", "check manifests without running anything"),
+    "plan": ("plan", "plan", "show what apply would do, and why"),
+    "apply": ("apply", "apply", "make it so and record every step"),
+    "diff": ("diff", "diff", "what changed between two revisions, in ML terms"),
+    "status": ("status", "status", "where everything stands"),
+    "show": ("show", "show", "one resource in full"),
+    "graph": ("graph", "graph", "what depends on what"),
+    "logs": ("logs", "logs", "the log of a step or deployment"),
+    "add": ("add", "add", "write the smallest working block into the manifest"),
+    "push": ("share", "push", "share the trail and the outputs"),
+    "pull": ("share", "pull", "fetch the trail and the outputs"),
+    "sign": ("sign", "sign", "sign a model file or folder"),
+    "verify": ("sign", "verify", "verify a signed model file or folder"),
+    "serve": ("serve", "serve", "serve a model in the foreground"),
+    "predict": ("predict", "predict", "predictions for a file of rows"),
+    "halt": ("halt", "halt", "cut a deployment out at once"),
+    "resume": ("halt", "resume", "lift a halt or a rollback"),
+    "rollback": ("rollback", "rollback", "go back to an earlier artifact and stay there"),
+    "destroy": ("destroy", "destroy", "take deployments down"),
+    "schema": ("schema", "schema", "the JSON Schema of mlops.yaml"),
+    "doctor": ("doctor", "doctor", "is this machine ready, and what is missing"),
+    "explain": ("explain", "explain", "the long form of an error code"),
+    "completion": ("completion", "completion", "completion for bash, zsh or fish"),
+}
+
+# group -> its verbs, in the same form
+GROUPS: dict[str, tuple[str, dict[str, tuple[str, str, str]]]] = {
+    "data": (
+        "datasets: add, ls, verify",
+        {
+            "add": ("data", "add", "pin a file or folder as a .dvc dataset"),
+            "ls": ("data", "ls", "the datasets and their versions"),
+            "verify": ("data", "verify", "re-hash datasets against what was attested"),
+        },
+    ),
+    "gate": ("gates: run", {"run": ("gate", "run", "measure one gate now")}),
+    "key": (
+        "keys: new, show",
+        {"new": ("key", "new", "make a signing key"), "show": ("key", "show", "show a public key")},
+    ),
+    "audit": (
+        "the trail: log, show, verify, trace",
+        {
+            "log": ("audit", "log", "the entries, newest first"),
+            "show": ("audit", "show", "one entry in full"),
+            "verify": ("audit", "verify", "check every entry, signature and link"),
+            "trace": ("audit", "trace", "from a deployment back to data, code and people"),
+        },
+    ),
+}
