@@ -149,7 +149,7 @@ def _ask(endpoint: str, name: str, table: Table, facts: Mapping[str, Any]) -> An
 
     try:
         described = metadata(endpoint, name)
-        ports = described["inputs"] or [_port(key, values) for key, values in table.columns.items()]
+        ports = described.get("inputs") or [_port(key, values) for key, values in table.columns.items()]
         features = [key for key in feature_names(table, facts) if key in table.columns]
         feeds = feed(table, {"features": features}, [_described(port) for port in ports])
         fixed = [port["shape"][0] for port in ports if port["shape"] and port["shape"][0] > 0]
@@ -164,14 +164,20 @@ def _ask(endpoint: str, name: str, table: Table, facts: Mapping[str, Any]) -> An
             outputs = answer.body["outputs"]
             parts.append({item["name"]: np.array(item["data"]).reshape(item["shape"]) for item in outputs})
             decisions.append(answer.headers.get("x-decision-id", ""))
+        joined = {key: np.concatenate([part[key] for part in parts])[: table.rows] for key in parts[0]}
+        classes = list((described.get("parameters") or {}).get("classes") or ())
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise MlopsError(
+            f"{endpoint} does not answer in the Open Inference Protocol: {error!r}",
+            hint="ask a server of this protocol: URL/v2/models/NAME",
+            code="MLO1532",
+        ) from error
     except NoAnswer as error:
         raise MlopsError(
             f"{endpoint} gave no predictions: {error}",
             hint="mlopsctl status shows what runs; a halted deployment answers again after mlopsctl resume",
             code="MLO1532",
         ) from None
-    joined = {key: np.concatenate([part[key] for part in parts])[: table.rows] for key in parts[0]}
-    classes = list((described.get("parameters") or {}).get("classes") or ())
     digest = answer.headers.get("x-artifact-digest", "an artifact it does not name")
     span = decisions[0] if len(decisions) == 1 else f"{decisions[0]} to {decisions[-1]}"
     return Answers(joined, classes, f"by {digest}, decision {span}")
