@@ -67,11 +67,21 @@ def push_trail(trail: TrailLog, remote: str) -> Pulled:
     """Pushes the trail, uniting it with the remote's wherever somebody was faster.
 
     Raises NotSharedError where the remote can't be reached and EvidenceError where it holds lines that are not
-    valid: they would have to be taken over to push on top of them.
+    valid (they would have to be taken over to push on top of them), or where signed entries wait for others that are
+    gone from this clone and from the remote.
     """
     pulled = Pulled()
+    trail.flush()
+    if trail.ledger.journal.stamp()[0]:
+        pulled = pull_trail(trail, remote)
     for _ in attempts():
         trail.flush()
+        if trail.ledger.journal.stamp()[0]:
+            raise EvidenceError(
+                "signed entries cannot be shared: they build on entries that are gone from this clone",
+                hint="mlopsctl audit verify names what is gone; pull it from a clone that has it",
+                code="MLO7043",
+            )
         tip = trail.ledger.log.tip()
         if not tip or trail.ledger.log.push(remote, tip):
             return pulled

@@ -314,7 +314,10 @@ class TrailLog:
         return to_entry(record.payload, trusted=not local)
 
     def flush(self) -> None:
-        """Moves the journal into the notes ref: one commit, by compare-and-swap, however many entries."""
+        """Moves the journal into the notes ref: one commit, by compare-and-swap, however many entries.
+
+        Where entries that were seen here are gone, lines that don't verify stay, and the rest with them.
+        """
         ledger = self.ledger
         if ledger.journal.stamp()[0] == 0:
             return
@@ -324,6 +327,8 @@ class TrailLog:
                 self.sync()
                 lines, end = ledger.journal.read(ledger.journal.shared)
                 groups, trees, bad = self._grouped(lines)
+                if bad and ledger.missing_from_anchor():
+                    return  # They may build on what was cut off: they wait until it is back.
                 if bad:
                     ledger.journal.set_aside(bad)
                 tip = ledger.log.tip()

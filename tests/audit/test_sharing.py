@@ -152,6 +152,31 @@ def test_the_remote_tracking_ref_is_an_anchor(one: Clone, two: Clone) -> None:
     assert one.verdict().ok
 
 
+def test_what_builds_on_a_trail_that_was_cut_waits_until_it_is_back(one: Clone) -> None:
+    run(one.folder, "fetch", "-q")
+    made = append(one, "a")
+    push_trail(one.trail, "origin")
+    waiting = append(one, "b")
+    run(one.folder, "update-ref", "refs/notes/mlops", "refs/notes/mlops~1")
+    one.trail.flush()
+    assert waiting not in ids(one)
+    push_trail(one.trail, "origin")
+    assert {made, waiting} <= ids(one) and unpushed(one.trail, "origin") == 0
+    assert one.verdict(full=True).ok
+
+
+def test_what_waits_for_entries_that_are_nowhere_is_never_told_as_shared(one: Clone) -> None:
+    run(one.folder, "fetch", "-q")
+    append(one, "a")
+    one.trail.flush()
+    append(one, "b")
+    run(one.folder, "update-ref", "refs/notes/mlops", "refs/notes/mlops~1")
+    with pytest.raises(EvidenceError) as caught:
+        push_trail(one.trail, "origin")
+    assert caught.value.code == "MLO7043"
+    assert unpushed(one.trail, "origin") == 1
+
+
 def test_a_shallow_clone_has_the_whole_trail(tmp_path: Path, origin: Path, one: Clone) -> None:
     for name in ("a", "b"):
         one.train(name)
