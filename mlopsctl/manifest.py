@@ -353,6 +353,9 @@ def _resources(entries: _Entries, path: str, findings: Findings) -> list[Resourc
 def _warnings(resources: Iterable[Resource]) -> Iterator[str]:
     """What is allowed and still worth a word."""
     for resource in resources:
+        own: Callable[[Any], tuple[str, ...]] | None = getattr(provider(resource.provider), "warnings", None)
+        for text in own(resource.spec) if own else ():
+            yield f"{resource.where}: {resource.address}: {text}"
         split = getattr(resource.spec, "split", "none")
         whole = isinstance(split, str) or getattr(split, "test", None) == "all"
         if whole or not getattr(resource.spec, "label", None):

@@ -22,7 +22,6 @@ from ...provider import (
     always_fine,
     fingerprint,
     ingredients,
-    no_notes,
     no_sources,
     nothing_to_verify,
     result,
@@ -57,7 +56,6 @@ TO = r"(?P<host>[A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\]):(?P<port>[0-9]{1,5})"
 
 sources = no_sources
 judge = always_fine
-notes = no_notes
 verify = nothing_to_verify
 
 
@@ -83,6 +81,11 @@ def warnings(spec: Spec) -> tuple[str, ...]:
     return (
         f"to: {spec.to} listens beyond this machine, and the server asks nobody who they are: put a proxy before it",
     )
+
+
+def notes(want: Resource, inputs: Inputs) -> tuple[str, ...]:
+    """The warnings, beside the step that makes them true."""
+    return warnings(want.spec)
 
 
 def needs(spec: Spec, specs: Specs) -> tuple[Need, ...]:
@@ -230,9 +233,10 @@ def _check_out(home: Home, artifact: Input, ctx: Context) -> Path:
         (fresh / "key.pub").write_text(ctx.public_key)
         ctx.tell("verifying the artifact's signature")
         verify_signature(fresh / "artifact", fresh / "artifact.sig", fresh / "key.pub", digest)
-        if release.exists():
-            release.rename(release.with_name(f".{release.name}.{os.urandom(4).hex()}"))
-        fresh.rename(release)
+        if not _same(release, fresh):
+            if release.exists():
+                release.rename(release.with_name(f".{release.name}.{os.urandom(4).hex()}"))
+            fresh.rename(release)
     except ArtifactRefused as error:
         raise EvidenceError(
             f"the artifact of {artifact.need.address} is not served: {error}",
@@ -243,6 +247,18 @@ def _check_out(home: Home, artifact: Input, ctx: Context) -> Path:
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
     return release
+
+
+def _same(release: Path, fresh: Path) -> bool:
+    """Whether a release lies here already, unchanged: a program that runs in its folder keeps it."""
+    from ...serving.artifact import ArtifactRefused, listing
+
+    try:
+        if listing(release / "artifact") != listing(fresh / "artifact"):
+            return False
+        return all((release / name).read_bytes() == (fresh / name).read_bytes() for name in ("artifact.sig", "key.pub"))
+    except (ArtifactRefused, FileNotFoundError):
+        return False
 
 
 def _serve(home: Home, config: dict[str, Any], before: Mapping[str, Any], spec: Spec, ctx: Context) -> None:

@@ -17,6 +17,7 @@ import requests
 
 from mlopsctl.adapters.store import LocalStore
 from mlopsctl.errors import EvidenceError, ProviderError
+from mlopsctl.manifest import load_manifest
 from mlopsctl.provider import Context, Tree, fingerprint, ingredients
 from mlopsctl.providers.deployments import local
 from mlopsctl.providers.deployments.local_home import Home, location
@@ -268,6 +269,25 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+READER = """
+import sys
+for line in sys.stdin:
+    print(open("answer.json").read(), flush=True)
+"""
+
+
+def test_a_program_keeps_its_folder_when_the_same_artifact_is_deployed_again(bench: Bench) -> None:
+    described: dict[str, Any] = {"runtime": "program", "model": ".", "inputs": [], "outputs": []}
+    made = artifact(bench.folder / "program", **described, predict=["python", "{model}/reader.py"])
+    (made / "reader.py").write_text(READER)
+    (made / "answer.json").write_text("7")
+    digest, signature = bench.ctx.store.put(made), bench.keys.sign(made, bench.folder / "program.sig")
+    outputs = {"artifact": digest, "artifact.sig": bench.ctx.store.put(signature)}
+    for _ in range(2):
+        bench.apply(bench.want(), Observed(Digest("sha256:" + "0" * 64), outputs))
+        assert bench.ask().json()["outputs"][0]["data"] == [7]
+
+
 def bad_target(bench: Bench) -> Observed:
     """A signed artifact that no server can load."""
     made = artifact(bench.folder / "bad", name="classifier", model="none.onnx")
@@ -315,7 +335,13 @@ def test_a_taken_port_names_its_holder_and_leaves_what_ran(bench: Bench) -> None
 def test_listening_beyond_this_machine_is_worth_a_word() -> None:
     quiet = ["", ":8080", "127.0.0.1:80", "localhost:80", "[::1]:80"]
     assert [local.warnings(local.Spec("cpu", to=to)) for to in quiet] == [()] * 5
-    assert "listens beyond this machine" in local.warnings(local.Spec("cpu", to="0.0.0.0:80"))[0]
+    exposed = local.Spec("cpu", to="0.0.0.0:80")
+    assert "listens beyond this machine" in local.warnings(exposed)[0]
+    want = Resource(Address("deployments", "live"), "deployments/local", exposed)
+    assert local.notes(want, ()) == local.warnings(exposed)
+    text = "apiVersion: mlopsctl/v1\nproject: {name: a}\ntrain: {m: {run: sh x}}\ntargets: {cpu: {}}\n"
+    (warning,) = load_manifest(text.encode() + b"deployments: {live: {target: cpu, to: '0.0.0.0:80'}}\n").warnings
+    assert warning == f"mlops.yaml:5:15: deployments.live: {local.warnings(exposed)[0]}"
 
 
 def test_needs_every_gate_of_the_model_and_target() -> None:
