@@ -90,7 +90,7 @@ def _signer(key: str) -> Signer:
 
 
 def _public_pem(path: Path) -> str:
-    from ..audit.trust import public_key
+    from ..audit.trust import pem, public_key
 
     try:
         text = public_key(path.read_text(encoding="ascii"))
@@ -98,17 +98,12 @@ def _public_pem(path: Path) -> str:
         raise UsageError(
             f"{path} holds no public key: {error}", hint="mlopsctl key show prints one", code="MLO6411"
         ) from None
-    return pem_of(text)
-
-
-def pem_of(key: str) -> str:
-    """The PEM form of a public key given as base64."""
-    lines = [key[n : n + 64] for n in range(0, len(key), 64)]
-    return "\n".join(["-----BEGIN PUBLIC KEY-----", *lines, "-----END PUBLIC KEY-----", ""])
+    return pem(text)
 
 
 def _trusted() -> dict[str, str]:
-    """The signers that the project's trust policy lists."""
+    """The signers whom the project's trust policy lets make data, models or artifacts: others sign other things."""
+    from ..audit.trust import pem
     from .project import open_project
 
     hint = "--key PUBLIC_KEY names the signer's key"
@@ -120,4 +115,4 @@ def _trusted() -> dict[str, str]:
         raise UsageError(f"no key to verify with: {error.message}", hint=hint, code="MLO6412") from None
     if policy is None:
         raise UsageError("no key to verify with: this clone has no trail", hint=hint, code="MLO6412")
-    return {rule.name: pem_of(rule.key) for rule in policy.signers.values()}
+    return {rule.name: pem(rule.key) for rule in policy.signers.values() if rule.roles & {"data", "train", "compile"}}

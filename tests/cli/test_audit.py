@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from mlopsctl.adapters.keys import new_key
 from mlopsctl.canonical import digest_of
 from mlopsctl.cli.main import run as mlopsctl
 from mlopsctl.types import Digest
@@ -141,3 +142,16 @@ def test_keys(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: p
     assert shown["id"] in made and shown["pem"].startswith("-----BEGIN PUBLIC KEY-----")
     answer(capsys, "key", "new", "alice", code=7)
     answer(capsys, "key", "new", "../alice", code=64)
+
+
+def test_who_may_only_halt_signs_no_model(clone: Clone, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bob = new_key(tmp_path / "keys" / "bob.pem")
+    trail = clone.trail
+    trust = trail.entries()[0].facts["trust"]
+    signers = {**trust["signers"], "bob": {"key": bob.key, "roles": ["halt"]}}
+    trail.append("trust", facts={"trust": {**trust, "signers": signers}})
+    trail.flush()
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "model.onnx").write_bytes(b"weights")
+    answer(capsys, "sign", str(tmp_path / "model"), "--key", str(bob.path))
+    answer(capsys, "verify", str(tmp_path / "model"), code=7)
