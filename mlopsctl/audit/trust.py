@@ -105,7 +105,8 @@ class Policy:
 
     @cached_property
     def digest(self) -> str:
-        return str(digest_of(dict(self.content)))
+        """Of the content and of what it replaced: a grant that is taken back leads to a policy of its own."""
+        return str(digest_of([dict(self.content), self.previous] if self.previous else dict(self.content)))
 
     def may(self, name: str, role: str) -> bool:
         """Whether the signer holds the role."""

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from mlopsctl.adapters.keys import new_key
+from mlopsctl.audit.sharing import pull_trail
 from mlopsctl.audit.trail import CodeTree, code_tree, without_secrets
+from mlopsctl.audit.trust import read_policy
 from mlopsctl.canonical import digest_of
 from mlopsctl.errors import EvidenceError
 from mlopsctl.gitobjects import build_trees, object_id
@@ -121,6 +123,29 @@ def test_code_with_a_secret_is_refused(tmp_path: Path) -> None:
     with pytest.raises(EvidenceError) as caught:
         code_tree(Files(), {"a.py": TreeFile("100644", object_id("blob", body))})  # type: ignore[arg-type]
     assert caught.value.code == "MLO7120" and "a.py" in caught.value.message
+
+
+def test_a_grant_that_was_taken_back_stays_taken_back(clone: Clone, tmp_path: Path) -> None:
+    """Also where somebody who had not seen it wrote at the same time: the policy is that of before, and a newer one."""
+    trust = clone.trail.entries()[0].facts["trust"]
+    bob = {"key": new_key(tmp_path / "bob.pem").key, "roles": ["gate"]}
+    trail = clone.trail
+    trail.append("trust", facts={"trust": {**trust, "signers": {**trust["signers"], "bob": bob}}})
+    trail.flush()
+    unaware = clone.again(tmp_path / "unaware")
+    run(unaware.folder, "fetch", "-q", "origin", "refs/notes/mlops:refs/notes/mlops")
+    unaware.trail.append("result", **result("unaware"))
+    unaware.trail.flush()
+    trail.append("trust", facts={"trust": trust})
+    trail.flush()
+    run(clone.folder, "remote", "add", "unaware", str(unaware.folder))
+    assert pull_trail(clone.trail, "unaware").new == 1
+    assert len(clone.trail.tips()) == 2
+    policy = clone.trail.ledger.policy_in_force()
+    assert policy is not None and "bob" not in policy.signers
+    assert policy.digest != read_policy(trust).digest, "the same words, said at another place of the chain"
+    clone.train("model")
+    assert clone.verdict(full=True).ok
 
 
 def test_no_entry_holds_a_secret(clone: Clone) -> None:
