@@ -8,8 +8,8 @@ import typer
 
 from ..adapters.lock import locked
 from ..errors import EvidenceError, GateError, MlopsError
-from ..provider import Inputs, fingerprint, ingredients, provider
-from ..types import GUARD, Address, Digest, Entry, Observed, Resource
+from ..provider import Inputs, fingerprint, ingredients, provider, result_fields
+from ..types import GUARD, Digest, Entry, Observed, Resource
 from . import console
 from .project import Project, open_project
 from .queue import sign_queued
@@ -93,7 +93,7 @@ def _judge(project: Project, want: Resource, entry: Entry, inputs: Inputs) -> li
         if need.role != GUARD:
             continue
         gate = project.resource(str(need.address))
-        measured = _measurement(project, need.address, model)
+        measured = _measurement(project, gate, model)
         if measured is None:
             unmeasured.append(str(need.address))
             continue
@@ -108,11 +108,13 @@ def _judge(project: Project, want: Resource, entry: Entry, inputs: Inputs) -> li
     return unmeasured
 
 
-def _measurement(project: Project, gate: Address, model: object) -> Observed | None:
-    """The newest measurement of this model by a gate."""
-    for entry in project.trail.entries(str(gate), ("result",), newest_first=True):
-        given = entry.ingredients.get("inputs", {})
-        if model and model in given.get("model", ()):
+def _measurement(project: Project, gate: Resource, model: object) -> Observed | None:
+    """The newest measurement of this model by a gate as it is today: another metric or view says nothing about its bars."""
+    asked = (gate.provider, result_fields(gate.spec))
+    for entry in project.trail.entries(str(gate.address), ("result",), newest_first=True):
+        parts = entry.ingredients
+        same = (parts.get("provider"), parts.get("spec")) == asked
+        if same and model and model in parts.get("inputs", {}).get("model", ()):
             return entry.observed()
     return None
 

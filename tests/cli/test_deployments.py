@@ -154,6 +154,15 @@ def test_a_rollback_holds_until_resume_and_is_judged_by_todays_bars(live: Path) 
     assert "MLO1536" in shell(f"mlopsctl rollback local --to {_entry_of(live, 'targets.cpu')}", live).stdout
 
 
+def test_a_rollback_counts_no_measurement_of_another_metric(live: Path) -> None:
+    must("sed -i 's/metric: accuracy, min: 0.93/metric: log_loss, max: 1/' mlops.yaml", live)
+    try:
+        # Accuracy 0.97 is below 1, and no log loss of this model was ever measured.
+        assert "gates.accuracy never measured this model" in must("mlopsctl rollback local", live)
+    finally:
+        must("git checkout -q mlops.yaml && mlopsctl resume local && mlopsctl apply -y", live)
+
+
 def test_destroy_asks_takes_down_and_apply_deploys_again(live: Path) -> None:
     before = processes(live)
     assert shell("mlopsctl destroy", live).returncode == 64
