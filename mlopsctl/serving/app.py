@@ -135,7 +135,7 @@ class App:
     async def _slowly(self, loaded: Loaded, decision: str, job: Job) -> Response:
         loaded.requests += 1
         try:
-            outputs = await asyncio.get_running_loop().run_in_executor(self._pool, _run, loaded, job)
+            outputs = await asyncio.get_running_loop().run_in_executor(self._pool, self._in_turn, loaded, job)
             if reason := self.halted():  # while the model was at work
                 raise Rejected(503, f"halted: {reason}")
             status, body = 200, self._finish(loaded, decision, job, outputs)
@@ -144,6 +144,11 @@ class App:
         finally:
             loaded.requests -= 1
         return _response(loaded, decision, status, body)
+
+    def _in_turn(self, loaded: Loaded, job: Job) -> Arrays:
+        if reason := self.halted():  # while others were in the model
+            raise Rejected(503, f"halted: {reason}")
+        return _run(loaded, job)
 
     def _finish(self, loaded: Loaded, decision: str, job: Job, outputs: Arrays) -> bytes:
         parameters = {"decision_id": decision, "artifact": loaded.digest}

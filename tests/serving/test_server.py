@@ -134,6 +134,30 @@ def test_halt_answers_503_at_once_survives_a_crash_and_resumes(deployed: Deploye
     assert deployed.ask([[1, 2]]).status_code == 200
 
 
+def test_a_halt_reaches_what_is_under_way(deployed: Deployed, tmp_path: Path) -> None:
+    source = (
+        "import sys, time\nfor line in sys.stdin:\n"
+        "    open(sys.argv[1], 'a').write(line)\n    time.sleep(0.6)\n    print(line.strip(), flush=True)\n"
+    )
+    (tmp_path / "program.py").write_text(source)
+    seen = tmp_path / "seen"
+    described: dict[str, Any] = {"runtime": "program", "model": ".", "inputs": [], "outputs": []}
+    made = artifact(tmp_path / "slow", **described, predict=[sys.executable, str(tmp_path / "program.py"), str(seen)])
+    deployed.use(deployed.release(made))
+    deployed.start()
+    assert deployed.ask([[1, 1]]).status_code == 200
+    answers: list[requests.Response] = []
+    clients = [threading.Thread(target=lambda: answers.append(deployed.ask([[1, 1]]))) for _ in range(3)]
+    for client in clients:
+        client.start()
+    time.sleep(0.2)
+    write_json(deployed.state / "halt.json", {"reason": "wrong prices"})
+    for client in clients:
+        client.join()
+    assert [(answer.status_code, answer.json()) for answer in answers] == [(503, {"error": "halted: wrong prices"})] * 3
+    assert len(seen.read_text().splitlines()) == 2, "those that waited for their turn never reached the model"
+
+
 def test_a_halt_file_nobody_can_read_halts_too(deployed: Deployed, tmp_path: Path) -> None:
     deployed.use(deployed.release(artifact(tmp_path / "a")))
     deployed.start()
