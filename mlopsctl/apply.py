@@ -17,6 +17,7 @@ from .types import (
     Action,
     Address,
     Digest,
+    Input,
     Json,
     Need,
     Observed,
@@ -24,6 +25,7 @@ from .types import (
     Plan,
     Resource,
     Status,
+    Step,
     TreeFile,
     Verdict,
 )
@@ -51,6 +53,9 @@ class Workshop(Protocol):
 
     def context(self, address: Address, inputs: Inputs = ()) -> Context:
         """A context with a fresh empty scratch folder, which the next call clears, and the key behind the artifact."""
+
+    def admit(self, want: Resource, sources: Mapping[str, TreeFile]) -> None:
+        """Raises EvidenceError, before hours of work, for code that the trail would refuse to keep."""
 
     def keep(self, outputs: Mapping[str, Path | Digest]) -> dict[str, Digest]:
         """Takes outputs over into the store and signs every folder among them (``NAME.sig``)."""
@@ -109,7 +114,11 @@ class Walk:
             self._stuck[want.address] = f"waits for {stuck}"
             yield Event("skip", str(want.address), text=f"waits for {stuck}")
             return
-        found = assess(want, self._seen, self._verdicts, self._shop.world, self._replaced)
+        try:
+            found = assess(want, self._seen, self._verdicts, self._shop.world, self._replaced)
+        except MlopsError as error:
+            yield self._fail(want, self._planned[want.address], error)
+            return
         self._seen[want.address], self._verdicts[want.address] = found.seen, found.step.verdict
         if found.step.action is Action.NOOP:
             yield from self._standing(want, found)
@@ -138,24 +147,31 @@ class Walk:
         yield Event("start", address, action, found.step.reason.text)
         begun = monotonic()
         try:
-            for need in want.needs:
-                yield from self._restore(need)
+            for item in found.inputs:
+                yield from self._have(item)
+            self._shop.admit(want, found.sources)
             observed, verdict = self._run(want, self._with_restored(want, found))
         except MlopsError as error:
-            entry = self._shop.record(
-                "failure",
-                want,
-                status="failed",
-                made_from=found.step.made_from,
-                parts=found.parts,
-                facts={"code": error.code, "message": error.message[:500]},
-            ).entry
-            self._stuck[want.address] = "failed"
-            yield Event("fail", address, action, error.message, monotonic() - begun, entry, error)
+            yield self._fail(want, found.step, error, found.parts, monotonic() - begun)
             return
         self._seen[want.address] = observed
         self._verdicts[want.address] = verdict
         yield Event("done", address, action, verdict.text, monotonic() - begun, observed.entry, verdict=verdict)
+
+    def _fail(
+        self,
+        want: Resource,
+        step: Step,
+        error: MlopsError,
+        parts: Mapping[str, Json] | None = None,
+        seconds: float = 0.0,
+    ) -> Event:
+        """Records an attempt that failed; what needs the step waits."""
+        facts = {"code": error.code, "message": error.message[:500]}
+        made_from = step.made_from if parts else None
+        entry = self._shop.record("failure", want, status="failed", made_from=made_from, parts=parts, facts=facts).entry
+        self._stuck[want.address] = "failed"
+        return Event("fail", str(want.address), step.action.name, error.message, seconds, entry, error)
 
     def _with_restored(self, want: Resource, found: Assessment) -> Assessment:
         """The same step with inputs as restoring left them: their digests are the same, their entries may not be.
@@ -193,21 +209,33 @@ class Walk:
         )
         return observed, verdict
 
-    def _restore(self, need: Need) -> Iterator[Event]:
-        """Attested bytes that are gone are made again from the same inputs and compared (rule: never trusted anew)."""
-        if need.role == GUARD:
+    def _have(self, item: Input) -> Iterator[Event]:
+        """Brings an input's bytes here; those of today's resources are made again where they are gone.
+
+        Raises EvidenceError for lost bytes of a rollback, which no resource of today can make again.
+        """
+        seen, digest = item.seen, item.digest
+        if item.role == GUARD or seen is None or digest is None:
             return
-        seen = self._seen.get(need.address)
-        digest = seen.outputs.get(need.output) if seen else None
-        if seen is None or digest is None:
-            return
-        signature = seen.outputs.get(need.output + ".sig", digest)
+        signature = seen.outputs.get(item.need.output + ".sig", digest)
         if self._shop.here(digest) and self._shop.here(signature):
             return
+        today = self._seen.get(item.need.address)
+        if today is None or today.outputs.get(item.need.output) != digest:
+            raise EvidenceError(
+                f"what {item.need.address} made in entry {seen.entry[:12]} is in no store any more",
+                hint="mlopsctl pull fetches it where it was pushed; mlopsctl resume lifts a rollback",
+                code="MLO7202",
+            )
+        yield from self._restore(item.need, today, digest, signature)
+
+    def _restore(self, need: Need, seen: Observed, digest: Digest, signature: Digest) -> Iterator[Event]:
+        """Attested bytes that are gone are made again from the same inputs and compared: never trusted anew."""
         want = self._resources[need.address]
         yield Event("restore", str(need.address), text="outputs lost: made again and compared")
-        for upstream in want.needs:
-            yield from self._restore(upstream)
+        again = assess(want, self._seen, self._verdicts, self._shop.world)
+        for upstream in again.inputs:
+            yield from self._have(upstream)
         again = assess(want, self._seen, self._verdicts, self._shop.world)
         outcome = provider(want.provider).apply(want, again.inputs, self._shop.context(want.address))
         outputs = self._shop.keep(outcome.outputs)

@@ -26,8 +26,19 @@ PATTERNS: Mapping[str, str] = {"duration": DURATION, "size": SIZE}
 EXAMPLES: Mapping[str, str] = {"duration": "30s, 10m, 2h or 1d", "size": "512KiB, 20MiB or 4GiB"}
 
 _UNITS: Mapping[str, float] = {
-    "ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "mo": 30 * 86400, "y": 365 * 86400,
-    "B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40,
+    "ms": 0.001,
+    "s": 1,
+    "m": 60,
+    "h": 3600,
+    "d": 86400,
+    "w": 604800,
+    "mo": 30 * 86400,
+    "y": 365 * 86400,
+    "B": 1,
+    "KiB": 2**10,
+    "MiB": 2**20,
+    "GiB": 2**30,
+    "TiB": 2**40,
 }
 _BAD: Any = object()
 
@@ -127,7 +138,9 @@ class _Conform:
             return self._quantity(node, measure, path, float in members)
         fitting = [member for member in members if _fits(node, member)]
         if not fitting:
-            return self._wrong(node, path, " or ".join(describe(member) for member in members if member is not NoneType))
+            return self._wrong(
+                node, path, " or ".join(describe(member) for member in members if member is not NoneType)
+            )
         chosen = _closest(node, fitting)
         origin = get_origin(chosen)
         if dataclasses.is_dataclass(chosen):
@@ -178,7 +191,9 @@ class _Conform:
             pattern = rules.get("pattern") if kind is str else None
             problem = "" if pattern is None or matches(pattern, value) else f"it must match {pattern}"
         if problem:
-            self._findings.add("MLO3017", f"'{path}' is {node.value}, but {problem}", node.at, hint=rules.get("doc", ""))
+            self._findings.add(
+                "MLO3017", f"'{path}' is {node.value}, but {problem}", node.at, hint=rules.get("doc", "")
+            )
             return _BAD
         return value
 
@@ -198,7 +213,7 @@ class _Conform:
         code, hint = "MLO3016", ""
         braces = isinstance(node.value, dict) and node.flow and node.value
         if braces and wanted.startswith("text") and all(item.value is None for item in node.value.values()):
-            code, hint = "MLO3005", "a placeholder in braces needs quotes: \"{…}\""
+            code, hint = "MLO3005", 'a placeholder in braces needs quotes: "{…}"'
         elif wanted.startswith("text") and node.kind in ("number", "boolean"):
             hint = "put it in quotes"
         what = f"'{path}' must be" if path else "this must be"

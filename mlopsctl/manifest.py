@@ -73,7 +73,9 @@ def load_manifest(text: bytes, path: str = "mlops.yaml") -> Manifest:
     source, findings = decode(text, path)
     root = read_yaml(source, findings)
     if not isinstance(root.value, dict):
-        findings.add("MLO3009", f"a manifest is a mapping of keys, not a {root.kind}", root.at, hint="see `mlopsctl init`")
+        findings.add(
+            "MLO3009", f"a manifest is a mapping of keys, not a {root.kind}", root.at, hint="see `mlopsctl init`"
+        )
         findings.close()
     document = root.plain()
     check_texts(root, findings)
@@ -132,10 +134,14 @@ def _check_top_level(root: Node, findings: Findings) -> None:
         findings.add(answer[0], answer[1], at, hint=answer[2])
     version = root.get("apiVersion")
     if version is None:
-        findings.add("MLO3015", "the key 'apiVersion' is missing", root.at, hint=f"begin with apiVersion: {API_VERSION}")
+        findings.add(
+            "MLO3015", "the key 'apiVersion' is missing", root.at, hint=f"begin with apiVersion: {API_VERSION}"
+        )
     elif version.value != API_VERSION:
         message = f"this mlopsctl reads {API_VERSION}, not '{version.plain()}'"
-        findings.add("MLO3027", message, version.at, hint=f"write apiVersion: {API_VERSION}, or install a newer mlopsctl")
+        findings.add(
+            "MLO3027", message, version.at, hint=f"write apiVersion: {API_VERSION}, or install a newer mlopsctl"
+        )
     requires = root.get("requires")
     if requires is not None:
         _check_requires(requires, findings)
@@ -174,7 +180,9 @@ def _store(root: Node, findings: Findings) -> str | None:
     if node is None or node.value is None:
         return None
     if isinstance(node.value, dict):
-        findings.add("MLO3019", "several stores are not yet supported", node.at, hint="write one folder: store: ../mlops-store")
+        findings.add(
+            "MLO3019", "several stores are not yet supported", node.at, hint="write one folder: store: ../mlops-store"
+        )
         return None
     if not isinstance(node.value, str):
         findings.add("MLO3016", f"'store' must be text, not a {node.kind}", node.at, hint="write store: ../mlops-store")
@@ -270,7 +278,9 @@ def _unknown_use(section: str, use: Node | None, findings: Findings) -> None:
 
 def _models(entries: _Entries) -> list[str]:
     """The names of all training entries that yield a model."""
-    return [entry.address.name for entry in _of(entries, "train") if getattr(entry.spec, "produces", "model") == "model"]
+    return [
+        entry.address.name for entry in _of(entries, "train") if getattr(entry.spec, "produces", "model") == "model"
+    ]
 
 
 def _final(entries: _Entries) -> list[str]:

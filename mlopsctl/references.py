@@ -16,7 +16,17 @@ from .yaml_positions import Node, Place
 PLACEHOLDER = r"\{\{|\}\}|\{([^{}]*)\}|[{}]"
 WORDS = ("in", "out", "model", "seed")
 _VARIABLE = r"\$\{env:(MLOPS_VAR_[A-Z0-9_]+)(?::-([^}]*))?\}"
-_SECRET_KEYS = ("password", "passwd", "token", "secret", "apikey", "accesskey", "secretkey", "privatekey", "credentials")
+_SECRET_KEYS = (
+    "password",
+    "passwd",
+    "token",
+    "secret",
+    "apikey",
+    "accesskey",
+    "secretkey",
+    "privatekey",
+    "credentials",
+)
 
 Names = Mapping[str, Collection[str]]
 """Section -> the names declared in it."""
@@ -77,7 +87,9 @@ def _check_placeholders(node: Node, words: Collection[str], names: Names, findin
             continue
         at = _inside(node, match.start())
         if match[1] is None:
-            findings.add("MLO3021", f"a single '{text}' is no placeholder", at, hint="write {{ or }} for a brace itself")
+            findings.add(
+                "MLO3021", f"a single '{text}' is no placeholder", at, hint="write {{ or }} for a brace itself"
+            )
             continue
         first, dot, rest = match[1].partition(".")
         known = names.get(first, ()) if dot and (first in names) else ()
@@ -195,5 +207,5 @@ def _check_secret(node: Node, path: tuple[str, ...], findings: Findings) -> None
         for number in range(node.at[0], node.end[0] + 1):
             findings.hide(number)
         message = f"'{'.'.join(path)}' holds a secret in clear text"
-        hint = f"write {path[-1]}: \"env:NAME\" or \"file:PATH\", and make a new secret: this one is known now"
+        hint = f'write {path[-1]}: "env:NAME" or "file:PATH", and make a new secret: this one is known now'
         findings.add("MLO3025", message, node.at, hint=hint)

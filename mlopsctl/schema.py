@@ -118,7 +118,11 @@ def _type(kind: Any, rules: Mapping[str, Any]) -> dict[str, Json]:
     measure = rules.get("quantity")
     members = union_members(kind)
     if measure:
-        text: dict[str, Json] = {"type": "string", "pattern": PATTERNS[measure], "examples": EXAMPLES[measure].split(", ")}
+        text: dict[str, Json] = {
+            "type": "string",
+            "pattern": PATTERNS[measure],
+            "examples": EXAMPLES[measure].split(", "),
+        }
         return {"anyOf": [text, {"type": "null"}]} if NoneType in members else text
     schemas = [_member(member, rules) for member in members]
     return schemas[0] if len(schemas) == 1 else {"anyOf": schemas}

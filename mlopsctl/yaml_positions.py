@@ -119,7 +119,9 @@ def decode(data: bytes, path: str) -> tuple[str, Findings]:
     if len(data) > MAX_BYTES:
         found = Findings(path, "")
         size = f"{len(data) / 1e6:.1f} MB"
-        found.add("MLO3002", f"the manifest has {size}; the most is 1 MB", (1, 1), hint="keep data in files of their own")
+        found.add(
+            "MLO3002", f"the manifest has {size}; the most is 1 MB", (1, 1), hint="keep data in files of their own"
+        )
         found.close()
     data = data.removeprefix(b"\xef\xbb\xbf")
     try:
@@ -150,7 +152,9 @@ def read_yaml(text: str, findings: Findings) -> Node:
 
 def _height(node: Node) -> int:
     """How many levels a value has."""
-    children = node.value.values() if isinstance(node.value, dict) else node.value if isinstance(node.value, list) else ()
+    children = (
+        node.value.values() if isinstance(node.value, dict) else node.value if isinstance(node.value, list) else ()
+    )
     return 1 + max((_height(child) for child in children), default=0)
 
 
@@ -224,7 +228,10 @@ class _Reader:
         self._nodes += amount
         if self._nodes > MAX_NODES:
             self._stop(
-                "MLO3007", f"the manifest grows to more than {MAX_NODES:,} values", at, "repeat less with aliases (*name)"
+                "MLO3007",
+                f"the manifest grows to more than {MAX_NODES:,} values",
+                at,
+                "repeat less with aliases (*name)",
             )
 
     def _node(self, depth: int) -> Node:
@@ -252,7 +259,9 @@ class _Reader:
     def _alias(self, anchor: str, at: Place, depth: int) -> Node:
         known = self._anchors.get(anchor)
         if known is None:
-            self._stop("MLO3007", f"the alias *{anchor} refers to nothing finished above it", at, f"define &{anchor} first")
+            self._stop(
+                "MLO3007", f"the alias *{anchor} refers to nothing finished above it", at, f"define &{anchor} first"
+            )
             raise AssertionError
         self._count(known.size, at)
         if depth + _height(known) > MAX_DEPTH:

@@ -104,6 +104,9 @@ class Simulator:
         scratch.mkdir(parents=True)
         return Context(self.folder, self.folder, scratch, self, self, self, "test", self.told.append)  # type: ignore[arg-type]
 
+    def admit(self, want: Resource, sources: Mapping[str, TreeFile]) -> None:
+        """The simulator keeps no code."""
+
     def keep(self, outputs: Mapping[str, Path | Digest]) -> dict[str, Digest]:
         kept = {}
         for name, made in outputs.items():

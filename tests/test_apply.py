@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mlopsctl.types import Action
+from mlopsctl.errors import EvidenceError
+from mlopsctl.types import Action, Digest, Input, Observed
 from tests.simulator import PROVIDERS, Simulator, need, resource
 
 
@@ -98,3 +99,33 @@ def test_a_rolled_back_deployment_that_is_made_again_gets_what_it_was_rolled_bac
     project.apply(DATA, newer, live, replaced=["deployments.live"])
     (artifact,) = project.given["deployments.live"]
     assert artifact.seen is not None and artifact.seen.facts["text"] == "model"
+
+
+def test_a_step_that_cannot_be_assessed_fails_like_any_other(project: Simulator) -> None:
+    wrong = resource("train.model", need("data", "data.rows", "val"), text="model")
+    events = project.apply(DATA, wrong, GATE)
+    assert [event.event for event in events] == ["start", "done", "fail", "skip"]
+    assert project.entries[-1].facts["code"] == "MLO1011"
+
+
+def test_code_that_the_trail_would_refuse_is_refused_before_the_work(
+    project: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(want: object, sources: object) -> None:
+        raise EvidenceError("it seems to hold a secret", code="MLO7120")
+
+    monkeypatch.setattr(project, "admit", refuse)
+    assert [event.event for event in project.apply(DATA)] == ["start", "fail"]
+    assert project.applied == []
+
+
+def test_lost_bytes_of_a_rollback_are_an_error_and_not_todays_artifact(
+    project: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.apply(DATA, MODEL, GATE, LIVE)
+    older = Observed(Digest("sha256:0"), {"text": Digest("sha256:older")}, entry="e" * 64)
+    held = (Input(need("artifact", "train.model"), older), Input(need("guard", "gates.size"), None))
+    project.record("rollback", LIVE, facts={"to": "e" * 64})
+    monkeypatch.setattr(project, "inputs_of", lambda entry, want: held)
+    events = project.apply(DATA, MODEL, GATE, LIVE)
+    assert [event.error.code for event in events if event.error] == ["MLO7202"]

@@ -159,8 +159,9 @@ _WORD = st.sampled_from(["a", "fast", "none", "auto", "3", "30s", "4GiB", "1.5ms
 _SCALAR = st.none() | st.booleans() | st.integers(-2, 12) | st.sampled_from([0.5, 2.0, -0.5, 1e300]) | _WORD
 _VALUE = st.recursive(
     _SCALAR,
-    lambda inner: st.lists(inner, max_size=2)
-    | st.dictionaries(st.sampled_from(["test", "by", "time", "x"]), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["test", "by", "time", "x"]), inner, max_size=3)
+    ),
     max_leaves=5,
 )
 _KEYS = ["import", "count", "rate", "quiet", "mode", "run", "params", "shares", "split", "timeout", "memory", "max"]

@@ -60,9 +60,7 @@ def made(address: object, output: str) -> Digest:
 def of(want: Resource) -> str:
     """The fingerprint of one resource whose upstream outputs are the made-up ones."""
     sources = provider(want.provider).sources(want, Files())
-    inputs = [
-        Input(need, Observed(Digest(""), {need.output: made(need.address, need.output)})) for need in want.needs
-    ]
+    inputs = [Input(need, Observed(Digest(""), {need.output: made(need.address, need.output)})) for need in want.needs]
     parts = ingredients(want, sources, inputs)
     assert parts is not None
     return fingerprint(parts)
@@ -95,7 +93,13 @@ def test_the_fingerprints_of_every_release_still_hold(release: str) -> None:
 def test_how_the_same_bytes_are_read_counts(address: str, role: str, fact: dict[str, Json], counts: bool) -> None:
     manifest = load_manifest((GOLDEN / "mlops.yaml").read_bytes())
     want = next(want for want in manifest.resources if str(want.address) == address)
-    facts: dict[str, Json] = {"label": "y", "classes": [0, 1], "kind": "opaque", "predict": ["./ask"], "split": {"by": None}}
+    facts: dict[str, Json] = {
+        "label": "y",
+        "classes": [0, 1],
+        "kind": "opaque",
+        "predict": ["./ask"],
+        "split": {"by": None},
+    }
 
     def parts(changed: dict[str, Json]) -> dict[str, Json]:
         found = [

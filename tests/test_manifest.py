@@ -169,7 +169,13 @@ def test_a_version_this_one_satisfies_is_no_finding() -> None:
         ("name: digits", "name: digits, risk: high", "MLO3019", "3:25", "not yet supported"),
         ("mlopsctl/v1", "mlopsctl/v2", "MLO3027", "2:13", "reads mlopsctl/v1"),
         ("apiVersion: mlopsctl/v1\n", "", "MLO3015", "2:1", "begin with apiVersion"),
-        ("project: {name: digits}", 'requires: ">=99"\nproject: {name: d}', "MLO3027", "3:11", "requires mlopsctl >=99"),
+        (
+            "project: {name: digits}",
+            'requires: ">=99"\nproject: {name: d}',
+            "MLO3027",
+            "3:11",
+            "requires mlopsctl >=99",
+        ),
         ("project: {name: digits}", "requires: latest\nproject: {name: d}", "MLO3017", "3:11", "version bounds"),
         ("project: {name: digits}", "store: s3://b\nproject: {name: d}", "MLO3019", "3:8", "not yet supported"),
         ("project: {name: digits}", "store: {eu: a}\nproject: {name: d}", "MLO3019", "3:8", "several stores"),
@@ -258,10 +264,14 @@ def test_several_models_must_be_told_apart() -> None:
 
 
 def test_steps_that_wait_for_each_other_are_named() -> None:
-    text = MINIMAL.replace(
-        "  classifier: {run: python train.py}\n",
-        '  one: {run: "a {train.two}"}\n  two: {run: "a {train.one}"}\n',
-    ).replace("metric:", "model: one, metric:").replace("cpu: {}", "cpu: {model: one}")
+    text = (
+        MINIMAL.replace(
+            "  classifier: {run: python train.py}\n",
+            '  one: {run: "a {train.two}"}\n  two: {run: "a {train.one}"}\n',
+        )
+        .replace("metric:", "model: one, metric:")
+        .replace("cpu: {}", "cpu: {model: one}")
+    )
     error = only(text)
     assert error.code == "MLO3026"
     assert "train.one → train.two" in error.message or "train.two → train.one" in error.message

@@ -33,7 +33,10 @@ def inserted(text: str) -> str:
         ),
         ("gates:\n  x:\n", "gates:\n  x:\n  new: {metric: f1}\n"),
         ("gates:\n  x: {a: [1,\n    2]}\nb: 2\n", "gates:\n  x: {a: [1,\n    2]}\n  new: {metric: f1}\nb: 2\n"),
-        ("gates:\n  x:\n    run: |\n      a\n      b\nb: 2\n", "gates:\n  x:\n    run: |\n      a\n      b\n  new: {metric: f1}\nb: 2\n"),
+        (
+            "gates:\n  x:\n    run: |\n      a\n      b\nb: 2\n",
+            "gates:\n  x:\n    run: |\n      a\n      b\n  new: {metric: f1}\nb: 2\n",
+        ),
         ("gates:\r\n  x: {}\r\n", "gates:\r\n  x: {}\r\n  new: {metric: f1}\r\n"),
         ("gates:\n  x: 'ä'\n", "gates:\n  x: 'ä'\n  new: {metric: f1}\n"),
     ],

@@ -86,7 +86,11 @@ def test_every_template_is_valid() -> None:
 
 def test_what_the_design_plans_for_later_is_said_to_be_not_yet() -> None:
     text = ONE_OF_EACH.replace("retries: 2", "search: {space: {depth: [4, 6]}}").replace("max: 0.05", "against: chat")
-    text = text.replace("memory: 4GiB", "gpu: 1").replace("server: {", "server: {arch: arm64, ").replace("roc_auc", "latency_p95")
+    text = (
+        text.replace("memory: 4GiB", "gpu: 1")
+        .replace("server: {", "server: {arch: arm64, ")
+        .replace("roc_auc", "latency_p95")
+    )
     with pytest.raises(ManifestError) as caught:
         load_manifest(text.encode())
     later = {item.message for item in (caught.value, *caught.value.others) if item.code == "MLO3019"}
@@ -123,7 +127,17 @@ def test_the_pre_commit_hook_needs_only_the_light_core(tmp_path: Path) -> None:
     command = [sys.executable, "-X", "importtime", "-m", "mlopsctl", "validate", "mlops.yaml"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     loaded = {line.rpartition("|")[2].strip().split(".")[0] for line in done.stderr.splitlines()}
-    ours = {"mlopsctl", "yaml", "typer", "click", "typing_extensions", "annotated_doc", "shellingham", "rich", "org"}  # copy asks for Jython's org
+    ours = {
+        "mlopsctl",
+        "yaml",
+        "typer",
+        "click",
+        "typing_extensions",
+        "annotated_doc",
+        "shellingham",
+        "rich",
+        "org",
+    }  # copy asks for Jython's org
     foreign = {name for name in loaded - ours if name and not name.startswith("_") and " " not in name}
     assert foreign <= set(sys.stdlib_module_names) | {"site", "sitecustomize", "usercustomize"}
 
@@ -132,7 +146,9 @@ def test_the_hooks_are_what_pre_commit_reads() -> None:
     (hook,) = plain((ROOT / ".pre-commit-hooks.yaml").read_text())
     assert {"id", "name", "entry", "language", "files"} <= set(hook)
     assert hook["entry"] == "mlopsctl validate"
-    ids = [hook["id"] for repo in plain((ROOT / ".pre-commit-config.yaml").read_text())["repos"] for hook in repo["hooks"]]
+    ids = [
+        hook["id"] for repo in plain((ROOT / ".pre-commit-config.yaml").read_text())["repos"] for hook in repo["hooks"]
+    ]
     assert "mlopsctl-validate" in ids
 
 
@@ -166,7 +182,13 @@ PINNED = "program: p, digest: 'sha256:" + "0" * 64 + "'"
         ("gates", "metric: accuracy, min: 0.5, model: second", "second", "two", "test"),
         ("gates", "metric: accuracy, min: 0.5, model: first, data: two, view: all", "first", "two", "all"),
         ("gates", "use: command, " + PINNED + ", metric: m, min: 0, model: second", "second", "two", "test"),
-        ("gates", "use: command, " + PINNED + ", metric: m, min: 0, model: first, data: two, view: all", "first", "two", "all"),
+        (
+            "gates",
+            "use: command, " + PINNED + ", metric: m, min: 0, model: first, data: two, view: all",
+            "first",
+            "two",
+            "all",
+        ),
         ("targets", "model: second", "second", "two", "test"),
         ("targets", "model: first, view: all", "first", "one", "all"),
         ("targets", "use: tvm, model: second", "second", "two", "test"),

@@ -55,8 +55,9 @@ _WORDS = ["a", "accuracy", "cpu", "none", "local", "tvm", "metric", "scan", "x y
 _SCALAR: st.SearchStrategy[Any] = st.none() | st.sampled_from(_WORDS)
 ODD = st.recursive(
     _SCALAR,
-    lambda inner: st.lists(inner, max_size=2)
-    | st.dictionaries(st.sampled_from(["test", "by", "key", "x"]), inner, max_size=2),
+    lambda inner: (
+        st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["test", "by", "key", "x"]), inner, max_size=2)
+    ),
     max_leaves=4,
 )
 _KEYS = ["use", "path", "label", "split", "run", "data", "params", "produces", "metric", "min", "model", "target", "to"]

@@ -130,7 +130,9 @@ def _check_header(columns: list[str], raw: bytes, name: str) -> None:
 
 def check_columns(columns: list[str], name: str) -> None:
     """Raises ProviderError where two columns have one name."""
-    twice = sorted({column for column in columns if columns.count(column) > 1}) if len({*columns}) < len(columns) else []
+    twice = (
+        sorted({column for column in columns if columns.count(column) > 1}) if len({*columns}) < len(columns) else []
+    )
     if twice:
         raise ProviderError(
             f"{name}: two columns are called '{twice[0]}'", hint="give each column its own name", code="MLO1109"

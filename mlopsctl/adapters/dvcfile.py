@@ -57,7 +57,11 @@ def parse_pin(text: bytes, name: str) -> Pin:
         raise broken("it is of DVC 2 or of a cloud version", "dvc cache migrate --dvc-files (DVC 3), then commit")
     if loaded.get("wdir", ".") != "." or path != Path(name).name.removesuffix(".dvc"):
         raise broken("it is for another path than the one beside it", "keep the .dvc file beside its data")
-    if not isinstance(md5, str) or len(md5.removesuffix(".dir")) != 32 or set(md5.removesuffix(".dir")) - set("0123456789abcdef"):
+    if (
+        not isinstance(md5, str)
+        or len(md5.removesuffix(".dir")) != 32
+        or set(md5.removesuffix(".dir")) - set("0123456789abcdef")
+    ):
         raise broken("its md5 is none")
     if not isinstance(size, int) or not isinstance(nfiles, int | None):
         raise broken("its size is no number")
@@ -93,7 +97,9 @@ def cache_root(dvc: Path) -> Path:
             found = parser.get("cache", "dir", fallback="")
         except (configparser.Error, UnicodeDecodeError) as error:
             words = str(error).splitlines()[0]
-            raise ProviderError(f"{dvc / name} can not be read: {words}", hint="dvc config --list", code="MLO1105") from None
+            raise ProviderError(
+                f"{dvc / name} can not be read: {words}", hint="dvc config --list", code="MLO1105"
+            ) from None
         if found:
             return (dvc / found).resolve()
     return dvc / "cache"
@@ -174,7 +180,9 @@ def prepare(root: Path) -> Path:
     if found is not None:
         return found
     if (root / ".dvc").exists() or (root / ".dvc").is_symlink():
-        raise MlopsError(f"{root / '.dvc'} is no folder", hint="move it away; DVC keeps its settings there", code="MLO1123")
+        raise MlopsError(
+            f"{root / '.dvc'} is no folder", hint="move it away; DVC keeps its settings there", code="MLO1123"
+        )
     dvc = root / ".dvc"
     write_atomic(dvc / ".gitignore", b"/config.local\n/tmp\n/cache\n")
     write_atomic(dvc / "config", b"")

@@ -43,7 +43,9 @@ def feed(table: Table, data_facts: Mapping[str, Json], inputs: Sequence[Mapping[
     for item in inputs:
         name, shape = str(item["name"]), list(item["shape"])
         if len(shape) not in (1, 2) or (len(shape) == 2 and shape[1] not in (None, 1)):
-            raise _unfit(f"the model's input '{name}' has shape {_shape(shape)}, a column has one value a row", features)
+            raise _unfit(
+                f"the model's input '{name}' has shape {_shape(shape)}, a column has one value a row", features
+            )
         column = _column(table, name, str(item["dtype"]), name)
         found[name] = column.reshape(-1, 1) if len(shape) == 2 else column
     return found

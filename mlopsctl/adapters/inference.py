@@ -80,9 +80,7 @@ def run_model(model: Path, feeds: Arrays, *, threads: int = 1) -> Arrays:
     return run_fully(model, feeds, threads=threads).outputs
 
 
-def run_fully(
-    model: Path, feeds: Arrays, *, threads: int = 1, memory: int = MEMORY, seconds: float = SECONDS
-) -> Ran:
+def run_fully(model: Path, feeds: Arrays, *, threads: int = 1, memory: int = MEMORY, seconds: float = SECONDS) -> Ran:
     """``run_model`` with what is known beside the outputs."""
     import numpy as np
 
@@ -168,7 +166,9 @@ def run_program(
         code = _run_confined(confined, place, folder, env, seconds, len(rows))
         said = (place / "log").read_bytes()[-2000:].decode("utf-8", "replace").strip()
         if code != 0:
-            how = "it printed far more than one line a row" if code == -signal.SIGXFSZ else f"it ended with status {code}"
+            how = (
+                "it printed far more than one line a row" if code == -signal.SIGXFSZ else f"it ended with status {code}"
+            )
             raise _program(how, said)
         return _answers((place / "out").read_text(encoding="utf-8", errors="replace"), len(rows), said)
 
@@ -218,13 +218,15 @@ def _answers(text: str, count: int, said: str) -> list[Any]:
         try:
             found.append(json.loads(line))
         except (ValueError, RecursionError):
-            raise _program(f"line {number} of its answer is no JSON: {line[:80]}", said) from None
+            raise _program(f"line {number} of its answer is no JSON", line[:80]) from None
     return found
 
 
 def _program(what: str, said: str) -> ProviderError:
+    """The error for a program that failed; its own words may hold rows, so they stay out of the kept message."""
+    must = "it must read one JSON object a line and print one JSON value a line, in the same order, and nothing else"
     return ProviderError(
-        f"the model's predict: command failed: {what}" + (f"; it last said: {said.splitlines()[-1]}" if said else ""),
-        hint="it must read one JSON object a line and print one JSON value a line, in the same order, and nothing else",
+        f"the model's predict: command failed: {what}",
+        hint=must + (f"; it last said: {said.splitlines()[-1][:300]}" if said.strip() else ""),
         code="MLO1307",
     )

@@ -223,11 +223,13 @@ def _check(home: Path, out: Path, spec: Pinned, ended: Finished, log: Path, mode
     error = said.get("error")
     if error is not None or ended.returncode != 0:
         told = error if isinstance(error, dict) else {}
+        # What it printed may hold rows of the data: shown to the person here, never kept in the trail.
         last = "".join(tail_lines(log, 1))
-        message = str(told.get("message") or last or "it said nothing")[:500]
+        words = f": {str(told['message'])[:500]}" if told.get("message") else ""
+        hint = str(told.get("hint") or "look at its log: mlopsctl logs ADDRESS")[:500]
         raise ProviderError(
-            f"the program {spec.program} failed (status {ended.returncode}): {message}",
-            hint=str(told.get("hint") or "look at its log: mlopsctl logs ADDRESS")[:500],
+            f"the program {spec.program} failed (status {ended.returncode}){words}",
+            hint=f"{hint}; it last said: {last[:500]}" if last and not words else hint,
             code="MLO1062",
         )
     strange = sorted(set(said) - {"outputs", "facts"})

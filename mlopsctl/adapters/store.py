@@ -396,4 +396,3 @@ def _tampered(place: Path, wanted: Digest, found: Digest) -> EvidenceError:
         hint=f"rm -f {place} and fetch or make it again: mlopsctl pull, mlopsctl apply",
         code="MLO1134",
     )
-

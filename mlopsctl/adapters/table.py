@@ -41,7 +41,9 @@ def read_table(path: Path, format: str, name: str = "") -> Table:
         return _read_csv(path, name or path.name)
     if format == "parquet":
         return _read_parquet(path, name or path.name)
-    raise ProviderError(f"{name or path.name} is a {format}, not a table", hint="tables are csv and parquet", code="MLO1116")
+    raise ProviderError(
+        f"{name or path.name} is a {format}, not a table", hint="tables are csv and parquet", code="MLO1116"
+    )
 
 
 def feature_names(table: Table, facts: Mapping[str, Json]) -> list[str]:
@@ -109,7 +111,9 @@ def _column(texts: Sequence[str], kind: Kind | None) -> Column:
         return _objects(values) if any(gaps) else np.array(values, dtype=np.bool_)
     if kind == "int" and not any(gaps):
         return np.array([int(text) for text in texts], dtype=np.int64)
-    return np.array([float("nan") if gap else float(text) for text, gap in zip(texts, gaps, strict=True)], dtype=np.float64)
+    return np.array(
+        [float("nan") if gap else float(text) for text, gap in zip(texts, gaps, strict=True)], dtype=np.float64
+    )
 
 
 def _whole_numbers(texts: Sequence[str]) -> Column | None:
@@ -189,7 +193,9 @@ def _arrow(column: Any) -> Column:
     if kind == "int" and not column.null_count and not pa.types.is_uint64(column.type):
         return np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.int64)
     if kind in ("int", "float"):
-        return np.array([float("nan") if value is None else float(value) for value in column.to_pylist()], dtype=np.float64)
+        return np.array(
+            [float("nan") if value is None else float(value) for value in column.to_pylist()], dtype=np.float64
+        )
     if kind == "bool" and not column.null_count:
         return np.array(column.to_pylist(), dtype=np.bool_)
     if kind in ("bool", "str"):

@@ -15,7 +15,9 @@ from . import console
 
 
 def validate(
-    files: Annotated[list[Path] | None, typer.Argument(help="Manifests or their folders; without one, the nearest mlops.yaml.")] = None,
+    files: Annotated[
+        list[Path] | None, typer.Argument(help="Manifests or their folders; without one, the nearest mlops.yaml.")
+    ] = None,
     format: Annotated[str, typer.Option(help="text, json or github.")] = "text",
 ) -> int:
     """Checks manifests without running or importing anything of the project.

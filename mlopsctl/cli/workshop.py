@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-from ..audit.trail import code_tree, without_secrets
+from ..audit.trail import CodeTree, code_tree, without_secrets
 from ..provider import Context, Inputs
 from ..types import Address, Digest, Json, Observed, Outcome, Resource, TreeFile
 from .project import Project
@@ -107,10 +107,6 @@ class ProjectWorkshop:
             # Programs of all kinds write these words, and a failure must go on record whatever they say.
             given["message"] = without_secrets(str(given["message"]))
         superseded = [str(given.pop("supersedes"))] if "supersedes" in given else []
-        code = None
-        if sources and want.address.section != "data":
-            # Kept in the trail itself: amend, squash and gc lose no code that a result was made from.
-            code = code_tree(self.project.tree, sources)
         entry = self.project.trail.append(
             kind,
             address=str(want.address),
@@ -121,11 +117,18 @@ class ProjectWorkshop:
             facts=given,
             made_with={**(outcome.made_with if outcome else {}), **self._made_with},
             commit=self._commit,
-            code=code,
+            code=self._code(want, sources or {}),
             location=str(given.get("location", "")),
             supersedes=superseded,
         )
         return entry.observed()
+
+    def admit(self, want: Resource, sources: Mapping[str, TreeFile]) -> None:
+        self._code(want, sources)
+
+    def _code(self, want: Resource, sources: Mapping[str, TreeFile]) -> CodeTree | None:
+        """The code to keep in the trail itself: amend, squash and gc lose nothing that a result was made from."""
+        return code_tree(self.project.tree, sources) if sources and want.address.section != "data" else None
 
     def here(self, digest: Digest) -> bool:
         store, mirror = self.project.store, self.project.mirror

@@ -96,7 +96,9 @@ def test_data_that_git_tracks_is_left_to_git(project: Path) -> None:
     assert not (project / ".dvc").exists()
 
 
-@pytest.mark.parametrize("path", ["data/none.csv", "data/link", "data/empty", "data/pipe", ".git/config", "../outside.csv", "."])
+@pytest.mark.parametrize(
+    "path", ["data/none.csv", "data/link", "data/empty", "data/pipe", ".git/config", "../outside.csv", "."]
+)
 def test_what_can_not_be_added_is_refused_and_nothing_is_written(project: Path, path: str) -> None:
     (project / "data" / "link").symlink_to("table.csv")
     (project / "data" / "empty").mkdir()

@@ -123,9 +123,7 @@ def test_weights_outside_the_folder_are_never_read(tmp_path: Path, location: str
 
 def test_an_unknown_operator_does_not_load(tmp_path: Path) -> None:
     node = helper.make_node("Pwn", ["x"], ["y"], domain="evil")
-    model = save(
-        tmp_path, [node], [port("x", ["N", 3])], [port("y", ["N", 3])], domains=(("", 17), ("evil", 1))
-    )
+    model = save(tmp_path, [node], [port("x", ["N", 3])], [port("y", ["N", 3])], domains=(("", 17), ("evil", 1)))
     with pytest.raises(ProviderError, match="ONNX Runtime does not load it") as caught:
         inspect_model(model)
     assert caught.value.code == "MLO1304"
@@ -229,7 +227,9 @@ def test_a_program_cannot_look_for_the_answers(tmp_path: Path) -> None:
     (secret / "labels.csv").write_text("y")
     text = f"import json, os\ntry:\n    found = os.listdir({str(secret)!r})\nexcept OSError:\n    found = []\nprint(json.dumps(found))"
     argv = program(tmp_path / "m", text)
-    assert run_program(argv, tmp_path / "m", [{}], hidden=[secret]) == ([[]] if strongest_mode() != "export" else [["labels.csv"]])
+    assert run_program(argv, tmp_path / "m", [{}], hidden=[secret]) == (
+        [[]] if strongest_mode() != "export" else [["labels.csv"]]
+    )
 
 
 @pytest.mark.parametrize(
@@ -237,7 +237,7 @@ def test_a_program_cannot_look_for_the_answers(tmp_path: Path) -> None:
     [
         ("print(1)", "answered 1 lines for 2 rows"),
         ("print('x'); print(2)", "line 1 of its answer is no JSON"),
-        ("import sys; sys.exit('no weights')", "status 1; it last said: no weights"),
+        ("import sys; sys.exit('no weights')", "it ended with status 1$"),
         ("print('[' * 100000); print(2)", "line 1 of its answer is no JSON"),
         ("import time; time.sleep(60)", "no end after 1 seconds"),
     ],
@@ -247,6 +247,14 @@ def test_a_program_that_misbehaves_is_named_so(tmp_path: Path, text: str, said: 
     with pytest.raises(ProviderError, match=said) as caught:
         run_program(argv, tmp_path / "m", [{"a": 1}, {"a": 2}], seconds=1)
     assert caught.value.code == "MLO1307"
+
+
+def test_what_a_failed_program_printed_is_shown_and_never_part_of_the_kept_message(tmp_path: Path) -> None:
+    argv = program(tmp_path / "m", "import sys; sys.exit('bad row: Ada Lovelace')")
+    with pytest.raises(ProviderError) as caught:
+        run_program(argv, tmp_path / "m", [{"a": 1}])
+    assert "Ada" not in caught.value.message
+    assert caught.value.hint.endswith("it last said: bad row: Ada Lovelace")
 
 
 def test_a_program_that_prints_without_end_does_not_fill_the_disk(tmp_path: Path) -> None:

@@ -126,7 +126,9 @@ def test_a_program_does_not_outlive_an_mlopsctl_that_is_killed(tmp_path: Path) -
 
 
 def test_limits_hold(project: Path) -> None:
-    done = run(project, "export", "import os; print(len(os.sched_getaffinity(0))); bytearray(1 << 29)", memory=1 << 28, cpus=1)
+    done = run(
+        project, "export", "import os; print(len(os.sched_getaffinity(0))); bytearray(1 << 29)", memory=1 << 28, cpus=1
+    )
     assert done.stdout.strip() == "1" and "MemoryError" in done.stderr
 
 

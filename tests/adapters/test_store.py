@@ -281,5 +281,3 @@ def test_what_a_killed_process_left_goes_after_a_day(store: LocalStore, tmp_path
     store.put(tmp_path / "a")
     assert not stale.exists()
     assert fresh.exists()
-
-

@@ -15,7 +15,9 @@ from tests.quickstart import make_quickstart, must, shell
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = make_quickstart(tmp_path_factory.mktemp("gate") / "digits")
     text = (folder / "mlops.yaml").read_text()
-    text = text.replace("{path: data/digits.csv, label: digit}", "{path: data/digits.csv, label: digit, split: {test: 0.2, val: 0.1}}")
+    text = text.replace(
+        "{path: data/digits.csv, label: digit}", "{path: data/digits.csv, label: digit, split: {test: 0.2, val: 0.1}}"
+    )
     (folder / "mlops.yaml").write_text(text.partition("deployments:")[0])
     must("git commit -qam val && mlopsctl apply -y", folder)
     return folder

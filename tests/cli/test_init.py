@@ -27,7 +27,9 @@ def test_a_template_becomes_a_project_with_repository_key_and_trail(tmp_path: Pa
     for name in ("train.py", "data/digits.csv", "trust.yaml", ".mlops/schema.json", ".github/workflows/mlops.yml"):
         assert (folder / name).is_file(), name
     assert must("git rev-parse --show-toplevel", folder).strip() == str(folder.resolve())
-    key = next(word for line in said.splitlines() if line.strip().startswith("key") for word in line.split() if "/" in word)
+    key = next(
+        word for line in said.splitlines() if line.strip().startswith("key") for word in line.split() if "/" in word
+    )
     assert stat.S_IMODE(Path(key).stat().st_mode) == 0o600 and not Path(key).is_relative_to(folder)
     assert must("mlopsctl audit verify --strict", folder).startswith("ok: 1 valid")
 

@@ -37,7 +37,10 @@ def test_plans_new_unchanged_and_saved(project: Path) -> None:
 
 
 def test_every_line_of_apply_and_its_summary_last(project: Path) -> None:
-    must("sed -i 's/min: 0.93/min: 0.999/; s/metric: accuracy/metric: balanced_accuracy/' mlops.yaml && git commit -qam x", project)
+    must(
+        "sed -i 's/min: 0.93/min: 0.999/; s/metric: accuracy/metric: balanced_accuracy/' mlops.yaml && git commit -qam x",
+        project,
+    )
     done = shell("mlopsctl apply -y --format json 2>/dev/null", project)
     events = [follows("apply", line) for line in done.stdout.splitlines()]
     assert events[-1]["event"] == "summary" and events[-1]["applied"] == 1

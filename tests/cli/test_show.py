@@ -27,14 +27,19 @@ def test_one_resource_in_full(project: Path) -> None:
 def test_the_whole_manifest_with_every_default(project: Path) -> None:
     shown = yaml.safe_load(must("mlopsctl show --resolved", project))
     assert shown["project"]["name"] == "digits"
-    assert shown["targets"]["cpu"] | {"use": "onnxruntime", "arch": "x86-64", "tolerance": 1e-4} == shown["targets"]["cpu"]
+    assert (
+        shown["targets"]["cpu"] | {"use": "onnxruntime", "arch": "x86-64", "tolerance": 1e-4} == shown["targets"]["cpu"]
+    )
     assert shown == yaml.safe_load(must("mlopsctl show", project))
     one = yaml.safe_load(must("mlopsctl show targets.cpu --resolved", project))
     assert one["targets"] == {"cpu": shown["targets"]["cpu"]} and "data" not in one
 
 
 def test_the_history_has_every_attempt_newest_first(project: Path) -> None:
-    must("sed -i 's/metric: accuracy/metric: f1/; s/min: 0.93/min: 0.9/' mlops.yaml && git commit -qam f1 && mlopsctl apply -y", project)
+    must(
+        "sed -i 's/metric: accuracy/metric: f1/; s/min: 0.93/min: 0.9/' mlops.yaml && git commit -qam f1 && mlopsctl apply -y",
+        project,
+    )
     lines = must("mlopsctl show gates.accuracy --history", project).splitlines()
     assert lines[0].split()[:3] == ["entry", "at", "kind"]
     assert "f1 0.9" in lines[1] and "accuracy 0.9" in lines[2] and len(lines) == 3

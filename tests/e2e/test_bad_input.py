@@ -145,7 +145,9 @@ def test_a_trainer_that_fails(project: Path, what: str) -> None:
     assert "failed" in failed and "train.classifier" in failed, "a failed step is history too"
 
     (project / "train.py").write_bytes(good)
-    assert done(events(project)) == (EVERYTHING[1:] if fresh else []), "the data was pinned before and is not read again"
+    assert done(events(project)) == (EVERYTHING[1:] if fresh else []), (
+        "the data was pinned before and is not read again"
+    )
 
 
 def test_a_trainer_that_prints_without_end(project: Path) -> None:

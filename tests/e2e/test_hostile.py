@@ -101,7 +101,11 @@ def _ours(program: str) -> bool:
 
 def _allowed(path: str, folder: Path) -> bool:
     """Our state in ``.git/mlops``, bytecode of what is installed, and no file at all."""
-    installed = (str(Path(mlopsctl.__file__).parent), str(BIN.parent), os.path.realpath(BIN / "python").rpartition("/bin/")[0])
+    installed = (
+        str(Path(mlopsctl.__file__).parent),
+        str(BIN.parent),
+        os.path.realpath(BIN / "python").rpartition("/bin/")[0],
+    )
     bytecode = "/__pycache__/" in path and path.startswith(installed) and not path.startswith(str(folder))
     made = path.endswith("/__pycache__") and path.startswith(installed)
     return bytecode or made or path in ("/dev/null", "/dev/tty") or path.startswith(f"{folder}/.git/mlops/")
@@ -161,7 +165,9 @@ def test_a_manifest_that_wants_the_environment(project: Path) -> None:
         assert SECRET not in told.stdout and "Traceback" not in told.stdout
 
 
-@pytest.mark.parametrize("path", ["/etc/passwd", "../outside.csv", "data/../../outside.csv", "data/link.csv", "away/outside.csv"])
+@pytest.mark.parametrize(
+    "path", ["/etc/passwd", "../outside.csv", "data/../../outside.csv", "data/link.csv", "away/outside.csv"]
+)
 def test_data_outside_the_repository(project: Path, path: str) -> None:
     (project.parent / "outside.csv").write_text("a,digit\n1,2\n")
     (project / "data" / "link.csv").symlink_to("../../outside.csv")
@@ -229,11 +235,23 @@ def test_a_trainer_that_hunts_for_the_test_rows(project: Path, tmp_path: Path) -
     resources = json.loads(must("mlopsctl status --format json", project))["resources"]
     outputs = next(found["outputs"] for found in resources if found["address"] == "data.digits")
     store = project / ".git" / "mlops" / "store" / "sha256"
-    views = {name: (store / outputs[name][7:9] / outputs[name][7:]).read_bytes().splitlines()[1:] for name in ("test", "train")}
+    views = {
+        name: (store / outputs[name][7:9] / outputs[name][7:]).read_bytes().splitlines()[1:]
+        for name in ("test", "train")
+    }
     rows = set(views["test"]) - set(views["train"])
     assert len(rows) > 300
     wanted = "\n".join(hashlib.sha256(row.strip()).hexdigest() for row in sorted(rows))
-    tops = [str(project), str(project / ".git"), str(tmp_path.parent), "/tmp", "/dev/shm", "/var/tmp", os.environ["HOME"], "."]
+    tops = [
+        str(project),
+        str(project / ".git"),
+        str(tmp_path.parent),
+        "/tmp",
+        "/dev/shm",
+        "/var/tmp",
+        os.environ["HOME"],
+        ".",
+    ]
     hunt = HUNT.format(wanted=wanted, tops=tops, parent=os.getpid())
     good = (project / "train.py").read_text()
 

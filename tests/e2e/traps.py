@@ -82,7 +82,9 @@ def _files(traps: Traps) -> None:
     pickle = f"cposix\nsystem\n(S'touch {traps.marks}/pickle'\ntR.".encode()
     for name in ("model.pkl", "model.onnx", "params.joblib", "data/model.pt"):
         (folder / name).write_bytes(pickle)
-    (folder / "card.md.j2").write_text(f"{{{{ cycler.__init__.__globals__.os.system('touch {traps.marks}/template') }}}}")
+    (folder / "card.md.j2").write_text(
+        f"{{{{ cycler.__init__.__globals__.os.system('touch {traps.marks}/template') }}}}"
+    )
     (folder / "README.md").write_text("$(touch x) `touch y`\n")
     (folder / "code").mkdir()
     (folder / "code" / "passwd").symlink_to("/etc/passwd")
@@ -112,12 +114,15 @@ def _submodule(traps: Traps) -> None:
     must(f"git init -q {inner} && cd {inner} && echo x > x.txt && git add x.txt && git commit -q -m x", traps.folder)
     with (inner / ".git" / "config").open("a") as stream:
         fsmonitor = traps.program(inner / ".git" / "fsmonitor", "submodule-fsmonitor")
-        stream.write(f'[core]\nfsmonitor = {fsmonitor}\n[filter "evil"]\nclean = {traps.program(inner / ".git" / "f", "sub")}\n')
+        stream.write(
+            f'[core]\nfsmonitor = {fsmonitor}\n[filter "evil"]\nclean = {traps.program(inner / ".git" / "f", "sub")}\n'
+        )
     (inner / ".git" / "info").mkdir(exist_ok=True)
     (inner / ".git" / "info" / "attributes").write_text("* filter=evil\n")
     (inner / "x.txt").write_text("y\n")
     (traps.folder / ".gitmodules").write_text(
-        '[submodule "vendor"]\n\tpath = vendor\n\turl = ext::sh -c touch% ' + f"{traps.marks}/gitmodules\n\tupdate = checkout\n"
+        '[submodule "vendor"]\n\tpath = vendor\n\turl = ext::sh -c touch% '
+        + f"{traps.marks}/gitmodules\n\tupdate = checkout\n"
     )
 
 
@@ -134,11 +139,33 @@ def _git(traps: Traps) -> None:
         stream.write(f'[filter "Second.One"]\n\tclean = "{traps.shell("included-filter")}"\n\trequired = true\n')
     (folder / ".git" / "info").mkdir(exist_ok=True)
     (folder / ".git" / "info" / "attributes").write_text("*.md filter=Second.One\n")
-    for key in ("filter.evil.clean", "filter.evil.smudge", "filter.evil.process", "diff.evil.textconv", "diff.evil.command",
-                "diff.external", "merge.evil.driver", "core.fsmonitor", "core.pager", "core.editor", "core.askPass",
-                "core.sshCommand", "core.gitProxy", "core.alternateRefsCommand", "credential.helper", "gpg.program",
-                "gpg.ssh.program", "interactive.diffFilter", "pager.log", "pager.status", "pager.ls-tree",
-                "sequence.editor", "uploadpack.packObjectsHook", "remote.origin.uploadpack", "trailer.x.command"):
+    for key in (
+        "filter.evil.clean",
+        "filter.evil.smudge",
+        "filter.evil.process",
+        "diff.evil.textconv",
+        "diff.evil.command",
+        "diff.external",
+        "merge.evil.driver",
+        "core.fsmonitor",
+        "core.pager",
+        "core.editor",
+        "core.askPass",
+        "core.sshCommand",
+        "core.gitProxy",
+        "core.alternateRefsCommand",
+        "credential.helper",
+        "gpg.program",
+        "gpg.ssh.program",
+        "interactive.diffFilter",
+        "pager.log",
+        "pager.status",
+        "pager.ls-tree",
+        "sequence.editor",
+        "uploadpack.packObjectsHook",
+        "remote.origin.uploadpack",
+        "trailer.x.command",
+    ):
         # Who waits for the other end of a connection waits for ever where the trap waits too.
         value = traps.program(programs / key, key, "exit 1" if key.startswith(("core.", "credential")) else "cat")
         must(f"git config {key} {value}", folder)

@@ -367,7 +367,14 @@ def test_an_answer_that_is_none_is_one_clear_error(bench: Bench, text: str, code
     with pytest.raises(ProviderError) as error:
         ask_data(bench, text)
     assert error.value.code == code
-    assert words in error.value.message
+    assert words in error.value.message + error.value.hint
+
+
+def test_what_a_failed_program_printed_is_shown_and_never_part_of_the_kept_message(bench: Bench) -> None:
+    with pytest.raises(ProviderError) as error:
+        ask_data(bench, "import sys; sys.exit('bad row: Ada Lovelace')")
+    assert "Ada" not in error.value.message
+    assert "it last said: bad row: Ada Lovelace" in error.value.hint
 
 
 def test_a_program_that_hangs_is_ended_with_its_children(bench: Bench) -> None:

@@ -61,7 +61,11 @@ SECTIONS = [
 
 def prepare(bench: Bench, needs: tuple[Need, ...]) -> None:
     """Makes what a step needs, and no more."""
-    for given, make in (((ROWS, MODEL, ARTIFACT), make_rows), ((MODEL, ARTIFACT), make_model), ((ARTIFACT,), make_artifact)):
+    for given, make in (
+        ((ROWS, MODEL, ARTIFACT), make_rows),
+        ((MODEL, ARTIFACT), make_model),
+        ((ARTIFACT,), make_artifact),
+    ):
         if set(needs) & set(given):
             make(bench)
 

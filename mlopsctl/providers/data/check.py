@@ -49,7 +49,9 @@ def _hash_working(working: Path, path: str, sources: Mapping[str, TreeFile], pin
         return hash_path(working)
     # A folder tracked by git is what git tracks of it, whatever else lies there.
     names = [name for name in sources if (working / name[len(path) + 1 :]).is_file()]
-    return dirhash(listing_of((name[len(path) + 1 :], hash_file(working / name[len(path) + 1 :])[7:]) for name in names))
+    return dirhash(
+        listing_of((name[len(path) + 1 :], hash_file(working / name[len(path) + 1 :])[7:]) for name in names)
+    )
 
 
 def _cached(pin_name: str, root: Path, tree: Tree) -> Digest | None:

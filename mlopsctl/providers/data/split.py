@@ -47,11 +47,14 @@ class Rule(NamedTuple):
 
 
 def rule_of(split: Split | str | None, label: str) -> Rule:
-    """The rule in force: a dataset with a label keeps 20 % for testing unless ``split:`` says otherwise."""
+    """The rule in force: a dataset with a label keeps 20 % for testing unless ``split:`` says otherwise.
+
+    Where nothing is set aside, everything may be trained on.
+    """
     if split is None:
-        return Rule(test=0.2) if label else Rule()
+        return Rule(test=0.2) if label else Rule(whole="train")
     if isinstance(split, str):
-        return Rule()
+        return Rule(whole="train")
     if split.test == "all":
         return Rule(whole="test")
     return Rule(split.test, split.val, split.by or split.key, split.seed)
@@ -129,7 +132,7 @@ def split_facts(split: Split | str | None, rule: Rule, membership: Mapping[str, 
     """What the trail keeps about a split."""
     parts = split if isinstance(split, Split) else None
     return {
-        "test": "all" if rule.whole else decimal(rule.test),
+        "test": "all" if rule.whole == "test" else decimal(rule.test),
         "val": decimal(rule.val),
         "by": parts.by or None if parts else None,
         "key": parts.key or None if parts else None,

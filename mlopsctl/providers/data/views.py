@@ -193,18 +193,14 @@ def _assign(batch: Any, columns: list[str], sides: Sides, labels: _Labels | None
     return found
 
 
-def _prepare(
-    columns: list[str], file: str, label: str, rule: Rule, column_key: str
-) -> tuple[_Labels | None, Sides]:
+def _prepare(columns: list[str], file: str, label: str, rule: Rule, column_key: str) -> tuple[_Labels | None, Sides]:
     labels = _Labels(label, _find(columns, label, "label", file)) if label else None
     if rule.column:
         _find(columns, rule.column, f"split.{column_key}", file)
     return labels, Sides(rule, columns)
 
 
-def _views(
-    columns: list[str], labels: _Labels | None, sides: Sides, paths: dict[str, Path], source: Path
-) -> Views:
+def _views(columns: list[str], labels: _Labels | None, sides: Sides, paths: dict[str, Path], source: Path) -> Views:
     if sides.rule.whole:
         paths = {sides.rule.whole: source}
     return Views(columns, sides.counts(), sides.membership(), paths, labels.classes() if labels else None)

@@ -64,17 +64,15 @@ remove = nothing_to_remove
 class Spec:
     """A metric and a bar: the gate passes where the whole confidence interval clears it."""
 
-    metric: Literal[
-        "accuracy", "balanced_accuracy", "f1", "roc_auc", "log_loss", "ece", "rmse", "mae", "r2"
-    ] = result(doc="What is measured.")
+    metric: Literal["accuracy", "balanced_accuracy", "f1", "roc_auc", "log_loss", "ece", "rmse", "mae", "r2"] = result(
+        doc="What is measured."
+    )
     model: str = run("", doc="The model to measure; may be left out where only one exists.", ref="train")
     data: str = run("", doc="The dataset to measure on; by default the one the model was trained on.", ref="data")
     view: Literal["test", "val", "all"] = result("test", doc="The rows to measure on.")
     min: float | None = policy(None, doc="The least value; the whole interval must lie at or above it.")
     max: float | None = policy(None, doc="The greatest value; the whole interval must lie at or below it.")
-    confidence: float = result(
-        0.95, doc="The confidence of the two-sided interval.", minimum=0.5, exclusive_maximum=1
-    )
+    confidence: float = result(0.95, doc="The confidence of the two-sided interval.", minimum=0.5, exclusive_maximum=1)
     inconclusive: Literal["block", "warn"] = policy(
         "block", doc="Whether a measurement whose interval holds the bar stops what the gate guards."
     )
@@ -156,7 +154,14 @@ def assess(want: Resource, inputs: Inputs, ctx: Context) -> Assessed:
     about = data.seen.facts
     table = read_table(ctx.store.path(data.digest), about["format"])
     if table.rows == 0:
-        empty = {"metric": spec.metric, "value": None, "ci": None, "n": 0, "view": spec.view, "reason": "the view is empty"}
+        empty = {
+            "metric": spec.metric,
+            "value": None,
+            "ci": None,
+            "n": 0,
+            "view": spec.view,
+            "reason": "the view is empty",
+        }
         return Assessed({**empty, "confidence": number(spec.confidence)}, {}, table, None)
     truth = labels(table, about)
     ctx.tell(f"running the model on {table.rows} rows")
@@ -213,7 +218,9 @@ def _given(inputs: Inputs, role: str) -> Input:
     for item in inputs:
         if item.role == role and item.seen is not None and item.digest is not None:
             return item
-    named = next((f"{item.need.address} has no '{item.need.output}'" for item in inputs if item.role == role), f"no {role}")
+    named = next(
+        (f"{item.need.address} has no '{item.need.output}'" for item in inputs if item.role == role), f"no {role}"
+    )
     raise ProviderError(
         f"this gate can not measure: {named}",
         hint="a view exists where split: makes one: write split: {test: 0.2} at the data",
@@ -244,5 +251,7 @@ def _check_bars(spec: Spec) -> None:
             raise ManifestError(f"{metric} lies between 0 and 1, and the bar is {bar:g}", hint=hint, code="MLO1315")
     if metric in LOSSES and most is None:
         raise ManifestError(
-            f"less {metric} is better, and this gate only asks for much of it", hint=f"write max: {least:g}", code="MLO1315"
+            f"less {metric} is better, and this gate only asks for much of it",
+            hint=f"write max: {least:g}",
+            code="MLO1315",
         )

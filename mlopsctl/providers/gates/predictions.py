@@ -62,9 +62,7 @@ def numbers_of(values: Array | Sequence[Any], classes: Sequence[Any]) -> Array:
     return found
 
 
-def classify(
-    outputs: Mapping[str, Array], order: Sequence[Any], known: Sequence[Any], count: int
-) -> Classes:
+def classify(outputs: Mapping[str, Array], order: Sequence[Any], known: Sequence[Any], count: int) -> Classes:
     """Reads the outputs of a classifier for ``count`` rows; ``known`` are the classes of the data.
 
     Scores are the float output with a column a class (two classes: also one column, for the second). They count as
@@ -130,7 +128,11 @@ def _probabilities(name: str, raw: Array) -> tuple[Array | None, str, str]:
             power = np.exp(raw - raw.max(axis=1, keepdims=True))
             return power / power.sum(axis=1, keepdims=True), "logits", ""
     if not (np.abs(sound.sum(axis=1) - 1) <= _SUM_TOLERANCE).all():
-        return None, "scores", f"its output '{name}' lies in [0, 1] but does not sum to 1: neither probabilities nor logits"
+        return (
+            None,
+            "scores",
+            f"its output '{name}' lies in [0, 1] but does not sum to 1: neither probabilities nor logits",
+        )
     return raw / raw.sum(axis=1, keepdims=True), "probabilities", ""
 
 
@@ -191,7 +193,9 @@ def _number(item: Any) -> float:
             return float(item)
         except OverflowError:
             return float("inf")
-    raise _unclear(f"one of its answers is {json.dumps(item)[:60]}; answers are all labels, all numbers or all lists of numbers")
+    raise _unclear(
+        f"one of its answers is {json.dumps(item)[:60]}; answers are all labels, all numbers or all lists of numbers"
+    )
 
 
 def _key(item: Any) -> Any:

@@ -55,7 +55,8 @@ class Spec:
 
     model: str = run("", doc="The model to look through; may be left out where only one exists.", ref="train")
     formats: tuple[str, ...] = policy(
-        (), doc="File suffixes allowed besides ONNX, its weights and plain text, such as safetensors; pkl allows pickles."
+        (),
+        doc="File suffixes allowed besides ONNX, its weights and plain text, such as safetensors; pkl allows pickles.",
     )
     max_size: int = policy(8 * 2**30, doc="The most bytes the folder may hold.", quantity="size")
     timeout: float = run(600.0, doc="How long loading may take.", quantity="duration")
@@ -89,7 +90,9 @@ def judge(want: Resource, seen: Observed, inputs: Inputs) -> Verdict:
     findings += _forbidden(kind, suffixes, pickles, formats)
     if findings:
         more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
-        hint = "let the training step leave model.onnx alone in its folder, or allow a format by name: formats: [SUFFIX]"
+        hint = (
+            "let the training step leave model.onnx alone in its folder, or allow a format by name: formats: [SUFFIX]"
+        )
         return Verdict(Status.FAILED, findings[0] + more, hint, blocks=True)
     what = f"{facts.get('nodes', 0)} operators, all of the standard" if kind == "onnx" else "an opaque model"
     return Verdict(Status.PASSED, f"{files} file{'s' if files != 1 else ''}, {size:,} bytes, {what}")

@@ -25,7 +25,10 @@ class Bars(NamedTuple):
     warn: bool = False
 
     def __str__(self) -> str:
-        parts = [f">= {self.least:g}" if self.least is not None else "", f"<= {self.most:g}" if self.most is not None else ""]
+        parts = [
+            f">= {self.least:g}" if self.least is not None else "",
+            f"<= {self.most:g}" if self.most is not None else "",
+        ]
         return " and ".join(part for part in parts if part)
 
 
@@ -133,7 +136,9 @@ def _what_would_help(found: Measured, bars: Bars) -> str:
     if found.metric in SHARES and not 0 < wanted < 1:
         demand = f"{found.n} rows are too few to show it for any value but the very best"
     if margin <= 0:
-        return f"the value itself misses {bar:g} by {found.show(-margin)}, within the noise: improve the model; {demand}"
+        return (
+            f"the value itself misses {bar:g} by {found.show(-margin)}, within the noise: improve the model; {demand}"
+        )
     rows = found.n * (half / margin) ** 2
     if rows > 1e7:
         return f"the value stands on the bar: no realistic number of rows settles it; {demand}"

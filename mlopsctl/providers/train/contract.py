@@ -182,7 +182,8 @@ def inspect(model: Path) -> dict[str, Any]:
         size = model.stat().st_size
         raise ProviderError(
             f"the training command wrote a {MODEL} of {size:,} bytes that does not load: {error.message}",
-            hint=error.hint or "write it whole and close it before the script ends; onnx.checker.check_model tells more",
+            hint=error.hint
+            or "write it whole and close it before the script ends; onnx.checker.check_model tells more",
             code="MLO1215",
         ) from None
 

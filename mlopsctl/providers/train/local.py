@@ -125,7 +125,9 @@ def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
         return _train(want, inputs, ctx)
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        hint = "free some space: df -h" if full else "look at free memory and the limit of processes: free -h; ulimit -u"
+        hint = (
+            "free some space: df -h" if full else "look at free memory and the limit of processes: free -h; ulimit -u"
+        )
         raise ProviderError(
             f"{want.address} could not be trained on this machine: {error.strerror or error}", hint=hint, code="MLO1223"
         ) from error

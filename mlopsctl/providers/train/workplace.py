@@ -101,9 +101,7 @@ def _export(files: Mapping[str, TreeFile], work: Path, ctx: Context) -> None:
         path.chmod(0o755 if file.mode == "100755" else 0o644)
 
 
-def _give(
-    item: Input, files: Mapping[str, TreeFile], work: Path, given: Path, ctx: Context
-) -> tuple[str, Path]:
+def _give(item: Input, files: Mapping[str, TreeFile], work: Path, given: Path, ctx: Context) -> tuple[str, Path]:
     """Puts one input where the command finds it: (the variable that names it, its path)."""
     if item.seen is None or item.digest is None:
         raise ProviderError(
@@ -191,7 +189,9 @@ def _failure(ended: Finished, words: Sequence[str], place: Workplace, spec: Spec
     missing = undeclared(text, others, [str(place.work), str(ctx.root)])
     if missing:
         what = f"reads {missing}, which is not declared: it runs in a folder that holds only its code"
-        return error("MLO1212", what, f"add {declared_code(place.files, missing)}; if it is data, declare it under data:")
+        return error(
+            "MLO1212", what, f"add {declared_code(place.files, missing)}; if it is data, declare it under data:"
+        )
     ignored = unseen(text, ctx.root, place.work)
     if ignored:
         what = f"reads {ignored}, which is here but not in the repository: no other clone could train"

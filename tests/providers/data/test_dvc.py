@@ -52,7 +52,14 @@ def apply(root: Path, resource: Resource, tree: Any = None) -> tuple[Outcome, Co
     store = LocalStore(root.parent / "store")
     trail: Trail = None  # type: ignore[assignment] # no provider of data asks the trail
     context = Context(
-        root, root.parent / "state", scratch, tree or WorkTree(find_repo(root), root), store, trail, "p", lambda line: None
+        root,
+        root.parent / "state",
+        scratch,
+        tree or WorkTree(find_repo(root), root),
+        store,
+        trail,
+        "p",
+        lambda line: None,
     )
     return dvc.apply(resource, (), context), context
 
@@ -89,10 +96,12 @@ def test_the_column_that_the_split_goes_by_is_no_feature(root: Path) -> None:
     assert set(outcome.outputs) == {"all", "train", "val", "test"}
 
 
-def test_without_a_label_there_is_only_the_whole(root: Path) -> None:
+def test_where_nothing_is_set_aside_everything_is_there_to_train_on(root: Path) -> None:
     git(root, "add", ".")
-    assert set(apply(root, want())[0].outputs) == {"all"}
-    assert set(apply(root, want(label="y", split="none"))[0].outputs) == {"all"}
+    for spec in (want(), want(label="y", split="none")):
+        outputs = apply(root, spec)[0].outputs
+        assert set(outputs) == {"all", "train"}
+        assert Path(str(outputs["train"])).read_bytes() == Path(str(outputs["all"])).read_bytes()
 
 
 def test_test_all_makes_the_whole_table_the_test_view(root: Path) -> None:

@@ -13,7 +13,10 @@ from mlopsctl.providers.gates.intervals import bootstrap, replicates, wilson
 from mlopsctl.providers.gates.measures import point
 
 
-@given(st.integers(1, 5000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))), st.sampled_from([0.5, 0.9, 0.95, 0.999]))
+@given(
+    st.integers(1, 5000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))),
+    st.sampled_from([0.5, 0.9, 0.95, 0.999]),
+)
 def test_wilson_is_scipys(counts: tuple[int, int], confidence: float) -> None:
     right, n = counts
     expected = stats.binomtest(right, n).proportion_ci(confidence, method="wilson")

@@ -43,16 +43,26 @@ class Room:
             writer = csv.writer(file)
             writer.writerow([*names, *aside, "y"])
             for place, row in enumerate(features):
-                writer.writerow([*(repr(float(value)) for value in row), *(item[place] for item in aside.values()), label[place]])
+                writer.writerow(
+                    [*(repr(float(value)) for value in row), *(item[place] for item in aside.values()), label[place]]
+                )
         values = sorted(set(np.asarray(label).tolist()))
-        facts = {"format": "csv", "label": "y", "features": names, "classes": values, "rows": {"test": len(label)}, **more}
+        facts = {
+            "format": "csv",
+            "label": "y",
+            "features": names,
+            "classes": values,
+            "rows": {"test": len(label)},
+            **more,
+        }
         digest = self.store.put(path)
         return Input(Need("data", Address("data", "rows"), "test"), Observed(digest, {"test": digest}, facts))
 
     def model(self, folder: Path, **facts: Any) -> Input:
         digest = self.store.put(folder)
         return Input(
-            Need("model", Address("train", "m"), "model"), Observed(digest, {"model": digest}, {"kind": "onnx", **facts})
+            Need("model", Address("train", "m"), "model"),
+            Observed(digest, {"model": digest}, {"kind": "onnx", **facts}),
         )
 
     def gate(self, model: Input, data: Input, **spec: Any) -> tuple[dict[str, Any], Any]:
@@ -108,7 +118,9 @@ def test_every_metric_of_classes_is_scikit_learns(room: Room, tmp_path: Path, na
     bar = {"max": 5.0} if name == "log_loss" else {"min": 0.1}
     facts, verdict = room.gate(room.model(tmp_path / "m"), room.data(x, y), metric=name, **bar)
     power = np.exp(3 * x)
-    assert float(facts["value"]) == pytest.approx(CLASS_METRICS[name](y, power / power.sum(axis=1, keepdims=True)), abs=1e-5)
+    assert float(facts["value"]) == pytest.approx(
+        CLASS_METRICS[name](y, power / power.sum(axis=1, keepdims=True)), abs=1e-5
+    )
     lo, hi = (float(limit) for limit in facts["ci"])
     assert lo < float(facts["value"]) < hi
     assert verdict.status is Status.PASSED

@@ -16,7 +16,9 @@ from mlopsctl.providers.gates.verdict import Bars, judge_measurement
 from mlopsctl.types import Status
 
 
-def facts(value: str | None, lo: str = "", hi: str = "", n: int = 360, metric: str = "accuracy", **more: Any) -> dict[str, Any]:
+def facts(
+    value: str | None, lo: str = "", hi: str = "", n: int = 360, metric: str = "accuracy", **more: Any
+) -> dict[str, Any]:
     ci = [lo, hi] if lo else None
     return {"metric": metric, "value": value, "ci": ci, "n": n, "view": "test", "confidence": "0.95", **more}
 
@@ -98,7 +100,14 @@ def test_calibration_is_shown_beside_its_null() -> None:
     assert "(a perfectly calibrated model shows 0.0280 here)" in found.text
 
 
-@pytest.mark.parametrize("broken", [{}, {"metric": "accuracy", "ci": ["x", "1"], "n": 3, "value": "1"}, {"metric": "f1", "ci": [], "n": 1, "value": "1"}])
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {},
+        {"metric": "accuracy", "ci": ["x", "1"], "n": 3, "value": "1"},
+        {"metric": "f1", "ci": [], "n": 1, "value": "1"},
+    ],
+)
 def test_an_entry_without_measurement_is_no_evidence(broken: dict[str, Any]) -> None:
     with pytest.raises(EvidenceError) as caught:
         judge_measurement(broken, Bars(0.9, None))

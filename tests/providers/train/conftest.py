@@ -19,7 +19,7 @@ TEMPLATE = Path(__file__).parents[3] / "templates" / "quickstart"
 TRAIN_ROWS = "a,b,label\n1,2,0\n3,4,1\n5,6,0\n7,8,1\n"
 ALL_ROWS = TRAIN_ROWS + "9,10,secret-test-row\n"
 
-ONNX_SCRIPT = '''
+ONNX_SCRIPT = """
 import os
 from onnx import TensorProto, helper, save_model
 graph = helper.make_graph(
@@ -28,7 +28,7 @@ graph = helper.make_graph(
     [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 1])])
 save_model(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10),
     os.environ["MLOPS_OUT"] + "/model.onnx")
-'''
+"""
 """Writes a model that fits the two feature columns."""
 
 
@@ -70,7 +70,15 @@ class Project:
         scratch = state / "work" / str(self.attempts)
         scratch.mkdir(parents=True)
         return Context(
-            self.root, state, scratch, self.tree, self.store, None, "demo", self.told.append, self.log  # type: ignore[arg-type]
+            self.root,
+            state,
+            scratch,
+            self.tree,
+            self.store,
+            None,  # type: ignore[arg-type]
+            "demo",
+            self.told.append,
+            self.log,
         )
 
     def inputs(self, want: Resource, **facts: Any) -> list[Input]:

@@ -75,7 +75,10 @@ def test_files_that_the_command_names_count_and_data_does_not(project: Project) 
 def test_several_commands_and_other_languages(project: Project) -> None:
     project.write("train.cpp", "")
     project.write("build.sh", "")
-    assert project.made_from(run=("bash build.sh", "g++ -O2 -o trainer ./train.cpp", "./trainer")) == {"train.cpp", "build.sh"}
+    assert project.made_from(run=("bash build.sh", "g++ -O2 -o trainer ./train.cpp", "./trainer")) == {
+        "train.cpp",
+        "build.sh",
+    }
 
 
 def test_globs_say_exactly_what_counts(project: Project) -> None:
@@ -83,7 +86,12 @@ def test_globs_say_exactly_what_counts(project: Project) -> None:
         project.write(name, "import top")
     assert project.made_from(run="python train.py", code=("src/**/*.py",)) == {"train.py", "src/a.py", "src/deep/b.py"}
     assert project.made_from(run="python train.py", code=("src/*",)) == {"train.py", "src/a.py", "src/c.txt"}
-    assert project.made_from(run="python train.py", code=("src/**",)) == {"train.py", "src/a.py", "src/c.txt", "src/deep/b.py"}
+    assert project.made_from(run="python train.py", code=("src/**",)) == {
+        "train.py",
+        "src/a.py",
+        "src/c.txt",
+        "src/deep/b.py",
+    }
     with pytest.raises(ProviderError) as caught:
         project.made_from(run="python train.py", code=("lib/**",))
     assert caught.value.code == "MLO1205"

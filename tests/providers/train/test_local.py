@@ -47,7 +47,9 @@ def failure(project: Project, **keys: Any) -> ProviderError:
 
 
 def test_the_command_finds_the_training_view_at_the_path_of_the_data(project: Project) -> None:
-    script(project, "print(open('data/rows.csv').read()); print(open(os.environ['MLOPS_DATA_ROWS']).read())" + ONNX_SCRIPT)
+    script(
+        project, "print(open('data/rows.csv').read()); print(open(os.environ['MLOPS_DATA_ROWS']).read())" + ONNX_SCRIPT
+    )
     project.train()
     said = project.log.read_text()
     assert said.count("5,6,0") == 2
@@ -55,7 +57,11 @@ def test_the_command_finds_the_training_view_at_the_path_of_the_data(project: Pr
 
 
 def test_placeholders_and_variables_carry_parameters_seed_and_data(project: Project) -> None:
-    script(project, "import json\nprint(sys.argv[1:], json.load(open(os.environ['MLOPS_PARAMS'])), os.environ['MLOPS_SEED'])" + ONNX_SCRIPT)
+    script(
+        project,
+        "import json\nprint(sys.argv[1:], json.load(open(os.environ['MLOPS_PARAMS'])), os.environ['MLOPS_SEED'])"
+        + ONNX_SCRIPT,
+    )
     project.train(
         run="python train.py --lr {params.lr} --name {params.name} --seed={seed} {data.rows} {{x}} {params.flag}",
         params={"lr": 0.001, "name": "two words", "flag": True},
@@ -86,10 +92,14 @@ def test_a_secret_that_is_not_set_is_named(project: Project) -> None:
 
 
 def test_claimed_figures_are_kept_apart_from_the_model(project: Project) -> None:
-    script(project, ONNX_SCRIPT + """
+    script(
+        project,
+        ONNX_SCRIPT
+        + """
 with open(out + "/metrics.jsonl", "w") as f:
     f.write('{"epoch": 1, "accuracy": 0.5}\\nnot json\\n{"epoch": 2, "accuracy": 0.99, "loss": NaN, "note": "x"}\\n')
-""")
+""",
+    )
     outcome = project.train()
     assert outcome.facts["claimed"] == {"epoch": "2", "accuracy": "0.99", "loss": "nan"}
     assert [path.name for path in Path(str(outcome.outputs["model"])).iterdir()] == ["model.onnx"]
@@ -101,8 +111,11 @@ def test_several_commands_run_in_order_and_a_failed_one_is_tried_again(project: 
     project.train(run=("python first.py", "python train.py"))
 
     # The first attempt leaves a mark outside its own folder: only there can the second one see it.
-    script(project, "import pathlib\nmark = pathlib.Path('/dev/shm/mlopsctl-test-mark')\n"
-           "if not mark.exists():\n    mark.touch(); sys.exit(3)\nmark.unlink()" + ONNX_SCRIPT)
+    script(
+        project,
+        "import pathlib\nmark = pathlib.Path('/dev/shm/mlopsctl-test-mark')\n"
+        "if not mark.exists():\n    mark.touch(); sys.exit(3)\nmark.unlink()" + ONNX_SCRIPT,
+    )
     project.train(retries=1)
     assert any("trying again (1 of 1)" in line for line in project.told)
 
@@ -196,7 +209,10 @@ def test_exit_status_1_shows_the_last_lines(project: Project) -> None:
 
 
 def test_a_trainer_that_hangs_is_ended_with_its_children(project: Project) -> None:
-    script(project, "import subprocess, time\nsubprocess.Popen(['sleep', '98765'])\nprint('waiting', flush=True)\ntime.sleep(99)")
+    script(
+        project,
+        "import subprocess, time\nsubprocess.Popen(['sleep', '98765'])\nprint('waiting', flush=True)\ntime.sleep(99)",
+    )
     error = failure(project, timeout=0.8)
     assert error.code == "MLO1216" and "0.8 seconds" in error.message and "waiting" in error.hint
     until = time.monotonic() + 5
@@ -279,7 +295,10 @@ def test_a_tool_of_the_project_environment_can_be_run(project: Project, monkeypa
     project.write(".gitignore", ".venv")
     project.write("bin/data-thief", "#!/bin/sh\ncat $0")
     monkeypatch.setenv("PATH", f"{project.root}/.venv/bin:{project.root}/bin:{os.environ['PATH']}")
-    script(project, f"open(out + '/x', 'w').write('y')\ntry: open('{project.root}/bin/data-thief'); print('FOUND')\nexcept OSError: pass")
+    script(
+        project,
+        f"open(out + '/x', 'w').write('y')\ntry: open('{project.root}/bin/data-thief'); print('FOUND')\nexcept OSError: pass",
+    )
     project.train(run="launch train.py", produces="files")
     assert "FOUND" not in project.log.read_text()
 
@@ -315,8 +334,11 @@ def test_the_processor_limit_holds(project: Project) -> None:
 
 
 def test_a_gigabyte_of_output_neither_hangs_nor_fills_the_disk(project: Project) -> None:
-    script(project, "line = b'x' * 1023 + b'\\n'\n"
-           "for _ in range(1 << 20): os.write(1, line)\nprint('the end', flush=True)" + ONNX_SCRIPT)
+    script(
+        project,
+        "line = b'x' * 1023 + b'\\n'\n"
+        "for _ in range(1 << 20): os.write(1, line)\nprint('the end', flush=True)" + ONNX_SCRIPT,
+    )
     project.train()
     assert project.log.stat().st_size < 5 << 20
     text = project.log.read_text()
@@ -410,15 +432,20 @@ def test_the_isolation_is_recorded(project: Project) -> None:
 def test_an_opaque_model_takes_its_program_along(project: Project) -> None:
     script(project, "open(out + '/weights.json', 'w').write('[2, 3]')")
     project.write("rules.py", "def score(w, row): return w[0] * row['a'] + w[1] * row['b']\n")
-    project.write("predict.py", "import json, sys\nfrom rules import score\nw = json.load(open(sys.argv[1] + '/weights.json'))\n"
-                  "for line in sys.stdin: print(score(w, json.loads(line)))\n")
+    project.write(
+        "predict.py",
+        "import json, sys\nfrom rules import score\nw = json.load(open(sys.argv[1] + '/weights.json'))\n"
+        "for line in sys.stdin: print(score(w, json.loads(line)))\n",
+    )
     outcome = project.train(predict="python3 predict.py {model}")
     assert outcome.facts["kind"] == "opaque"
     assert outcome.facts["predict"] == ["python3", "predict.py", "{model}"]
 
     from mlopsctl.adapters.inference import run_program
 
-    answers = run_program(outcome.facts["predict"], Path(str(outcome.outputs["model"])), [{"a": 1, "b": 2}, {"a": 0, "b": 1}])
+    answers = run_program(
+        outcome.facts["predict"], Path(str(outcome.outputs["model"])), [{"a": 1, "b": 2}, {"a": 0, "b": 1}]
+    )
     assert answers == [8, 3]
 
 

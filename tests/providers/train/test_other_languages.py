@@ -48,9 +48,14 @@ def test_a_header_that_is_not_declared_is_named(trainers: Project) -> None:
     assert "code: [onnx_writer.h, train.cpp]" in caught.value.hint
 
 
-@pytest.mark.skipif(shutil.which("javac") is None, reason="javac is not installed: apt-get install default-jdk-headless")
+@pytest.mark.skipif(
+    shutil.which("javac") is None, reason="javac is not installed: apt-get install default-jdk-headless"
+)
 def test_a_trainer_in_java_brings_its_own_model_and_program(trainers: Project) -> None:
-    keys = {"run": ("javac -d {out} Train.java Predict.java", "java -cp {out} Train"), "predict": "java -cp {model} Predict {model}"}
+    keys = {
+        "run": ("javac -d {out} Train.java Predict.java", "java -cp {out} Train"),
+        "predict": "java -cp {model} Predict {model}",
+    }
     want = trainers.resource(**keys)
     outcome = trainers.train(trainers.inputs(want, train=ROWS), **keys)
     assert outcome.facts["kind"] == "opaque"
