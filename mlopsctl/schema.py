@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin
 
-from .conform import EXAMPLES, MAPPINGS, PATTERNS, key_of, required, spec_fields, type_of, union_members
-from .manifest import API_VERSION, NAME, ProjectSpec
+from .manifest.conform import EXAMPLES, MAPPINGS, PATTERNS, key_of, required, spec_fields, type_of, union_members
+from .manifest.load import API_VERSION, NAME, ProjectSpec
 from .provider import DEFAULT_USE, PROVIDERS, provider
 from .types import SECTIONS, Json
 
@@ -151,7 +151,7 @@ def _scalar(kind: type, rules: Mapping[str, Any]) -> dict[str, Json]:
     if kind is str:
         return {"type": "string", **({"pattern": rules["pattern"]} if "pattern" in rules else {})}
     if kind not in (int, float):
-        raise TypeError(f"a Spec field cannot be {kind!r}: see mlopsctl.conform")
+        raise TypeError(f"a Spec field cannot be {kind!r}: see mlopsctl.manifest.conform")
     names = {
         "minimum": "minimum",
         "maximum": "maximum",

@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 import pytest
 
-from mlopsctl import manifest, provider, schema
+from mlopsctl import provider, schema
+from mlopsctl.manifest import load as manifest
 from mlopsctl.provider import Specs, policy, result
 from mlopsctl.provider import run as running
 from mlopsctl.types import GUARD, Address, Need

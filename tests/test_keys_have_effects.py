@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from mlopsctl.conform import key_of, spec_fields, type_of, union_members
 from mlopsctl.manifest import ProjectSpec
+from mlopsctl.manifest.conform import key_of, spec_fields, type_of, union_members
 from mlopsctl.provider import PROVIDERS, provider, result_fields
 
 TESTS = Path(__file__).parent
 
-_MANIFEST = "test_manifest.py::"
+_MANIFEST = "manifest/test_load.py::"
 _COMMAND = "providers/test_command.py::"
 _TRAIN = "providers/train/test_local.py::"
 _ORT = "providers/targets/test_onnxruntime.py::"
@@ -31,8 +31,8 @@ _DVC = "providers/data/test_dvc.py::"
 _PINNED = _COMMAND + "test_a_program_that_was_changed_is_not_run"
 _MADE = _COMMAND + "test_a_deployment_is_made_halted_resumed_and_removed"
 _SCAN = "providers/gates/test_scan.py::"
-_GIVEN = "test_manifest_examples.py::test_model_data_and_view_decide_what_a_step_is_given"
-_GUARDED = "test_manifest_examples.py::test_the_model_of_a_deployment_decides_which_gates_guard_it"
+_GIVEN = "manifest/test_examples.py::test_model_data_and_view_decide_what_a_step_is_given"
+_GUARDED = "manifest/test_examples.py::test_the_model_of_a_deployment_decides_which_gates_guard_it"
 
 EFFECTS: dict[str, str] = {
     "apiVersion": _MANIFEST + "test_what_is_wrong_is_said_with_its_place",
@@ -123,7 +123,7 @@ EFFECTS: dict[str, str] = {
     "data/command.split.by": _KEYS + "test_every_key_of_a_split_moves_rows",
     "data/command.split.key": _KEYS + "test_every_key_of_a_split_moves_rows",
     "data/command.split.seed": _KEYS + "test_every_key_of_a_split_moves_rows",
-    "data/dvc.label": _DVC + "test_without_a_label_there_is_only_the_whole",
+    "data/dvc.label": _DVC + "test_where_nothing_is_set_aside_everything_is_there_to_train_on",
     "data/dvc.path": _DVC + "test_a_tracked_table_gives_views_and_facts",
     "gates/scan.formats": _SCAN + "test_a_pickle_passes_only_where_its_suffix_is_allowed",
     "gates/scan.max_size": _SCAN + "test_a_folder_that_is_too_large_is_a_finding",

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from mlopsctl import schema
-from mlopsctl.conform import key_of, spec_fields, type_of
 from mlopsctl.errors import ManifestError
 from mlopsctl.manifest import load_manifest
+from mlopsctl.manifest.conform import key_of, spec_fields, type_of
 from mlopsctl.provider import PROVIDERS, provider
 from tests.small_house import small_house
 

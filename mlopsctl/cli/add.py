@@ -12,7 +12,7 @@ import typer
 from ..adapters.files import write_atomically
 from ..errors import ManifestError, UsageError
 from ..manifest import Manifest, load_manifest
-from ..manifest_edit import insert
+from ..manifest.edit import insert
 from ..provider import DEFAULT_USE, PROVIDERS
 from . import console
 from .validate import nearest

@@ -14,7 +14,7 @@ from ..adapters.git import Repo, find_repo, git
 from ..adapters.keys import Signer, default_key, key_file, load_signer, new_key
 from ..errors import MlopsError, UsageError
 from ..manifest import load_manifest
-from ..manifest_edit import insert_line
+from ..manifest.edit import insert_line
 from ..resources import ci_job, schema_text, template_dir
 from . import console
 from .project import MANIFEST

@@ -14,8 +14,8 @@ from mlopsctl.cli.add import add
 from mlopsctl.cli.schema import schema
 from mlopsctl.cli.validate import validate
 from mlopsctl.errors import ManifestError, UsageError
+from tests.manifest.test_load import MINIMAL
 from tests.small_house import small_house
-from tests.test_manifest import MINIMAL
 
 
 @pytest.fixture(autouse=True)

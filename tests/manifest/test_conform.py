@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from mlopsctl.conform import conform, quantity
 from mlopsctl.errors import ManifestError
+from mlopsctl.manifest.conform import conform, quantity
+from mlopsctl.manifest.yaml_positions import decode, read_yaml
 from mlopsctl.provider import policy, result
 from mlopsctl.provider import run as running
 from mlopsctl.schema import _spec
-from mlopsctl.yaml_positions import decode, read_yaml
 
 
 @dataclass(frozen=True)

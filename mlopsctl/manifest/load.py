@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any, NamedTuple, TypeAlias, cast
 
-from .canonical import digest_of, plain
+from ..canonical import digest_of, plain
+from ..errors import ManifestError, MlopsError
+from ..provider import DEFAULT_USE, PROVIDERS, policy, provider
+from ..types import SECTIONS, Address, Digest, Resource, Where
 from .conform import conform, key_of, matches, spec_fields
-from .errors import ManifestError, MlopsError
 from .findings import Findings, did_you_mean
-from .provider import DEFAULT_USE, PROVIDERS, policy, provider
 from .references import check_entry, check_texts, interpolate, texts
-from .types import SECTIONS, Address, Digest, Resource, Where
 from .yaml_positions import Node, Place, decode, read_yaml
 
 API_VERSION = "mlopsctl/v1"
@@ -128,7 +128,7 @@ def _check_top_level(root: Node, findings: Findings) -> None:
     for key, at in root.keys.items():
         if key in TOP_LEVEL or key.startswith("x-"):
             continue
-        from .manifest_words import explain
+        from .words import explain
 
         answer = explain("", key) or ("MLO3013", f"unknown section '{key}'", did_you_mean(key, TOP_LEVEL))
         findings.add(answer[0], answer[1], at, hint=answer[2])
@@ -148,7 +148,7 @@ def _check_top_level(root: Node, findings: Findings) -> None:
 
 
 def _check_requires(node: Node, findings: Findings) -> None:
-    from . import __version__
+    from .. import __version__
 
     bounds = [part.strip() for part in node.value.split(",")] if isinstance(node.value, str) else [""]
     for bound in bounds:
@@ -200,7 +200,7 @@ def _store(root: Node, findings: Findings) -> str | None:
 
 def _strange(section: str, module: ModuleType | None = None) -> Callable[[str], tuple[str, str, str] | None]:
     def answer(path: str) -> tuple[str, str, str] | None:
-        from .manifest_words import explain
+        from .words import explain
 
         return explain(section, path, tuple(getattr(module, "LATER_KEYS", ())))
 
@@ -258,7 +258,7 @@ def _entry(section: str, name: str, node: Node, at: Place, findings: Findings) -
 
 
 def _unknown_use(section: str, use: Node | None, findings: Findings) -> None:
-    from .manifest_words import LATER_USES
+    from .words import LATER_USES
 
     if use is None:
         return

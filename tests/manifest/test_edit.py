@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mlopsctl.manifest_edit import insert
-from mlopsctl.yaml_positions import decode, read_yaml
+from mlopsctl.manifest.edit import insert
+from mlopsctl.manifest.yaml_positions import decode, read_yaml
 
 
 def inserted(text: str) -> str:

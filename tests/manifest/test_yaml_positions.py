@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlopsctl.errors import ManifestError
-from mlopsctl.yaml_positions import decode, read_yaml
+from mlopsctl.manifest.yaml_positions import decode, read_yaml
 
 
 def read(text: str | bytes) -> Any:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from .errors import ManifestError
-from .types import Where
+from ..errors import ManifestError
+from ..types import Where
 
 MOST = 50
 """More findings than this help nobody; the first ones are the cause."""

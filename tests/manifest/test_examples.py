@@ -15,13 +15,13 @@ from jsonschema import Draft202012Validator
 
 from mlopsctl.errors import ManifestError
 from mlopsctl.manifest import load_manifest
+from mlopsctl.manifest.yaml_positions import decode, read_yaml
 from mlopsctl.provider import PROVIDERS, provider
 from mlopsctl.types import GUARD
-from mlopsctl.yaml_positions import decode, read_yaml
-from tests.test_manifest import MINIMAL
+from tests.manifest.test_load import MINIMAL
 from tests.test_schema import ODD, changed, places, schema_findings
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 SCHEMA = Draft202012Validator(json.loads((ROOT / "schemas" / "mlops.schema.json").read_text()))
 
 ONE_OF_EACH = """\
