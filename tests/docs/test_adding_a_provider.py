@@ -54,7 +54,7 @@ def rows(monkeypatch: pytest.MonkeyPatch) -> Iterator[Provider]:
     monkeypatch.setitem(sys.modules, name, module)
     exec(compile(MODULE.body, str(MODULE), "exec", dont_inherit=True), module.__dict__)
     monkeypatch.setattr(seam, "PROVIDERS", {**seam.PROVIDERS, **line})
-    monkeypatch.setattr("mlopsctl.manifest.PROVIDERS", seam.PROVIDERS)
+    monkeypatch.setattr("mlopsctl.manifest.load.PROVIDERS", seam.PROVIDERS)
     yield cast(Provider, module)
     seam.provider.cache_clear()
 
