@@ -55,7 +55,11 @@ def modules(argv: list[str], folder: Path) -> set[str]:
     found = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
     (folder / "modules.json").unlink()
     assert found["code"] == 0, done.stderr
-    return set(found["modules"])
+    # What this machine's interpreter loads by itself is no choice of a verb.
+    bare = subprocess.run(
+        [sys.executable, "-c", "import sys; print(*sys.modules)"], capture_output=True, text=True, check=True
+    )
+    return set(found["modules"]) - set(bare.stdout.split())
 
 
 def heavy(argv: list[str], folder: Path) -> list[str]:

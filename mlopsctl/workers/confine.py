@@ -77,13 +77,16 @@ def namespaces(hide: list[str], keep: list[str]) -> None:
         if not os.path.isdir(outer):
             continue
         inside = [path for path in keep if os.path.commonpath([outer, path]) == outer and os.path.lexists(path)]
+        inside.sort(key=len)
         places = [(path, os.open(path, os.O_PATH | os.O_CLOEXEC), os.path.isdir(path)) for path in inside]
         _mount("tmpfs", outer, "tmpfs", 0)
         for path, place, is_folder in places:
-            os.makedirs(path if is_folder else os.path.dirname(path), exist_ok=True)
-            if not is_folder:
-                open(path, "wb").close()
-            _mount(f"/proc/self/fd/{place}", path, None, _MS_BIND | _MS_REC)
+            # What a kept folder shows already is the real thing: to make a place for it there would empty it.
+            if not os.path.lexists(path):
+                os.makedirs(path if is_folder else os.path.dirname(path), exist_ok=True)
+                if not is_folder:
+                    open(path, "xb").close()
+                _mount(f"/proc/self/fd/{place}", path, None, _MS_BIND | _MS_REC)
             os.close(place)
     # Without this the working folder would still be the one below the mounts.
     os.chdir(os.environ.get("PWD", "/"))

@@ -158,3 +158,26 @@ def test_an_interpreter_that_is_asked_about_itself_gets_no_secret(
     assert ask_python(str(python), ()) is not None
     assert "PATH=" in (tmp_path / "seen").read_text()
     assert "CLOUD_SECRET" not in (tmp_path / "seen").read_text()
+
+
+def test_a_file_kept_inside_a_kept_folder_stays_as_it_is(project: Path, mode: str) -> None:
+    environment = project / ".venv"
+    environment.mkdir()
+    (environment / "pyvenv.cfg").write_text("home = /usr/bin\n")
+    python = ask_python(sys.executable, ())
+    assert python is not None
+    work = project / ".git/work/code"
+    sandbox = make_sandbox(
+        read=[environment, environment / "pyvenv.cfg", *python.folders],
+        write=[work],
+        hidden=[project],
+        path=os.environ["PATH"],
+        mode=mode,
+    )
+    code = f"print(open({str(environment / 'pyvenv.cfg')!r}).read())"
+    argv = sandbox.wrap([sys.executable, "-c", code])
+    done = subprocess.run(
+        argv, cwd=work, env=clean_env({"PWD": str(work)}), capture_output=True, text=True, check=False
+    )
+    assert done.stdout.strip() == "home = /usr/bin", done.stderr
+    assert (environment / "pyvenv.cfg").read_text() == "home = /usr/bin\n"

@@ -130,7 +130,7 @@ def view(made: Outcome, name: str) -> dict[str, list[Any]]:
 def test_every_key_of_a_split_moves_rows(tmp_path: Path, make: Any) -> None:
     plain = make(tmp_path)[0].facts["rows"]
     assert set(plain) == {"all", "train", "test"}
-    assert make(tmp_path, split="none")[0].facts["rows"] == {"all": 120}
+    assert make(tmp_path, split="none")[0].facts["rows"] == {"all": 120, "train": 120}
     larger = make(tmp_path, split=Split(test=0.6))[0].facts["rows"]
     assert larger["test"] > 2 * plain["test"] > 0
     assert make(tmp_path, split=Split(val=0.3))[0].facts["rows"]["val"] > 0
