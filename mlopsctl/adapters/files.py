@@ -14,18 +14,21 @@ def write_atomically(path: Path, body: bytes, mode: int = 0o644) -> None:
     if path.exists() and not path.is_file():
         path.write_bytes(body)
         return
-    # Imported here because it loads every compressor, which a plan would feel.
-    import tempfile
-
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    # Named before it is made, so that an interrupt at any moment leaves nothing behind.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(6).hex()}")
     try:
-        with os.fdopen(descriptor, "wb") as stream:
+        with open(temporary, "xb", opener=_private) as stream:
             os.fchmod(stream.fileno(), mode)
             stream.write(body)
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(temporary, path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
+
+
+def _private(path: str, flags: int) -> int:
+    """Opens a file that nobody else can read before it has its mode."""
+    return os.open(path, flags, 0o600)

@@ -11,10 +11,12 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import ProviderError
+from .files import write_atomically
 
 GRAIN_NS = 2_000_000_000
 """The coarsest time stamp of a file system in use (FAT: 2 s)."""
@@ -127,25 +129,15 @@ class StatCache:
         """Writes the memory to its file; files that are gone are dropped. A folder that cannot be written is no error."""
         if self._file is None or not self._dirty:
             return
-        import tempfile
-
         alive = {
             path: [*stat, checked, found.size, found.md5, found.sha256, found.blob]
             for path, (stat, checked, found) in self._known.items()
             if Path(path).exists()
         }
-        temporary = ""
-        try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(dir=self._file.parent, prefix=".stat-")
-            with os.fdopen(handle, "w") as out:
-                json.dump(alive, out)
-            Path(temporary).replace(self._file)
+        # Where it cannot be written only time is lost: the next command hashes again.
+        with suppress(OSError):
+            write_atomically(self._file, json.dumps(alive).encode(), 0o600)
             self._dirty = False
-        except OSError:
-            # Only time is lost: the next command hashes again.
-            if temporary:
-                Path(temporary).unlink(missing_ok=True)
 
 
 def _load(file: Path) -> dict[str, tuple[tuple[int, int, int, int], int, Hashes]]:

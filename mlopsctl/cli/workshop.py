@@ -38,6 +38,8 @@ class ProjectWorkshop:
 
     def __exit__(self, *failure: object) -> None:
         self._clear()
+        # An interrupt may have come between the making of a scratch folder and its being known here.
+        self._sweep()
         self.project.trail.flush()
 
     def _sweep(self) -> None:

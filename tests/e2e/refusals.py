@@ -39,7 +39,7 @@ def check_message(text: str, code: str, *says: str) -> None:
 
 def check_left(folder: Path) -> None:
     """Nothing is half-written, and the trail holds."""
-    assert scraps(folder) == []
+    assert scraps(folder) == [], scraps(folder)
     assert "ok:" in must("mlopsctl audit verify", folder)
 
 
