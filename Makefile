@@ -41,7 +41,7 @@ bench: venv-dev .venv-bench/.installed ## the figures that docs/performance.md p
 # The server that ours is measured beside has an environment of its own.
 .venv-bench/.installed: bench/requirements.txt
 	"$(PYTHON)" -m venv .venv-bench
-	.venv-bench/bin/pip install -qq --disable-pip-version-check --require-hashes -r bench/requirements.txt
+	.venv-bench/bin/pip install -qq --disable-pip-version-check --require-hashes --no-deps -r bench/requirements.txt
 	touch $@
 
 schema: venv-dev ## write schemas/mlops.schema.json from the providers' Specs
