@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from mlopsctl.adapters.git import find_repo
-from mlopsctl.adapters.keys import new_key, verify_signature
+from mlopsctl.adapters.keys import new_key
+from mlopsctl.adapters.signatures import verify_signature
 from mlopsctl.audit.checks import verify
 from mlopsctl.audit.dsse import pae
 from mlopsctl.audit.entry import read_line

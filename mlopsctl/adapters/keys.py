@@ -5,7 +5,6 @@ Beside ``name.pem`` lies ``name.pub``, so that naming a key needs no cryptograph
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import EvidenceError, UsageError
+from ..verifiers import key_id
 from .files import write_atomically
 
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
@@ -54,9 +54,7 @@ class Signer:
     @property
     def key_id(self) -> str:
         """sha256 of the public key's DER form, in hex."""
-        from binascii import a2b_base64
-
-        return hashlib.sha256(a2b_base64(self.key)).hexdigest()
+        return key_id(self.key)
 
     def sign(self, message: bytes) -> bytes:
         """A DER ECDSA signature over SHA-256 of ``message``. Raises EvidenceError where the key can't be used."""
@@ -74,6 +72,10 @@ class Signer:
             self._private = private
         signature: bytes = self._private.sign(message, ec.ECDSA(hashes.SHA256()))
         return signature
+
+    def seal(self, message: bytes) -> tuple[bytes, None]:
+        """``sign``, in the form that the trail asks for: a key needs no material beside its signature."""
+        return self.sign(message), None
 
 
 def new_key(path: Path) -> Signer:
@@ -130,7 +132,7 @@ def default_key(preferred: str = "", environ: Mapping[str, str] | None = None) -
     return found[0] if len(found) == 1 else None
 
 
-def verify_signature(key: str, message: bytes, signature: bytes) -> bool:
+def verify_ec(key: str, message: bytes, signature: bytes) -> bool:
     """Whether a DER ECDSA signature holds under the base64 public key (hash: SHA-256/384/512 by curve).
 
     Under a key that is none (no point on its curve), no signature holds.

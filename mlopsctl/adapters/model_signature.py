@@ -16,7 +16,8 @@ from typing import Any
 
 from ..errors import EvidenceError
 from .files import write_atomically
-from .keys import Signer, verify_signature
+from .keys import Signer
+from .signatures import verify_signature
 
 _MEDIA_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 _PAYLOAD_TYPE = "application/vnd.in-toto+json"

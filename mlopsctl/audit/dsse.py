@@ -1,7 +1,8 @@
 """One line of the trail: a DSSE envelope, read strictly.
 
 Source: https://github.com/secure-systems-lab/dsse (protocol.md, envelope.md). A line is the canonical JSON of
-``{"v": 1, "dsse": {...}, "material": ...}``; ``material`` holds what a verifier may need besides the keys.
+``{"v": 1, "dsse": {...}, "material": {...}}``; ``material`` holds what a verifier needs besides the keys: ``sigstore``, the
+bundle around a signature by an identity, and ``timestamps``, tokens of time-stamping authorities over the entry.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ PAYLOAD_TYPE = "application/vnd.in-toto+json"
 MAX_PAYLOAD = 8192
 """Bytes of one statement; longer lists belong into the store, by digest."""
 MAX_SIGNATURES = 16
+MAX_MATERIAL = 65536
+"""Bytes of the material of one line."""
+MATERIAL = frozenset({"sigstore", "timestamps"})
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True)
 # The line as ``encode`` writes it for one signature: what has this form is canonical by its very form.
@@ -55,11 +59,12 @@ class BadLine(ValueError):
 
 
 class Envelope(NamedTuple):
-    """A decoded line. ``signatures`` are pairs of key id (a hint only) and DER signature."""
+    """A decoded line. ``signatures`` are pairs of key id (a hint only) and signature; ``material`` as in the line."""
 
     id: str
     payload: bytes
     signatures: tuple[tuple[str, bytes], ...]
+    material: Json = None
 
 
 def pae(payload: bytes) -> bytes:
@@ -102,7 +107,7 @@ def decode(line: bytes) -> Envelope:
         raise BadLine("MLO7002", f"the line has version {outer['v']}: a newer mlopsctl wrote this")
     if not outer.keys() <= {"v", "dsse", "material"}:
         raise BadLine("MLO7001", "the line has unknown members")
-    return _envelope(outer.get("dsse"))
+    return _envelope(outer.get("dsse"))._replace(material=_material(outer))
 
 
 def _usual(line: bytes) -> Envelope | None:
@@ -134,6 +139,18 @@ def _envelope(dsse: Any) -> Envelope:
             raise BadLine("MLO7004", "a signature has another form than key id and signature")
         signatures.append((item["keyid"], _bytes(item["sig"], "MLO7004", "signature")))
     return Envelope(entry_id(payload), payload, tuple(signatures))
+
+
+def _material(outer: dict[str, Any]) -> Json:
+    """What a verifier needs besides the keys; it is not signed itself, and proves itself or nothing."""
+    if "material" not in outer:
+        return None
+    found = outer["material"]
+    if not isinstance(found, dict) or not found or not found.keys() <= MATERIAL:
+        raise BadLine("MLO7001", "the line's material has another form")
+    if len(canonical(found)) > MAX_MATERIAL:
+        raise BadLine("MLO7007", f"the line's material has more than {MAX_MATERIAL} bytes")
+    return found
 
 
 def _checked_size(payload: bytes) -> bytes:

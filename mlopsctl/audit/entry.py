@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+from binascii import b2a_base64
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from ..canonical import canonical
 from ..types import ADDRESS, Digest, Entry, Json
 from .dsse import BadLine, Envelope, decode, entry_id, strict_json
 from .statement import EMPTY_TREE, MEMBER, STATEMENT_TYPE, predicate_type, subjects
@@ -35,6 +37,7 @@ class Record(NamedTuple):
     predicate_type: str
     payload: bytes
     signatures: tuple[tuple[str, bytes], ...]
+    material: Json = None
 
     @property
     def seq(self) -> int:
@@ -65,7 +68,21 @@ def read_envelope(envelope: Envelope) -> Record:
     except ValueError as error:
         raise BadLine("MLO7005", f"the payload is no canonical JSON: {error}") from None
     fields, commit = _checked(value)
-    return Record(envelope.id, fields, commit, value["predicateType"], envelope.payload, envelope.signatures)
+    return Record(envelope.id, fields, commit, value["predicateType"], *envelope[1:])
+
+
+def proofs(record: Record) -> list[tuple[str, bytes]]:
+    """Pairs of key id and what ``Check`` is given as the signature.
+
+    That is the signature, or where the line carries a Sigstore bundle, ``{"bundle": …, "sig": base64}`` as JSON.
+    """
+    bundle = record.material.get("sigstore") if record.material else None
+    if bundle is None:
+        return list(record.signatures)
+    return [
+        (hint, canonical({"bundle": bundle, "sig": b2a_base64(sig, newline=False).decode()}))
+        for hint, sig in record.signatures
+    ]
 
 
 def _checked(value: Any) -> tuple[dict[str, Any], str]:

@@ -10,7 +10,10 @@ if TYPE_CHECKING:
 
 
 class Place(NamedTuple):
-    """What must be known of an entry to judge its children; ``policy`` is the one in force after it."""
+    """What must be known of an entry to judge its children.
+
+    ``policy`` names the newest policies after it, joined by commas: several where concurrent changes met.
+    """
 
     seq: int
     at: str
@@ -34,25 +37,34 @@ def new_tips(tips: Iterable[str], added: Sequence[tuple[str, Sequence[str]]]) ->
     return sorted(found)
 
 
-def chain(digest: str, policies: Mapping[str, Policy]) -> list[str]:
-    """A policy's digest and those of all that went before it, newest first."""
-    found: list[str] = []
-    while digest and digest not in found:
-        found.append(digest)
-        digest = policies[digest].previous if digest in policies else ""
-    return found
+def heads(seen: Iterable[str], policies: Mapping[str, Policy]) -> tuple[str, ...]:
+    """The newest of the policies that an entry's parents saw, sorted: several after concurrent changes of trust.
 
-
-def in_force(candidates: Iterable[str], policies: Mapping[str, Policy]) -> tuple[str, bool]:
-    """The policy in force after parents that saw ``candidates``, and whether they agree.
-
-    The newest of one chain wins. Of two concurrent changes neither is in force: their last common one is.
+    ``seen`` are policies as places have them: digests joined by commas.
     """
-    chains = sorted((chain(digest, policies) for digest in set(candidates)), key=len, reverse=True)
-    if not chains:
-        return "", True
-    longest = chains[0]
-    if all(other[0] in longest for other in chains):
-        return longest[0], True
-    common = next((digest for digest in longest if all(digest in other for other in chains)), "")
-    return common, False
+    digests = {digest for some in seen for digest in some.split(",") if digest}
+    older = {before for digest in digests for before in _closure(digest, policies) if before != digest}
+    return tuple(sorted(digests - older))
+
+
+def in_force(newest: Sequence[str], policies: Mapping[str, Policy]) -> str:
+    """The policy in force where these are the newest, "" for none.
+
+    Of concurrent changes neither is in force, until a third names them: the last one that all of them build on is.
+    """
+    if len(newest) < 2:
+        return newest[0] if newest else ""
+    common = set.intersection(*(_closure(digest, policies) for digest in newest))
+    return max(heads(common, policies), default="")
+
+
+def _closure(digest: str, policies: Mapping[str, Policy]) -> set[str]:
+    """A policy and all that went before it."""
+    found: set[str] = set()
+    waiting = [digest]
+    while waiting:
+        one = waiting.pop()
+        if one not in found:
+            found.add(one)
+            waiting += policies[one].previous if one in policies else ()
+    return found

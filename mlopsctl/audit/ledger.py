@@ -14,7 +14,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 
 from .entry import Record
-from .graph import Place, in_force, new_tips
+from .graph import Place, heads, in_force, new_tips
 from .ports import Anchor, Index, IndexRow, Journal, Log
 from .trust import Policy, read_policy
 from .verify import INVALID, VALID, WARNINGS, Check, Expected, Finding, Judge, Judged, Line
@@ -51,7 +51,7 @@ class Ledger:
             row = self.index.policy(digest)
             if row is None:
                 return None
-            self._policies[digest] = read_policy(json.loads(row[1]), row[0])
+            self._policies[digest] = read_policy(json.loads(row[1]), [one for one in row[0].split(",") if one])
         return self._policies[digest]
 
     def tips(self) -> list[str]:
@@ -61,12 +61,28 @@ class Ledger:
 
     def policy_in_force(self) -> Policy | None:
         """The trust policy that the next entry must name."""
+        return self.policy(in_force(self.newest_policies(), self._policies))
+
+    def newest_policies(self) -> tuple[str, ...]:
+        """Digests of the newest policies at the tips: several where concurrent changes of trust are not settled."""
         seen = [place.policy for place in map(self.place, self.tips()) if place is not None]
-        known: dict[str, Policy] = {}
-        for digest in seen:
-            while digest and digest not in known and (found := self.policy(digest)) is not None:
-                known[digest], digest = found, found.previous
-        return self.policy(in_force(seen, known)[0]) if seen else None
+        self._load(",".join(seen))
+        return heads(seen, self._policies)
+
+    def policy_at(self, place: Place) -> Policy | None:
+        """The policy in force after the entry of this place."""
+        self._load(place.policy)
+        return self.policy(in_force(heads([place.policy], self._policies), self._policies))
+
+    def _load(self, digests: str) -> None:
+        """Reads these policies and all that went before them."""
+        waiting = [digest for digest in digests.split(",") if digest]
+        known: set[str] = set()
+        while waiting:
+            digest = waiting.pop()
+            if digest not in known and (found := self.policy(digest)) is not None:
+                known.add(digest)
+                waiting += found.previous
 
     def judge(self, lines: Iterable[Line]) -> tuple[list[Judged], list[Finding], dict[str, Policy]]:
         """Judges lines against this trail without taking them in."""
@@ -183,7 +199,7 @@ class Ledger:
         with _no_collector():
             judged, findings, policies = self.judge(lines)
         for digest, policy in policies.items():
-            self.index.add_policy(digest, policy.previous, json.dumps(policy.content))
+            self.index.add_policy(digest, ",".join(policy.previous), json.dumps(policy.content))
         self.index.add_findings((one.code, one.entry, one.message) for one in findings)
         self.index.add_verified(self._verified)
         self._verified.clear()

@@ -14,7 +14,7 @@ IndexRow = tuple[str, int, str, str, str, str, str, str, str, str, bytes]
 
 
 class Signer(Protocol):
-    """A key that signs; ``key`` is the base64 of its public DER form, ``key_id`` the sha256 of that form."""
+    """Somebody who signs; ``key`` is the spelling of ``mlopsctl.verifiers``, ``key_id`` its id there."""
 
     @property
     def name(self) -> str: ...
@@ -25,7 +25,11 @@ class Signer(Protocol):
     @property
     def key_id(self) -> str: ...
 
-    def sign(self, message: bytes) -> bytes: ...
+    def seal(self, message: bytes) -> tuple[bytes, Json]:
+        """The signature, and the material that a verifier needs beside it (None for a key).
+
+        Raises EvidenceError where it cannot sign now.
+        """
 
 
 class Log(Protocol):

@@ -15,12 +15,13 @@ from ..errors import EvidenceError, MlopsError
 from ..gitobjects import build_trees, object_id
 from ..provider import Tree
 from ..types import Address, Digest, Entry, Json, Observed, TreeFile
+from ..verifiers import pem
 from .dsse import MAX_PAYLOAD, encode, pae
 from .entry import Record, entry_fields, read_line, to_entry
 from .ledger import JOURNAL_NOTE, LOCAL_NOTE, Ledger
 from .ports import Signer
 from .statement import EMPTY_TREE, statement
-from .trust import KINDS, Policy, pem, role_of
+from .trust import KINDS, Policy, role_of
 from .verify import LOCAL, VALID, Judged, Line, fingerprint_problem
 
 GROUP_SECONDS = 2.0
@@ -187,7 +188,7 @@ class TrailLog:
     def signer_key(self, entry_id: str) -> str:
         """PEM of the key that the policy in force for the entry gives its signer; "" for an untrusted entry."""
         entry, place = self.entry(entry_id), self.ledger.place(entry_id)
-        policy = self.ledger.policy(place.policy) if place and place.valid else None
+        policy = self.ledger.policy_at(place) if place and place.valid else None
         rule = policy.signers.get(entry.signer) if entry and policy else None
         return pem(rule.key) if rule else ""
 
@@ -277,7 +278,7 @@ class TrailLog:
                 raise ValueError(contradiction[2])
             if code is not None and not self.ledger.index.has_code(code.oid):
                 self.ledger.log.keep_objects(code.objects)
-            entry = self._journal(line, state, policy.digest)
+            entry = self._journal(line, state, ",".join(self.ledger.newest_policies()))
             if time.monotonic() - self._flushed > self._pause:
                 self.flush()
         return entry
@@ -416,7 +417,8 @@ def signed_line(payload: bytes, signer: Signer, what: str) -> bytes:
             hint="keep long lists in an output file; the entry holds its digest",
             code="MLO7107",
         )
-    return encode(payload, [(signer.key_id, signer.sign(pae(payload)))])
+    signature, material = signer.seal(pae(payload))
+    return encode(payload, [(signer.key_id, signature)], material)
 
 
 def read_payload(payload: bytes) -> dict[str, Json]:

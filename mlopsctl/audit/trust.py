@@ -1,16 +1,16 @@
 """The trust policy: who may attest what.
 
-A policy is ``{"root": {"keys": […], "threshold": N}, "signers": {NAME: {"key", "roles", "until"?}}}``; keys are the
-base64 of a DER SubjectPublicKeyInfo. trust.yaml proposes one, the trail's root and trust entries put it in force.
+A policy is ``{"root": {"keys": […], "threshold": N}, "signers": {NAME: {…}}, "retired"?: […], "anchors"?: […]}``. A
+signer has ``key`` (see mlopsctl/verifiers.py) or ``identity`` and ``issuer``, ``roles``, and may have ``until``, ``hardware`` and
+``git`` (commitments to the addresses that the person commits under). trust.yaml proposes a policy, the trail's root and
+trust entries put it in force.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from binascii import Error as Base64Error
-from binascii import a2b_base64, b2a_base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from ..canonical import digest_of
 from ..errors import EvidenceError
 from ..types import Json
+from ..verifiers import identity, public_key, strength
 
 ROLES = ("data", "train", "gate", "compile", "deploy", "approve", "halt", "erase", "govern", "trust")
 
@@ -27,7 +28,7 @@ _KIND_ROLE = {
     **dict.fromkeys(
         ("intent", "rollback", "promote", "pin", "unhold", "resume", "destroy", "observed", "deployment"), "deploy"
     ),
-    "halt": "halt",
+    **dict.fromkeys(("halt", "incident"), "halt"),
     "approval": "approve",
     "erasure": "erase",
     **dict.fromkeys(("reject", "withdraw", "checkpoint"), "govern"),
@@ -37,14 +38,9 @@ _KIND_ROLE = {
 RESULT_KINDS = ("result", "failure", "import", "forget")
 KINDS = (*RESULT_KINDS, *_KIND_ROLE)
 
+_MEMBERS = {"root", "signers", "retired", "anchors"}
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 _MOMENT = r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\dZ)?"
-# DER heads of the three curves that model signing takes too: P-256, P-384, P-521.
-_CURVES = (
-    bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d030107034200"),
-    bytes.fromhex("3076301006072a8648ce3d020106052b81040022036200"),
-    bytes.fromhex("30819b301006072a8648ce3d020106052b8104002303818600"),
-)
 
 
 def role_of(kind: str, address: str) -> str:
@@ -54,59 +50,59 @@ def role_of(kind: str, address: str) -> str:
     return _KIND_ROLE.get(kind, "")
 
 
-def key_id(key: str) -> str:
-    """sha256 of the DER SubjectPublicKeyInfo, in hex."""
-    return hashlib.sha256(a2b_base64(key)).hexdigest()
-
-
-def public_key(text: str) -> str:
-    """The one spelling of a public key (base64 of its DER form) from PEM or base64.
-
-    Raises ValueError for anything but an EC key on P-256, P-384 or P-521.
-    """
-    lines = [line for line in text.strip().splitlines() if not line.startswith("-----")]
-    try:
-        der = a2b_base64("".join(lines).encode("ascii"), strict_mode=True)
-    except (UnicodeError, Base64Error):
-        raise ValueError("the public key is neither PEM nor base64") from None
-    if not any(der.startswith(head) for head in _CURVES):
-        raise ValueError("only EC keys on P-256, P-384 or P-521 can sign")
-    return b2a_base64(der, newline=False).decode()
-
-
-def pem(key: str) -> str:
-    """A base64 public key as PEM. Source: RFC 7468, section 13."""
-    lines = [key[start : start + 64] for start in range(0, len(key), 64)]
-    return "\n".join(["-----BEGIN PUBLIC KEY-----", *lines, "-----END PUBLIC KEY-----", ""])
-
-
 class SignerRule(NamedTuple):
-    """One signer of a policy; ``until`` is an RFC 3339 moment or ""."""
+    """One signer of a policy; ``until`` is an RFC 3339 moment or ""; ``git`` holds ``committer`` digests."""
 
     name: str
     key: str
     roles: frozenset[str]
     until: str = ""
+    hardware: bool = False
+    git: frozenset[str] = frozenset()
 
     def expired(self, at: str) -> bool:
         """Whether the key was valid no more at this moment."""
         return bool(self.until) and at > self.until
 
+    @property
+    def strength(self) -> str:
+        """How strong its signatures are, in words."""
+        return strength(self.key, self.hardware)
+
+
+class Retired(NamedTuple):
+    """A key that signs no more: what it signed counts only among ``last_good`` and their ancestors."""
+
+    name: str
+    key: str
+    last_good: tuple[str, ...]
+    reason: str = ""
+
 
 @dataclass(frozen=True)
 class Policy:
-    """A checked policy. ``content`` is what the entry holds; ``previous`` the digest of the policy it replaced."""
+    """A checked policy. ``content`` is what the entry holds; ``previous`` the digests of the policies it replaced.
+
+    It replaces several where concurrent changes were settled by it.
+    """
 
     content: Mapping[str, Json]
     signers: Mapping[str, SignerRule]
     root_keys: tuple[str, ...]
     threshold: int
-    previous: str = ""
+    previous: tuple[str, ...] = ()
+    retired: tuple[Retired, ...] = ()
 
     @cached_property
     def digest(self) -> str:
         """Of the content and of what it replaced: a grant that is taken back leads to a policy of its own."""
-        return str(digest_of([dict(self.content), self.previous] if self.previous else dict(self.content)))
+        before: Json = self.previous[0] if len(self.previous) == 1 else list(self.previous)
+        return str(digest_of([dict(self.content), before] if before else dict(self.content)))
+
+    @property
+    def anchors(self) -> tuple[str, ...]:
+        """Places outside where the trail's checkpoints are kept."""
+        return tuple(self.content.get("anchors", ()))
 
     def may(self, name: str, role: str) -> bool:
         """Whether the signer holds the role."""
@@ -118,10 +114,15 @@ class Policy:
         return next((rule.name for rule in self.signers.values() if rule.key == key), "")
 
 
-def read_policy(content: Any, previous: str = "") -> Policy:
+def committer(log_id: str, address: str) -> str:
+    """A commitment to an e-mail address that somebody commits under: the policy names nobody, and one can be checked."""
+    return "sha256:" + hashlib.sha256(f"{log_id}\0{address.strip().lower()}".encode()).hexdigest()
+
+
+def read_policy(content: Any, previous: Sequence[str] = ()) -> Policy:
     """Checks a policy as trust.yaml or an entry has it. Raises EvidenceError (MLO7019) naming what is wrong."""
     try:
-        return _policy(content, previous)
+        return _policy(content, tuple(previous))
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise EvidenceError(
             f"the trust policy is not valid: {error}",
@@ -130,24 +131,27 @@ def read_policy(content: Any, previous: str = "") -> Policy:
         ) from None
 
 
-def _policy(content: Any, previous: str) -> Policy:
-    if not isinstance(content, dict) or content.keys() != {"root", "signers"}:
-        raise ValueError("it has exactly the members root and signers")
+def _policy(content: Any, previous: tuple[str, ...]) -> Policy:
+    if not isinstance(content, dict) or not {"root", "signers"} <= content.keys() <= _MEMBERS:
+        raise ValueError("it has the members root and signers, and may have retired and anchors")
     keys = tuple(public_key(key) for key in content["root"]["keys"])
     threshold = content["root"]["threshold"]
     if type(threshold) is not int or not 1 <= threshold <= len(set(keys)) or len(set(keys)) != len(keys):
         raise ValueError("root.threshold lies between 1 and the number of different root keys")
     signers = {name: _signer(name, rule) for name, rule in content["signers"].items()}
-    by_key = {rule.key for rule in signers.values()}
-    if len(by_key) != len(signers):
-        raise ValueError("two signers share one key")
-    return Policy(content, signers, keys, threshold, previous)
+    retired = tuple(_retired(item) for item in content.get("retired", ()))
+    by_key = [rule.key for rule in signers.values()] + [item.key for item in retired]
+    if len(set(by_key)) != len(by_key):
+        raise ValueError("two signers share one key, or a retired key signs again")
+    anchors = content.get("anchors", [])
+    if not isinstance(anchors, list) or not all(isinstance(item, str) and item for item in anchors):
+        raise ValueError("anchors is a list of places")
+    return Policy(content, signers, keys, threshold, previous, retired)
 
 
 def _signer(name: Any, rule: Mapping[str, Any]) -> SignerRule:
-    if not isinstance(name, str) or not re.fullmatch(_NAME, name):
-        raise ValueError(f"{name!r} is no signer's name: letters, digits, dot, dash, underscore")
-    unknown = rule.keys() - {"key", "roles", "until"}
+    _check_name(name)
+    unknown = rule.keys() - {"key", "identity", "issuer", "roles", "until", "hardware", "git"}
     if unknown:
         raise ValueError(f"signer {name} has the unknown member {min(unknown)}")
     roles = rule["roles"]
@@ -158,27 +162,38 @@ def _signer(name: Any, rule: Mapping[str, Any]) -> SignerRule:
         raise ValueError(f"until of {name}: a day like 2027-03-01 or a UTC moment like 2027-03-01T12:00:00Z")
     # A day counts to its end.
     until = until + "T23:59:59Z" if len(until) == 10 else until
-    return SignerRule(name, public_key(rule["key"]), frozenset(roles), until)
+    git = rule.get("git", [])
+    if not isinstance(git, list) or not all(re.fullmatch(r"sha256:[0-9a-f]{64}", item) for item in git):
+        raise ValueError(f"git of {name}: a list of sha256:…, as mlopsctl trust commitment ADDRESS prints them")
+    if type(rule.get("hardware", False)) is not bool:
+        raise ValueError(f"hardware of {name}: true or false")
+    return SignerRule(name, _key_of(name, rule), frozenset(roles), until, rule.get("hardware", False), frozenset(git))
+
+
+def _key_of(name: str, rule: Mapping[str, Any]) -> str:
+    if "key" in rule and not rule.keys() & {"identity", "issuer"}:
+        return public_key(rule["key"])
+    if "key" not in rule and {"identity", "issuer"} <= rule.keys():
+        return identity(rule["identity"], rule["issuer"])
+    raise ValueError(f"{name} has either a key, or an identity with its issuer")
+
+
+def _retired(item: Mapping[str, Any]) -> Retired:
+    _check_name(item["name"])
+    last_good = item["last_good"]
+    if item.keys() - {"name", "key", "identity", "issuer", "last_good", "reason"} or not isinstance(last_good, list):
+        raise ValueError("a retired key has name, key, last_good and reason")
+    if not all(re.fullmatch(r"[0-9a-f]{64}", entry) for entry in last_good):
+        raise ValueError(f"last_good of {item['name']} holds ids of entries")
+    return Retired(item["name"], _key_of(item["name"], item), tuple(last_good), str(item.get("reason", "")))
+
+
+def _check_name(name: Any) -> None:
+    if not isinstance(name, str) or not re.fullmatch(_NAME, name):
+        raise ValueError(f"{name!r} is no signer's name: letters, digits, dot, dash, underscore")
 
 
 def one_signer(name: str, key: str) -> dict[str, Json]:
     """The policy that ``init`` puts in force: one key, root and every role."""
     key = public_key(key)
     return {"root": {"keys": [key], "threshold": 1}, "signers": {name: {"key": key, "roles": list(ROLES)}}}
-
-
-def policy_yaml(content: Mapping[str, Json]) -> str:
-    """trust.yaml for a policy, with a word on what it is."""
-    lines = [
-        "# Who may attest what. A change here is a proposal: it counts once the root keys have signed it into the trail.",
-        "root:",
-        f"  threshold: {content['root']['threshold']}",
-        "  keys:",
-        *(f"    - {key}" for key in content["root"]["keys"]),
-        "signers:",
-    ]
-    for name, rule in content["signers"].items():
-        lines += [f"  {name}:", f"    key: {rule['key']}", f"    roles: [{', '.join(rule['roles'])}]"]
-        if rule.get("until"):
-            lines.append(f'    until: "{rule["until"]}"')
-    return "\n".join(lines) + "\n"

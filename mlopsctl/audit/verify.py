@@ -9,17 +9,20 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from ..errors import EvidenceError
+from ..verifiers import key_id
 from .dsse import BadLine, fast_canonical, pae
-from .entry import Record, newer_than_us, read_line
-from .graph import Known, Place, in_force
-from .trust import Policy, key_id, read_policy, role_of
+from .entry import Record, newer_than_us, proofs, read_line
+from .graph import Known, Place, heads, in_force
+from .trust import Policy, read_policy, role_of
 
 VALID = "valid"
+RETIRED = "retired"
+"""It stands where it stands, and counts for nothing: signed with a key that was retired, after its last good entry."""
 LOCAL = "local"
 INVALID = "invalid"
 
 Check = Callable[[str, bytes, bytes], bool]
-"""(base64 key, message, DER signature) -> whether the signature holds."""
+"""(key, message, signature) -> whether the signature holds; see ``entry.proofs``."""
 
 WARNINGS = frozenset({"MLO7018", "MLO7029", "MLO7042", "MLO7090"})
 """Codes that are told but don't make a trail invalid: an entry's time is a claim, a newer form is no forgery."""
@@ -157,18 +160,19 @@ class Judge:
 
     def _one(self, record: Record, line: Line, root: str) -> Judged:
         problem = self._place_of(record, root)
-        before, agreed = self._policy_before(record)
-        after = before
+        newest = self._newest_policies(record)
+        before = in_force(newest, self.policies)
+        after = ",".join(newest)
         state = VALID
         problem = problem or fingerprint_problem(record)
         if problem is None and record.kind in ("root", "trust"):
-            after, problem = self._trust_change(record, before)
+            after, problem = self._trust_change(record, before, newest)
         elif problem is None:
             state, problem = self._signer(record, line, before)
         if problem is not None:
             state = INVALID
             self._find(*problem)
-        elif not agreed:
+        elif "," in after:
             self._find(
                 "MLO7018", record.id, "two concurrent changes of trust: neither is in force until a third names both"
             )
@@ -217,32 +221,37 @@ class Judge:
             if found is None:
                 return None
             self.policies[digest] = found
-            self._policy(found.previous)
+            for older in found.previous:
+                self._policy(older)
         return self.policies[digest]
 
-    def _policy_before(self, record: Record) -> tuple[str, bool]:
-        seen = [place.policy for place in map(self._place, record.fields["parents"]) if place is not None]
-        if len(set(seen)) <= 1:
-            return (seen[0] if seen else ""), True
-        for digest in seen:
+    def _newest_policies(self, record: Record) -> tuple[str, ...]:
+        seen = {place.policy for place in map(self._place, record.fields["parents"]) if place is not None}
+        if len(seen) == 1 and "," not in (one := next(iter(seen))):
+            self._policy(one)
+            return (one,)
+        for digest in ",".join(seen).split(","):
             self._policy(digest)
-        return in_force(seen, self.policies)
+        return heads(seen, self.policies)
 
-    def _trust_change(self, record: Record, before: str) -> tuple[str, tuple[str, str, str] | None]:
+    def _trust_change(
+        self, record: Record, before: str, newest: tuple[str, ...]
+    ) -> tuple[str, tuple[str, str, str] | None]:
         """The policy after a root or trust entry; it must be signed by the threshold of the root *before* it."""
         try:
-            proposed = read_policy(record.fields.get("facts", {}).get("trust"), before)
+            proposed = read_policy(record.fields.get("facts", {}).get("trust"), newest)
         except EvidenceError as error:
-            return before, ("MLO7019", record.id, error.message)
+            return ",".join(newest), ("MLO7019", record.id, error.message)
         judges = self._policy(before) if record.kind == "trust" else proposed
         named = before if record.kind == "trust" else proposed.digest
         if judges is None or record.fields["trust"] != named:
-            return before, ("MLO7016", record.id, "it names another trust policy than the one in force there")
+            return ",".join(newest), ("MLO7016", record.id, "it names another trust policy than the one in force there")
         message = pae(record.payload)
-        signed = {key for key in judges.root_keys if any(self.check(key, message, sig) for _, sig in record.signatures)}
+        given = proofs(record)
+        signed = {key for key in judges.root_keys if any(self.check(key, message, sig) for _, sig in given)}
         if len(signed) < judges.threshold:
             text = f"a change of trust with {len(signed)} of the {judges.threshold} root signatures it needs"
-            return before, ("MLO7017", record.id, text)
+            return ",".join(newest), ("MLO7017", record.id, text)
         self.policies[proposed.digest] = proposed
         return proposed.digest, None
 
@@ -266,12 +275,11 @@ class Judge:
             return INVALID, ("MLO7011", entry, f"the signature of {rule.name} does not hold: the entry was changed")
         if role and role not in rule.roles:
             return INVALID, ("MLO7013", entry, f"{rule.name} has no role '{role}', which '{record.kind}' needs")
-        if rule.expired(fields["at"]):
-            return INVALID, (
-                "MLO7014",
-                entry,
-                f"the key of {rule.name} was valid until {rule.until}; this is of {fields['at']}",
-            )
+        # A backdated entry still stands on what it names: its place counts, not only what it says of the time.
+        latest = max([fields["at"], *(place.at for place in map(self._place, fields["parents"]) if place)])
+        if rule.expired(latest):
+            text = f"the key of {rule.name} was valid until {rule.until}; this stands at {latest}"
+            return INVALID, ("MLO7014", entry, text)
         return VALID, None
 
     def _own(self, record: Record) -> tuple[str, tuple[str, str, str] | None]:
@@ -284,7 +292,7 @@ class Judge:
 
     def _signed_by(self, record: Record, key: str) -> bool:
         message = pae(record.payload)
-        return any(self.check(key, message, sig) for hint, sig in record.signatures if hint == _hint(key))
+        return any(self.check(key, message, sig) for hint, sig in proofs(record) if hint == _hint(key))
 
 
 def fingerprint_problem(record: Record) -> tuple[str, str, str] | None:

@@ -90,7 +90,7 @@ def _signer(key: str) -> Signer:
 
 
 def _public_pem(path: Path) -> str:
-    from ..audit.trust import pem, public_key
+    from ..verifiers import pem, public_key
 
     try:
         text = public_key(path.read_text(encoding="ascii"))
@@ -103,7 +103,7 @@ def _public_pem(path: Path) -> str:
 
 def _trusted() -> dict[str, str]:
     """The signers whom the project's trust policy lets make data, models or artifacts: others sign other things."""
-    from ..audit.trust import pem
+    from ..verifiers import pem
     from .project import open_project
 
     hint = "--key PUBLIC_KEY names the signer's key"

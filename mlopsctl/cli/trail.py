@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 from ..adapters.files import write_atomically
 from ..adapters.git import Repo
 from ..adapters.journal import AnchorFile, Journal
-from ..adapters.keys import Signer, config_folder, default_key, load_signer, verify_signature
+from ..adapters.keys import Signer, config_folder, default_key, load_signer
 from ..adapters.notes import NotesLog
+from ..adapters.signatures import verify_signature
 from ..adapters.trail_index import TrailIndex
 from ..audit.ledger import Ledger
+from ..audit.policy_text import policy_yaml
 from ..audit.trail import TrailLog, start_log
-from ..audit.trust import one_signer, policy_yaml, read_policy
+from ..audit.trust import one_signer, read_policy
 from ..audit.verify import Expected
 from ..errors import EvidenceError, MlopsError, NotSharedError
 from ..types import Entry

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from mlopsctl.adapters.keys import default_key, key_file, load_signer, new_key, verify_signature
+from mlopsctl.adapters.keys import default_key, key_file, load_signer, new_key
+from mlopsctl.adapters.signatures import verify_signature
 from mlopsctl.errors import EvidenceError, UsageError
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mlopsctl.adapters.keys import verify_signature
+from mlopsctl.adapters.signatures import verify_signature
 from mlopsctl.audit.dsse import encode, entry_id, pae
 from mlopsctl.audit.graph import Place
 from mlopsctl.audit.statement import EMPTY_TREE, statement

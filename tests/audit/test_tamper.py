@@ -344,7 +344,7 @@ def test_a_key_outside_its_role_and_an_expired_one(clone: Clone, entries: list[E
     }
     grant = forged(clone.line(entries[3].id), clone.signer, kind="trust", parents=[entries[3].id], seq=5,
                    facts={"trust": more}, address="", outputs={}, ingredients={})  # fmt: skip
-    after = {"trust": read_policy(more, read_policy(trust).digest).digest, "parents": [line_id(grant)], "seq": 6}
+    after = {"trust": read_policy(more, [read_policy(trust).digest]).digest, "parents": [line_id(grant)], "seq": 6}
     by_bob = forged(clone.line(entries[3].id), bob, signer="bob", **after)
     by_old = forged(clone.line(entries[3].id), old, signer="old", **after)
     stale = forged(clone.line(entries[3].id), clone.signer, parents=[line_id(grant)], seq=6)

@@ -1,0 +1,13 @@
+"""Whether a signature holds, by any of the ways to sign that a trust policy can name (see ``mlopsctl.verifiers``)."""
+
+from __future__ import annotations
+
+from .keys import verify_ec
+
+
+def verify_signature(key: str, message: bytes, signature: bytes) -> bool:
+    """Whether ``signature`` is by ``key`` over ``message``; under something that is no key, none holds.
+
+    ``signature`` is what the way to sign gives: DER for an EC key.
+    """
+    return verify_ec(key, message, signature)
