@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .checkpoints import checkpoint_findings
 from .entry import read_line
 from .ledger import Ledger
 from .verify import LOCAL, VALID, WARNINGS, Finding, Verdict
@@ -18,6 +19,7 @@ def verify(ledger: Ledger, *, full: bool = False, roots: bool = False) -> Verdic
     ledger.sync()
     found = {Finding(*one) for one in ledger.index.findings()}
     found |= set(_anchor(ledger, before)) | set(_history(ledger)) | set(_code(ledger))
+    found |= set(checkpoint_findings(ledger))
     remotes, met = _remotes(ledger, anchored=before is not None)
     found |= set(remotes)
     if not ledger.index.counts(VALID):
