@@ -33,7 +33,7 @@ from .types import (
 
 @dataclass(frozen=True)
 class Event:
-    """What happened: ``start``, ``done``, ``skip``, ``block``, ``fail``, ``hold`` or ``restore`` of one address."""
+    """What happened: ``start``, ``done``, ``skip``, ``block``, ``wait``, ``fail``, ``hold`` or ``restore`` of one address."""
 
     event: str
     address: str
@@ -125,6 +125,9 @@ class Walk:
         elif found.step.blocked_by:
             self._stuck[want.address] = "is blocked"
             yield Event("block", str(want.address), found.step.action.name, ", ".join(found.step.blocked_by))
+        elif found.step.waits_for:
+            self._stuck[want.address] = "waits for people"
+            yield Event("wait", str(want.address), found.step.action.name, ", ".join(found.step.waits_for))
         else:
             yield from self._make(want, found)
 
@@ -274,7 +277,7 @@ def summary(events: Sequence[Event], plan: Plan) -> dict[str, Json]:
         "event": "summary",
         "applied": count["done"],
         "skipped": count["skip"],
-        "waiting": 0,
+        "waiting": count["wait"],
         "blocked": count["block"],
         "failed": count["fail"],
         "unchanged": sum(step.action is Action.NOOP for step in plan.steps),

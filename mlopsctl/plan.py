@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple, Protocol
 
+from .approvals import People, is_protected, others_made, release_digest, waits
 from .canonical import digest_of
 from .errors import MlopsError
 from .holds import Hold
@@ -49,6 +50,9 @@ class World(Protocol):
 
     def changed_files(self, old_tree: str, sources: Mapping[str, TreeFile]) -> tuple[Change, ...]:
         """The files that differ from a code tree that the trail keeps."""
+
+    def people(self, want: Resource, inputs: Inputs) -> People:
+        """Who made what the deployment rests on, and who approved it."""
 
     def undeclared(self, declared: frozenset[Address]) -> Sequence[tuple[Resource, Observed]]:
         """Deployments that run here and that the manifest no longer declares."""
@@ -123,6 +127,12 @@ def assess(
     elif action is not Action.NOOP:
         action, reason = _explain(want, action, reason, parts, sources, world)
     verdict = by_name.judge(want, observed, inputs) if action is Action.NOOP and observed else None
+    # A rollback was judged when it was signed; what blocks today's model says nothing about the older one.
+    blocked = (() if held else _blockers(want, verdicts)) + _untrusted(want, inputs)
+    waiting: tuple[str, ...] = ()
+    if action is not Action.NOOP and not held and want.address.section == "deployments":
+        more, waiting = _controls(want, inputs, verdicts, world)
+        blocked += more
     step = Step(
         want.address,
         want.provider,
@@ -132,8 +142,8 @@ def assess(
         made_from,
         want.needs,
         _relies_on(inputs, observed if action is Action.NOOP else None),
-        # A rollback was judged when it was signed; what blocks today's model says nothing about the older one.
-        (() if held else _blockers(want, verdicts)) + _untrusted(want, inputs),
+        blocked,
+        waiting,
         "; ".join(map(str, holds)),
         verdict,
         by_name.notes(want, inputs) if action is not Action.NOOP else (),
@@ -192,6 +202,20 @@ def _untrusted(want: Resource, inputs: Inputs) -> tuple[str, ...]:
     if want.address.section != "deployments":
         return ()
     return tuple(f"{item.need.address} untrusted" for item in inputs if item.seen and not item.seen.trusted)
+
+
+def _controls(
+    want: Resource, inputs: Inputs, verdicts: Mapping[Address, Verdict | None], world: World
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What blocks the deployment because of who made it, and which approvals it waits for."""
+    built_by = getattr(want.spec, "built_by", ())
+    if not built_by and not is_protected(want.spec):
+        return (), ()
+    people = world.people(want, inputs)
+    blocked = others_made(want.spec, people.makers) if built_by else ()
+    if not is_protected(want.spec):
+        return blocked, ()
+    return blocked, waits(want, release_digest(want, inputs, verdicts), people)
 
 
 def _explain(
@@ -268,5 +292,7 @@ def digest(plan: Plan) -> Digest:
 
 
 def pending(plan: Plan) -> tuple[Step, ...]:
-    """The steps that change something and that nothing blocks."""
-    return tuple(step for step in plan.steps if step.action is not Action.NOOP and not step.blocked_by)
+    """The steps that change something, that nothing blocks and that wait for nobody."""
+    return tuple(
+        step for step in plan.steps if step.action is not Action.NOOP and not step.blocked_by and not step.waits_for
+    )

@@ -191,6 +191,8 @@ class Step(NamedTuple):
     needs: tuple[Need, ...] = ()
     relies_on: tuple[str, ...] = ()
     blocked_by: tuple[str, ...] = ()
+    waits_for: tuple[str, ...] = ()
+    """What people have to do before the step may run; only they can."""
     held_by: str = ""
     verdict: Verdict | None = None
     notes: tuple[str, ...] = ()

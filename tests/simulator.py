@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mlopsctl.apply import Event, Walk
+from mlopsctl.approvals import People
 from mlopsctl.canonical import digest_of
 from mlopsctl.holds import KINDS, Hold, holds
 from mlopsctl.plan import make_plan
@@ -81,6 +82,11 @@ class Simulator:
 
     def holds(self, address: Address) -> tuple[Hold, ...]:
         return holds(e for e in self.entries if e.address == str(address) and e.kind in KINDS)
+
+    def people(self, want: Resource, inputs: Inputs) -> People:
+        return People(
+            (), tuple(e for e in self.entries if e.kind == "approval"), frozenset(), {}, "2026-11-25T00:00:00Z"
+        )
 
     def inputs_of(self, entry_id: str, want: Resource) -> Inputs | None:
         """For a step with one need: what an older entry of it was made of."""

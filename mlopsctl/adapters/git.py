@@ -102,6 +102,14 @@ class Repo:
         done = git(self.root, "rev-parse", "--verify", "--quiet", "--end-of-options", name, check=False)
         return done.stdout.decode().strip() if done.returncode == 0 else ""
 
+    def author(self, commit: str) -> tuple[str, str]:
+        """Name and e-mail address of a commit's author, ("", "") for a commit that is not here."""
+        done = git(
+            self.root, "log", "-1", "--no-mailmap", "--format=%an%x00%ae", "--end-of-options", commit, check=False
+        )
+        name, _, address = done.stdout.decode(errors="replace").rstrip("\n").partition("\0")
+        return name, address
+
     def commit(self, name: str) -> str:
         """The commit that ``name`` stands for. Raises MlopsError where there is none."""
         found = self.rev(name + "^{commit}")

@@ -161,6 +161,20 @@ class TrailIndex:
         """Pairs of code tree and entry id."""
         self._db.executemany("INSERT OR IGNORE INTO code VALUES (?, ?)", trees)
 
+    def set_retired(
+        self, policy: str, signer: str, kept: Sequence[str], good: set[str], among: Sequence[str] | None
+    ) -> None:
+        """Valid entries of this pair become retired, but for ``kept`` kinds and ``good`` ids; ``among`` narrows it."""
+        marks = ",".join("?" * len(kept))
+        query = f"SELECT id FROM entries WHERE policy = ? AND signer = ? AND state = 'valid' AND kind NOT IN ({marks})"  # noqa: S608 - marks only
+        found = {row[0] for row in self._db.execute(query, (policy, signer, *kept))} - good
+        if among is not None:
+            found &= set(among)
+        self._db.executemany("UPDATE entries SET state = 'retired' WHERE id = ?", [(one,) for one in sorted(found)])
+
+    def restore_retired(self) -> None:
+        self._db.execute("UPDATE entries SET state = 'valid' WHERE state = 'retired'")
+
     # --- Reading -------------------------------------------------------------------------------------------
 
     def place(self, entry: str) -> tuple[int, str, str, str] | None:
@@ -172,6 +186,10 @@ class TrailIndex:
         """(previous, content as JSON) of a policy."""
         row = self._db.execute("SELECT previous, content FROM policies WHERE digest = ?", (digest,)).fetchone()
         return (row[0], row[1]) if row else None
+
+    def signers(self) -> list[tuple[str, str]]:
+        """The pairs of (policy, signer) that entries have."""
+        return list(self._db.execute("SELECT DISTINCT policy, signer FROM entries"))
 
     def is_verified(self, signature: bytes) -> bool:
         return self._db.execute("SELECT 1 FROM verified WHERE signature = ?", (signature,)).fetchone() is not None
@@ -218,6 +236,11 @@ class TrailIndex:
         yield from self._db.execute(
             "SELECT min(c.id), c.tree FROM code c JOIN entries e ON e.id = c.id WHERE e.state = 'valid' GROUP BY c.tree"
         )
+
+    def ids(self, where: str, values: Sequence[Any] = ()) -> list[str]:
+        """Ids of the entries under a condition of our own making."""
+        query = f"SELECT id FROM entries WHERE {where} ORDER BY seq, id"  # noqa: S608 - no user text in it
+        return [row[0] for row in self._db.execute(query, values)]
 
     def ids_like(self, prefix: str) -> list[str]:
         """Ids that begin with ``prefix``, at most a few."""

@@ -22,6 +22,11 @@ def verify(ledger: Ledger, *, full: bool = False, roots: bool = False) -> Verdic
     found |= set(checkpoint_findings(ledger))
     remotes, met = _remotes(ledger, anchored=before is not None)
     found |= set(remotes)
+    found |= {
+        Finding("MLO7015", one, "signed with a key that was retired, after its last good entry: it counts for nothing")
+        for one in ledger.index.ids("state = 'retired'")
+    }
+    found |= set(unsettled(ledger))
     if not ledger.index.counts(VALID):
         found.add(Finding("MLO7027", "", "there is no valid root entry: this clone has no trail, or it was cut off"))
     pinned = bool(ledger.expected.root)
@@ -35,6 +40,14 @@ def verify(ledger: Ledger, *, full: bool = False, roots: bool = False) -> Verdic
         freshness="anchored" if before is not None or met else "unproven",
         root="pinned" if pinned else "unpinned",
     )
+
+
+def unsettled(ledger: Ledger) -> list[Finding]:
+    """The newest changes of trust, where they are concurrent: neither is in force."""
+    newest = ledger.newest_policies()
+    text = "of concurrent changes of trust none is in force until another names all: mlopsctl trust apply"
+    entries = [row for policy in newest for row in ledger.index.ids("kind = 'trust' AND policy = ?", (policy,))]
+    return [Finding("MLO7018", entry, text) for entry in entries] if len(newest) > 1 else []
 
 
 def _anchor(ledger: Ledger, before: object) -> list[Finding]:

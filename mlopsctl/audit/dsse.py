@@ -117,7 +117,7 @@ def _usual(line: bytes) -> Envelope | None:
     sig = keyid + 64 + len(_SIG)
     fixed = (line[: len(_HEAD)], line[end:keyid], line[keyid + 64 : sig], line[-len(_TAIL) :])
     hint, text = line[keyid : keyid + 64], line[sig : -len(_TAIL)]
-    if fixed != (_HEAD, _MIDDLE, _SIG, _TAIL) or not hint.isalnum():
+    if fixed != (_HEAD, _MIDDLE, _SIG, _TAIL) or not hint.isalnum() or b'"' in text:
         return None
     payload = _checked_size(_bytes(line[len(_HEAD) : end], "MLO7001", "payload"))
     return Envelope(entry_id(payload), payload, ((hint.decode(), _bytes(text, "MLO7004", "signature")),))

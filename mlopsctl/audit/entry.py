@@ -138,6 +138,12 @@ def newer_than_us(record: Record) -> bool:
     return record.predicate_type != predicate_type(record.kind, record.address)
 
 
+def parents_of(payload: bytes) -> list[str]:
+    """The ids that a stored payload names as parents."""
+    found: list[str] = json.loads(payload)["predicate"][MEMBER]["parents"]
+    return found
+
+
 def to_entry(payload: bytes, *, trusted: bool = True) -> Entry:
     """The noun behind a payload that was checked before."""
     value = json.loads(payload)

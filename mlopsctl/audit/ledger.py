@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 from .entry import Record
 from .graph import Place, heads, in_force, new_tips
 from .ports import Anchor, Index, IndexRow, Journal, Log
+from .retire import retire
 from .trust import Policy, read_policy
-from .verify import INVALID, VALID, WARNINGS, Check, Expected, Finding, Judge, Judged, Line
+from .verify import INVALID, RETIRED, VALID, WARNINGS, Check, Expected, Finding, Judge, Judged, Line
 
 LOCAL_NOTE = "local"
 JOURNAL_NOTE = ""
@@ -44,7 +45,7 @@ class Ledger:
 
     def place(self, entry_id: str) -> Place | None:
         row = None if self._nothing_known else self.index.place(entry_id)
-        return Place(row[0], row[1], row[2], row[3] == VALID) if row else None
+        return Place(row[0], row[1], row[2], row[3] in (VALID, RETIRED)) if row else None
 
     def policy(self, digest: str) -> Policy | None:
         if digest not in self._policies:
@@ -211,6 +212,7 @@ class Ledger:
             if one.record.kind == "root":
                 self.index.set_meta("root", one.record.id)
         self.store(judged)
+        retire(self, [one.record.id for one in fresh])
 
     def store(self, judged: Sequence[Judged]) -> None:
         """Writes judged entries into the index; invalid ones stay known, and count for nothing."""

@@ -135,6 +135,16 @@ class Index(Protocol):
 
     def policy(self, digest: str) -> tuple[str, str] | None: ...
 
+    def signers(self) -> list[tuple[str, str]]:
+        """The pairs of (policy, signer) that entries have."""
+
+    def set_retired(
+        self, policy: str, signer: str, kept: Sequence[str], good: set[str], among: Sequence[str] | None
+    ) -> None:
+        """Valid entries of this pair become retired, but for ``kept`` kinds and ``good`` ids; ``among`` narrows it."""
+
+    def restore_retired(self) -> None: ...
+
     def is_verified(self, signature: bytes) -> bool: ...
 
     def is_empty(self) -> bool: ...
@@ -160,5 +170,7 @@ class Index(Protocol):
 
     def code_trees(self) -> Iterator[tuple[str, str]]:
         """(entry id, code tree) of every valid entry that names one."""
+
+    def ids(self, where: str, values: Sequence[Any] = ()) -> list[str]: ...
 
     def ids_like(self, prefix: str) -> list[str]: ...

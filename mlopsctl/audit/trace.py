@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,6 +72,21 @@ def trace(trail: TrailLog, entry: Entry) -> Node:
     for (_, digest), gate in sorted(newest.items()):
         measured.setdefault(digest, []).append(gate)
     return _node(trail, "", "", entry, measured, 0)
+
+
+def ancestry(trail: TrailLog, entries: Iterable[str]) -> list[Entry]:
+    """These entries and all that went into them, each once, newest first."""
+    found: dict[str, Entry] = {}
+    waiting = [entry for entry in map(trail.entry, entries) if entry is not None]
+    while waiting:
+        entry = waiting.pop()
+        if entry.id in found:
+            continue
+        found[entry.id] = entry
+        for role, digests in (entry.ingredients.get("inputs") or {}).items():
+            made = [trail.with_output(Digest(digest), SECTIONS.get(role, ""), before=entry.seq) for digest in digests]
+            waiting += [one for one in made if one is not None]
+    return sorted(found.values(), key=lambda entry: (entry.seq, entry.id), reverse=True)
 
 
 def _node(

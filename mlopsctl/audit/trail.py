@@ -266,7 +266,7 @@ class TrailLog:
             state = _may_append(policy, signer, kind, address, at)
             tips = self.ledger.tips()
             fields = entry_fields(
-                log=self._log_id(tips[0]), seq=1 + max(self._seq(tip) for tip in tips), parents=tips, at=at,
+                log=self.log_id(), seq=self.next_seq(tips), parents=tips, at=at,
                 signer=policy.name_of(signer.key) or signer.name, trust=policy.digest, kind=kind, address=address,
                 status=status, made_from=made_from, ingredients=dict(ingredients or {}), outputs=dict(outputs or {}),
                 facts=dict(facts or {}), made_with=dict(made_with or {}), tree=code.oid if code else "",
@@ -278,23 +278,27 @@ class TrailLog:
                 raise ValueError(contradiction[2])
             if code is not None and not self.ledger.index.has_code(code.oid):
                 self.ledger.log.keep_objects(code.objects)
-            entry = self._journal(line, state, ",".join(self.ledger.newest_policies()))
+            entry = self.journal_line(line, state)
             if time.monotonic() - self._flushed > self._pause:
                 self.flush()
         return entry
 
-    def _log_id(self, tip: str) -> str:
+    def log_id(self) -> str:
+        """The id of the log: the manifest's, else the one that the newest entry names."""
         if self.ledger.expected.log:
             return self.ledger.expected.log
-        row = self.ledger.index.one("id = ?", (tip,))
+        row = self.ledger.index.one("id = ?", (self.ledger.tips()[0],))
         return str(read_payload(row[0])["log"]) if row else ""
 
-    def _seq(self, entry_id: str) -> int:
-        place = self.ledger.place(entry_id)
-        return place.seq if place else 0
+    def next_seq(self, tips: Sequence[str]) -> int:
+        """The seq of an entry that builds on ``tips``."""
+        return 1 + max(place.seq for tip in tips if (place := self.ledger.place(tip)) is not None)
 
-    def _journal(self, line: bytes, state: str, policy: str) -> Entry:
-        """Writes a line that was just signed here; the index takes it in without judging it again."""
+    def journal_line(self, line: bytes, state: str) -> Entry:
+        """Writes a line that was just signed here; the index takes it in without judging it again.
+
+        Call it under the journal's lock. Changes of trust are judged like any other's.
+        """
         ledger = self.ledger
         record = read_line(line)
         local = state == LOCAL
@@ -303,6 +307,7 @@ class TrailLog:
             self.sync()  # another policy is in force after it, if enough root keys signed it
             return to_entry(record.payload)
         with ledger.index.change():
+            policy = ",".join(ledger.newest_policies())
             ledger.store([Judged(record, Line(line, local=local), state, policy)])
             ledger.index.add_findings(_clock_warning(ledger, record))
             if not local:
@@ -404,7 +409,14 @@ def _may_append(policy: Policy, signer: Signer, kind: str, address: str, at: str
 
 
 def signed_line(payload: bytes, signer: Signer, what: str) -> bytes:
-    """The line of one statement. Raises EvidenceError where it is too large (MLO7107) or holds a secret (MLO7120)."""
+    """The line of one statement. Raises EvidenceError as ``check_payload`` does, and where the signer cannot sign."""
+    check_payload(payload, what)
+    signature, material = signer.seal(pae(payload))
+    return encode(payload, [(signer.key_id, signature)], material)
+
+
+def check_payload(payload: bytes, what: str) -> None:
+    """Raises EvidenceError where a statement is too large (MLO7107) or holds a secret (MLO7120)."""
     if re.search(_SECRET, payload):
         raise EvidenceError(
             f"the entry for {what} would hold a secret, and the trail would keep it for ever",
@@ -417,8 +429,6 @@ def signed_line(payload: bytes, signer: Signer, what: str) -> bytes:
             hint="keep long lists in an output file; the entry holds its digest",
             code="MLO7107",
         )
-    signature, material = signer.seal(pae(payload))
-    return encode(payload, [(signer.key_id, signature)], material)
 
 
 def read_payload(payload: bytes) -> dict[str, Json]:

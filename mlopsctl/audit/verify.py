@@ -24,7 +24,7 @@ INVALID = "invalid"
 Check = Callable[[str, bytes, bytes], bool]
 """(key, message, signature) -> whether the signature holds; see ``entry.proofs``."""
 
-WARNINGS = frozenset({"MLO7018", "MLO7029", "MLO7042", "MLO7090"})
+WARNINGS = frozenset({"MLO7015", "MLO7018", "MLO7029", "MLO7042", "MLO7090"})
 """Codes that are told but don't make a trail invalid: an entry's time is a claim, a newer form is no forgery."""
 
 
@@ -172,10 +172,6 @@ class Judge:
         if problem is not None:
             state = INVALID
             self._find(*problem)
-        elif "," in after:
-            self._find(
-                "MLO7018", record.id, "two concurrent changes of trust: neither is in force until a third names both"
-            )
         self._places[record.id] = Place(record.seq, record.fields["at"], after, state == VALID)
         return Judged(record, line, state, after)
 

@@ -11,7 +11,7 @@ import typer
 
 from ..adapters.lock import locked
 from ..apply import Walk, summary
-from ..errors import GateError, MlopsError, StaleError, UsageError, worst
+from ..errors import ApprovalError, GateError, MlopsError, StaleError, UsageError, worst
 from ..plan import digest, pending
 from ..types import Plan
 from . import console
@@ -116,5 +116,7 @@ def _walk(project: Project, made: Plan, replaced: list[str], format: str) -> lis
                 codes.append(event.error.exit_code)
             if event.event == "block" or (event.verdict is not None and event.verdict.blocks):
                 codes.append(GateError.exit_code)
+            if event.event == "wait":
+                codes.append(ApprovalError.exit_code)
     printer.summary(summary(events, made))
     return codes

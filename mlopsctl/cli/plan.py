@@ -24,7 +24,9 @@ Replace = Annotated[
 
 def plan(
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Save the plan for 'mlopsctl apply FILE'.")] = None,
-    detailed_exitcode: Annotated[bool, typer.Option(help="Exit 2 when changes are pending, 4 when blocked.")] = False,
+    detailed_exitcode: Annotated[
+        bool, typer.Option(help="Exit 2 when changes are pending, 4 when blocked, 5 when people must approve.")
+    ] = False,
     refresh: Annotated[bool, typer.Option("--refresh", help="Ask the running deployments too.")] = False,
     replace: Replace = None,
     why: Annotated[bool, typer.Option("--why", help="Show every input that differs, old and new.")] = False,
@@ -56,6 +58,8 @@ def plan(
         console.note(f"saved: mlopsctl apply {out}")
     if not detailed_exitcode:
         return 0
+    if any(step.waits_for for step in made.steps):
+        return 5
     if any(step.blocked_by or (step.verdict and step.verdict.blocks) for step in made.steps):
         return 4
     return 2 if pending(made) else 0

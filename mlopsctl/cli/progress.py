@@ -99,7 +99,7 @@ class Printer:
         if self._json:
             console.out(json.dumps(counted))
             return
-        words = ("applied", "skipped", "blocked", "failed", "unchanged")
+        words = ("applied", "skipped", "waiting", "blocked", "failed", "unchanged")
         shown = ", ".join(f"{counted[word]} {word}" for word in words if counted[word] or word == "applied")
         console.out(f"Apply: {shown}.")
 
@@ -122,6 +122,7 @@ _LOOK = {
     "done": ("✓ done", "green"),
     "skip": ("- skipped", "grey"),
     "block": ("✗ blocked", "red"),
+    "wait": ("! waits", "yellow"),
     "fail": ("✗ failed", "red"),
     "hold": ("! held", "yellow"),
     "restore": ("? restoring", "yellow"),

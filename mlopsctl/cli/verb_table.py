@@ -45,6 +45,16 @@ GROUPS: dict[str, tuple[str, dict[str, tuple[str, str, str]]]] = {
         "keys: new, show",
         {"new": ("key", "new", "make a signing key"), "show": ("key", "show", "show a public key")},
     ),
+    "trust": (
+        "who may attest what: show, apply, revoke, rotate",
+        {
+            "show": ("trust", "show", "the trust policy in force"),
+            "apply": ("trust", "apply", "sign the policy of trust.yaml into the trail"),
+            "revoke": ("trust", "revoke", "retire a signer's key"),
+            "rotate": ("trust", "rotate", "give a signer a new key"),
+            "commitment": ("trust", "commitment", "what stands for an e-mail address in trust.yaml"),
+        },
+    ),
     "audit": (
         "the trail: log, show, verify, trace",
         {

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import cast
 
-from ..audit.trace import SECTIONS
+from ..approvals import KINDS as APPROVALS
+from ..approvals import Maker, People
+from ..audit.trace import SECTIONS, ancestry
+from ..audit.trust import committer
 from ..holds import KINDS, Hold, holds
 from ..provider import Deployment, Inputs, provider
 from ..types import GUARD, Address, Change, Digest, Entry, Input, Need, Observed, Resource, TreeFile
@@ -66,6 +69,23 @@ class ProjectWorld:
         return tuple(
             Change(name, old[name].oid if name in old else None, sources[name].oid if name in sources else None)
             for name in names
+        )
+
+    def people(self, want: Resource, inputs: Inputs) -> People:
+        trail, repo = self._trail, self._project.repo
+        behind = ancestry(trail, [item.seen.entry for item in inputs if item.seen and item.seen.entry])
+        policy = trail.ledger.policy_in_force()
+        log = self._project.manifest.project.log
+        commits = {repo.rev("HEAD"), *(entry.commit for entry in behind if entry.address.startswith("train."))}
+        authors: set[str] = set()
+        for name, address in (repo.author(commit) for commit in sorted(commits) if commit):
+            authors |= {name.lower(), address.partition("@")[0].lower(), committer(log, address)} if address else set()
+        return People(
+            tuple(Maker(entry.address, entry.signer) for entry in behind if not entry.address.startswith("data.")),
+            tuple(trail.entries(str(want.address), APPROVALS)),
+            frozenset(authors),
+            {rule.name: rule.git for rule in policy.signers.values()} if policy else {},
+            trail.clock(),
         )
 
     def undeclared(self, declared: frozenset[Address]) -> Sequence[tuple[Resource, Observed]]:

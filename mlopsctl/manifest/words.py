@@ -111,8 +111,6 @@ LATER_KEYS: Mapping[str, tuple[str, ...]] = {
         "region",
         "branch",
         "after",
-        "approvals",
-        "built_by",
         "strategy",
         "halt",
         "protect",

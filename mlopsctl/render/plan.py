@@ -49,6 +49,7 @@ def _step_json(step: Step) -> dict[str, Json]:
         "needs": [_need_json(need) for need in step.needs],
         "relies_on": list(step.relies_on),
         "blocked_by": list(step.blocked_by),
+        "waits_for": list(step.waits_for),
         "held_by": step.held_by or None,
         "verdict": {"status": step.verdict.status.value, "text": step.verdict.text} if step.verdict else None,
         "notes": list(step.notes),
@@ -63,7 +64,11 @@ def counts(plan: Plan) -> dict[str, int]:
     """How many steps there are of each action, and how many of them are blocked."""
     found = Counter(step.action.name.lower() for step in plan.steps)
     words = ("create", "update", "replace", "delete", "noop")
-    return {**{word: found[word] for word in words}, "blocked": sum(bool(step.blocked_by) for step in plan.steps)}
+    return {
+        **{word: found[word] for word in words},
+        "blocked": sum(bool(step.blocked_by) for step in plan.steps),
+        "waiting": sum(bool(step.waits_for) for step in plan.steps),
+    }
 
 
 def plan_text(plan: Plan, paint: Paint, *, why: bool = False) -> list[str]:
@@ -93,6 +98,7 @@ def _step_lines(step: Step, width: int, paint: Paint, why: bool) -> list[str]:
         lines[0] = f"{paint(head, 'red' if blocks else 'grey')}  {step.verdict.status.value}: {step.verdict.text}"
         if blocks and step.verdict.hint:
             lines.append(f"{indent}what would help: {step.verdict.hint}")
+    lines += [f"{indent}waits for {what}" for what in step.waits_for]
     if step.held_by:
         lines.append(f"{indent}held: {step.held_by}")
     if step.action is not Action.NOOP:
@@ -123,5 +129,5 @@ def _last_line(plan: Plan) -> str:
         word = f", and {', '.join(stopped)} not passed" if stopped else ""
         return f"No changes: {len(plan.steps)} resources are as the manifest says{word}."
     named = [f"{found[word]} to {word}" for word in ("create", "update", "replace", "delete") if found[word]]
-    tail = f", {found['blocked']} blocked" if found["blocked"] else ""
+    tail = "".join(f", {found[word]} {word}" for word in ("blocked", "waiting") if found[word])
     return f"Plan: {', '.join(named)}, {found['noop']} unchanged{tail}."

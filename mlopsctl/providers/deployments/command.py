@@ -25,16 +25,18 @@ from ...provider import (
     no_notes,
     no_sources,
     nothing_to_verify,
+    policy,
     result,
     run,
 )
 from ...serving.files import read_json, write_bytes, write_json
 from ...types import GUARD, Action, Address, Digest, Input, Json, Need, Observed, Outcome, Reason, Resource
+from .controls import Approvals
 from .local import guards
 
 RESULT_VERSION = 1
 LATER_KEYS = (
-    "each", "region", "branch", "after", "approvals", "built_by", "strategy", "halt", "gates", "protect", "consumers", "log",
+    "each", "region", "branch", "after", "strategy", "halt", "gates", "protect", "consumers", "log",
     "monitor", "limits",
 )  # fmt: skip
 
@@ -58,6 +60,12 @@ class Spec:
     env: tuple[str, ...] = run((), doc="Names of environment variables that the program gets, such as API_TOKEN.")
     paths: tuple[str, ...] = run((), doc="Absolute paths that the program may read and write.", pattern="^/")
     timeout: float = run(600.0, doc="How long the program may take.", quantity="duration")
+    approvals: Approvals | None = policy(
+        None, doc="People who must agree to each release (mlopsctl approve); the deployment is a protected one then."
+    )
+    built_by: tuple[str, ...] = policy(
+        (), doc="Only these signers' train, gate and compile entries count for this deployment."
+    )
 
 
 @dataclass(frozen=True)

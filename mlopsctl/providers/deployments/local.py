@@ -24,6 +24,7 @@ from ...provider import (
     ingredients,
     no_sources,
     nothing_to_verify,
+    policy,
     result,
     run,
 )
@@ -33,6 +34,7 @@ from ...types import GUARD, Action, Address, Digest, Input, Json, Need, Observed
 if TYPE_CHECKING:
     from ...serving.client import Answer
 
+from .controls import Approvals
 from .local_home import Home, location, make_location, port_taken
 
 RESULT_VERSION = 1
@@ -41,8 +43,6 @@ LATER_KEYS = (
     "region",
     "branch",
     "after",
-    "approvals",
-    "built_by",
     "strategy",
     "halt",
     "gates",
@@ -71,6 +71,12 @@ class Spec:
         pattern=f"^{TO.replace('?P<host>', '?:').replace('?P<port>', '?:')}$",
     )
     timeout: float = run(60.0, doc="How long the server may take to verify and load an artifact.", quantity="duration")
+    approvals: Approvals | None = policy(
+        None, doc="People who must agree to each release (mlopsctl approve); the deployment is a protected one then."
+    )
+    built_by: tuple[str, ...] = policy(
+        (), doc="Only these signers' train, gate and compile entries count for this deployment."
+    )
 
 
 def warnings(spec: Spec) -> tuple[str, ...]:

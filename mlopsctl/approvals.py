@@ -1,0 +1,145 @@
+"""Who agreed to a release: approvals bound to its digest, counted by people who neither wrote nor trained it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+from .canonical import digest_of, plain
+from .provider import Inputs
+from .types import GUARD, Address, Digest, Entry, Json, Resource, Verdict
+
+KINDS = ("approval",)
+
+
+class Maker(NamedTuple):
+    """Who signed one of the entries that a release rests on."""
+
+    address: str
+    signer: str
+
+
+class People(NamedTuple):
+    """What is known of the people around one release.
+
+    ``authors`` are those of the commits behind it: names in lower case, and commitments to their addresses.
+    ``signers`` are those of the trust policy in force, with the commitments that are theirs. ``now`` is a UTC moment.
+    """
+
+    makers: tuple[Maker, ...]
+    approvals: tuple[Entry, ...]
+    authors: frozenset[str]
+    signers: Mapping[str, frozenset[str]]
+    now: str
+
+
+class Count(NamedTuple):
+    """Who approved a release, and why others' approvals don't count."""
+
+    approvers: tuple[str, ...]
+    refused: tuple[str, ...]
+
+
+def is_protected(spec: Any) -> bool:
+    """Whether people have to agree before this deployment changes."""
+    return bool(getattr(spec, "approvals", None))
+
+
+def release_digest(want: Resource, inputs: Inputs, verdicts: Mapping[Address, Verdict | None]) -> Digest | None:
+    """What an approval is bound to: deployment, its whole Spec, artifact, and what every guard measured and ruled.
+
+    None while any of it is unknown.
+    """
+    evidence: dict[str, Json] = {}
+    given: list[Json] = []
+    for item in inputs:
+        verdict = verdicts.get(item.need.address)
+        if item.role == GUARD and (verdict is None or item.seen is None):
+            return None
+        if item.role == GUARD and verdict is not None and item.seen is not None:
+            evidence[str(item.need.address)] = [item.seen.entry, verdict.status.value, verdict.text]
+        elif item.digest is None:
+            return None
+        else:
+            given.append([item.role, item.digest])
+    return digest_of(
+        {
+            "deployment": str(want.address),
+            "provider": want.provider,
+            "spec": plain({name: _plain(value) for name, value in vars(want.spec).items()}),
+            "inputs": given,
+            "evidence": evidence,
+        }
+    )
+
+
+def _plain(value: Any) -> Any:
+    return {name: _plain(item) for name, item in vars(value).items()} if hasattr(value, "__dict__") else value
+
+
+def count(spec: Any, release: Digest, people: People) -> Count:
+    """The people who approved this very release, each once; author and trainer do not count, nor what ran out."""
+    trainers = {maker.signer for maker in people.makers if maker.address.startswith("train.")}
+    found: dict[str, frozenset[str]] = {}
+    refused = []
+    for entry in people.approvals:
+        why = _refusal(entry, spec, release, people, trainers)
+        theirs = people.signers.get(entry.signer, frozenset())
+        same = [name for name, others in found.items() if name != entry.signer and theirs & others]
+        if why is None and same:
+            why = f"is the same person as {same[0]}"
+        if why is None:
+            found[entry.signer] = theirs
+        elif why:
+            refused.append(f"{entry.signer} {why}")
+    return Count(tuple(sorted(found)), tuple(dict.fromkeys(refused)))
+
+
+def _refusal(entry: Entry, spec: Any, release: Digest, people: People, trainers: set[str]) -> str | None:
+    """Why an approval does not count, "" where it is about another release and needs no word."""
+    if entry.facts.get("release") != release:
+        return ""
+    return disqualified(entry.signer, people, trainers) or _expired(entry, spec, people.now)
+
+
+def disqualified(signer: str, people: People, trainers: set[str]) -> str | None:
+    """Why this signer cannot approve, whatever they sign: they made it."""
+    if signer in trainers:
+        return "trained it"
+    if signer not in people.signers:
+        return "is no signer any more"
+    if signer.lower() in people.authors or people.signers[signer] & people.authors:
+        return "wrote the code"
+    return None
+
+
+def _expired(entry: Entry, spec: Any, now: str) -> str | None:
+    valid = spec.approvals.valid
+    if valid is None:
+        return None
+    end = datetime.fromisoformat(entry.at) + timedelta(seconds=valid)
+    return f"approved until {end:%Y-%m-%d %H:%M} UTC" if datetime.fromisoformat(now).astimezone(UTC) > end else None
+
+
+def waits(want: Resource, release: Digest | None, people: People) -> tuple[str, ...]:
+    """What people have to do before the deployment goes on, () where nothing is missing."""
+    needed = want.spec.approvals.count
+    if release is None:
+        return (f"{needed} approvals, once its gates have measured",)
+    have = count(want.spec, release, people)
+    if len(have.approvers) >= needed:
+        return ()
+    by = f" ({', '.join(have.approvers)})" if have.approvers else ""
+    but = f"; not counted: {', '.join(have.refused)}" if have.refused else ""
+    return (f"{len(have.approvers)} of {needed} approvals{by}{but}: mlopsctl approve {name_of(want)}",)
+
+
+def name_of(want: Resource) -> str:
+    """The deployment as verbs take it."""
+    return str(want.address).partition(".")[2]
+
+
+def others_made(spec: Any, makers: Sequence[Maker]) -> tuple[str, ...]:
+    """What signers other than those of ``built_by`` made, as words for a blocked step."""
+    return tuple(f"{one.address} built by {one.signer}" for one in makers if one.signer not in spec.built_by)

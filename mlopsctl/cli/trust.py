@@ -1,0 +1,311 @@
+"""``mlopsctl trust``: who may attest what, and how that is changed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..adapters.files import write_atomically
+from ..audit.changes import (
+    Proposal,
+    countersign,
+    needed_policy,
+    propose,
+    put,
+    read_proposal,
+    rotated,
+    without,
+    would_lose,
+)
+from ..audit.policy_text import policy_yaml
+from ..audit.trust import Policy, committer, read_policy
+from ..errors import MlopsError, UsageError
+from ..types import Json
+from ..verifiers import is_identity, key_id, parts, public_key
+from . import console
+from .options import Format, check_format
+from .project import Project, open_project
+
+TRUST = "trust.yaml"
+
+Yes = Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")]
+Out = Annotated[
+    Path | None,
+    typer.Option("-o", "--out", help="Where a proposal goes that needs more signatures; default: trust.proposal.json."),
+]
+Reason = Annotated[str, typer.Option("--reason", help="Why, for the trail.")]
+
+
+def show(format: Format = "text") -> int:
+    """The trust policy in force: root keys, signers with their roles, keys that were retired.
+
+    Examples:
+
+      mlopsctl trust show
+
+      mlopsctl trust show --format json
+    """
+    check_format(format)
+    project = open_project()
+    project.need_trail()
+    policy = needed_policy(project.trail)
+    proposed = _proposed(project)
+    differs = proposed is not None and _differences(policy, read_policy(proposed))
+    if format == "json":
+        shown = {"schema_version": 1, "digest": policy.digest, "policy": policy.content, "proposed": bool(differs)}
+        console.out(json.dumps(shown, indent=2, ensure_ascii=False))
+        return 0
+    _print(policy)
+    if len(project.trail.ledger.newest_policies()) > 1:
+        console.note(
+            "warning: two concurrent changes of trust: neither is in force until mlopsctl trust apply settles it"
+        )
+    if differs:
+        console.note(f"{TRUST} proposes other rules:")
+        for line in differs:
+            console.note(f"  {line}")
+        console.note("  next: mlopsctl trust apply")
+    return 0
+
+
+def _print(policy: Policy) -> None:
+    console.out(f"root  {policy.threshold} of {len(policy.root_keys)} keys: {', '.join(map(_name, policy.root_keys))}")
+    rows = [
+        (
+            rule.name,
+            ", ".join(sorted(rule.roles)),
+            rule.strength,
+            f"until {rule.until}" if rule.until else "",
+            _name(rule.key),
+        )
+        for rule in policy.signers.values()
+    ]
+    for line in console.table(rows, ("signer", "roles", "strength", "valid", "key")):
+        console.out(line)
+    for item in policy.retired:
+        last = ", ".join(entry[:12] for entry in item.last_good)
+        console.out(f"retired  {item.name}  {_name(item.key)}  last good {last}  {item.reason}".rstrip())
+
+
+def _name(key: str) -> str:
+    return " by ".join(parts(key)) if is_identity(key) else key_id(key)[:12]
+
+
+def apply(
+    proposal: Annotated[
+        Path | None, typer.Argument(help="A proposal that another holder of a root key signed; default: trust.yaml.")
+    ] = None,
+    yes: Yes = False,
+    out: Out = None,
+    reason: Reason = "",
+) -> int:
+    """Sign the policy of trust.yaml into the trail: from then on it is in force.
+
+    Where the root needs several signatures, a proposal is written for the next holder of a root key.
+
+    Examples:
+
+      mlopsctl trust apply
+
+      mlopsctl trust apply trust.proposal.json
+    """
+    project = _writable()
+    if proposal is not None:
+        given = read_proposal(project.trail, _read(proposal))
+    else:
+        content = _proposed(project)
+        if content is None:
+            raise MlopsError(f"there is no {TRUST} in {project.root}", hint="mlopsctl trust show -o", code="MLO7206")
+        given = propose(project.trail, content, project.signer(), reason, project.repo.rev("HEAD"))
+    before = needed_policy(project.trail)
+    lines = _differences(before, given.policy)
+    if not lines and len(project.trail.ledger.newest_policies()) == 1:
+        console.out("no changes: the policy of trust.yaml is in force")
+        return 0
+    return _sign(project, given, lines, yes, out or proposal)
+
+
+def revoke(
+    name: Annotated[str, typer.Argument(help="The signer whose key is retired.")],
+    last_good: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--last-good", metavar="ENTRY", help="The last entries to believe; default: all that is here now."
+        ),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would stop counting.")] = False,
+    reason: Reason = "",
+    yes: Yes = False,
+    out: Out = None,
+) -> int:
+    """Retire a signer's key: what it signed counts only up to the last good entry, wherever and whenever it turns up.
+
+    Examples:
+
+      mlopsctl trust revoke bob --reason "left the team"
+
+      mlopsctl trust revoke ci --last-good 3f9a1c --dry-run
+    """
+    project = _writable()
+    policy = needed_policy(project.trail)
+    good = [project.trail.find(entry).id for entry in last_good or ()] or project.trail.tips()
+    content = without(policy, name, good, reason)
+    lost = would_lose(project.trail, policy, name, good)
+    for entry in lost:
+        console.out(f"  stops counting: {entry.id[:12]}  {entry.at}  {entry.kind}  {entry.address}".rstrip())
+    console.out(f"{len(lost)} entries by {name} stop counting")
+    if dry_run:
+        return 0
+    given = propose(project.trail, content, project.signer(), reason, project.repo.rev("HEAD"))
+    code = _sign(project, given, _differences(policy, given.policy), yes, out)
+    _write(project, given)
+    return code
+
+
+def rotate(
+    name: Annotated[str, typer.Argument(help="The signer who gets another key.")],
+    key: Annotated[Path, typer.Option("--key", help="The new key's public half, for example bob.pub.")],
+    yes: Yes = False,
+    out: Out = None,
+) -> int:
+    """Give a signer a new key: a checkpoint first, so that all signed with the old one keeps counting, and no more of it.
+
+    Examples:
+
+      mlopsctl key new bob-2027 && mlopsctl trust rotate bob --key ~/.config/mlops/keys/bob-2027.pub
+    """
+    from ..audit.checkpoints import write_checkpoint
+
+    project = _writable()
+    policy = needed_policy(project.trail)
+    new = _public(key)
+    rotated(policy, name, new, ())  # refused before anything is signed
+    checkpoint = write_checkpoint(project.trail, f"before the key of {name} is rotated", project.repo.rev("HEAD"))
+    content = rotated(policy, name, new, [checkpoint.id])
+    given = propose(project.trail, content, project.signer(), f"rotate {name}", project.repo.rev("HEAD"))
+    code = _sign(project, given, _differences(policy, given.policy), yes, out)
+    _write(project, given)
+    return code
+
+
+def commitment(
+    address: Annotated[str, typer.Argument(help="An e-mail address that a signer commits under.")],
+) -> int:
+    """What stands for an e-mail address under `git:` in trust.yaml, so that no address goes into the trail.
+
+    An approval counts only where its signer is not the author of the commit; this tells who is.
+
+    Examples:
+
+      mlopsctl trust commitment ada@example.com
+    """
+    project = open_project()
+    project.need_log()
+    console.out(committer(project.manifest.project.log, address))
+    return 0
+
+
+# --- Steps -----------------------------------------------------------------------------------------------------
+
+
+def _writable() -> Project:
+    project = open_project()
+    project.need_log()
+    project.need_trail()
+    return project
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}", hint="check the path", code="MLO6411") from None
+
+
+def _public(path: Path) -> str:
+    try:
+        return public_key(_read(path).decode("ascii"))
+    except ValueError as error:
+        raise UsageError(
+            f"{path} holds no public key: {error}", hint="mlopsctl key show prints one", code="MLO6411"
+        ) from None
+
+
+def _proposed(project: Project) -> dict[str, Any] | None:
+    """The content of trust.yaml, which lies at the repository's root or beside the manifest; None where it is missing."""
+    from ..manifest.plain import read_plain
+
+    for folder in (project.root, project.repo.root):
+        if (folder / TRUST).is_file():
+            found = read_plain((folder / TRUST).read_bytes(), TRUST)
+            policy = read_policy(found)
+            return dict(policy.content)
+    return None
+
+
+def _sign(project: Project, given: Proposal, lines: Sequence[str], yes: bool, out: Path | None) -> int:
+    """Shows the change, asks, signs, and appends it or hands it on."""
+    for line in lines:
+        console.out(f"  {line}")
+    if not yes and not _agreed():
+        raise MlopsError("not signed", hint="nothing was changed", code="MLO1013")
+    signed = countersign(project.trail, given, project.signer())
+    have = f"{len(signed.signatures)} of {signed.needed} root signatures"
+    if not signed.complete:
+        path = out or Path("trust.proposal.json")
+        write_atomically(path, signed.line() + b"\n")
+        console.out(f"{have}: hand {path} to another holder of a root key")
+        console.note(f"  next, there: mlopsctl trust apply {path}")
+        return 0
+    entry = put(project.trail, signed)
+    console.out(f"in force: entry {entry.id[:12]}, {have}")
+    console.note("  next: mlopsctl push --trail-only, and commit trust.yaml")
+    return 0
+
+
+def _agreed() -> bool:
+    if not console.interactive():
+        raise UsageError(
+            "this may not ask here: stdin is no terminal, or CI is set", hint="-y signs without asking", code="MLO6403"
+        )
+    return console.confirm("Sign this change of trust?")
+
+
+def _write(project: Project, given: Proposal) -> None:
+    """Brings trust.yaml up to what was signed: it would propose the old key again otherwise."""
+    place = project.root / TRUST if (project.root / TRUST).is_file() else project.repo.root / TRUST
+    write_atomically(place, policy_yaml(given.policy.content).encode())
+    console.note(f"{TRUST} was written anew")
+
+
+def _differences(old: Policy, new: Policy) -> list[str]:
+    """What a change of trust changes, one line each."""
+    found = []
+    if (old.root_keys, old.threshold) != (new.root_keys, new.threshold):
+        found.append(f"~ root: {_root(old)} -> {_root(new)}")
+    for name in sorted({*old.signers, *new.signers}):
+        before, after = old.signers.get(name), new.signers.get(name)
+        if before is None and after is not None:
+            found.append(f"+ {name}: {_rule(new.content['signers'][name])}")
+        elif after is None:
+            found.append(f"- {name}")
+        elif before != after:
+            found.append(f"~ {name}: {_rule(old.content['signers'][name])} -> {_rule(new.content['signers'][name])}")
+    found += [f"- key {_name(item.key)} of {item.name} is retired" for item in new.retired if item not in old.retired]
+    if old.anchors != new.anchors:
+        found.append(f"~ anchors: {', '.join(old.anchors) or 'none'} -> {', '.join(new.anchors) or 'none'}")
+    return found
+
+
+def _root(policy: Policy) -> str:
+    return f"{policy.threshold} of {', '.join(map(_name, policy.root_keys))}"
+
+
+def _rule(rule: Mapping[str, Json]) -> str:
+    who = f"{rule['identity']} by {rule['issuer']}" if "identity" in rule else f"key {_name(public_key(rule['key']))}"
+    until = f", until {rule['until']}" if rule.get("until") else ""
+    return f"{who}, roles {', '.join(sorted(rule['roles']))}{until}"
