@@ -32,6 +32,8 @@ class People(NamedTuple):
     authors: frozenset[str]
     signers: Mapping[str, frozenset[str]]
     now: str
+    dirty: bool = False
+    """Whether tracked files differ from the commit: a release of them could not be found again."""
 
 
 class Count(NamedTuple):

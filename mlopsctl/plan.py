@@ -10,7 +10,7 @@ from .approvals import People, is_protected, others_made, release_digest, waits
 from .canonical import digest_of
 from .errors import MlopsError
 from .holds import Hold
-from .provider import COSTS, Inputs, changes_since, fingerprint, ingredients, provider
+from .provider import COSTS, DEFAULT_USE, Inputs, changes_since, fingerprint, ingredients, provider
 from .types import (
     GUARD,
     Action,
@@ -53,6 +53,9 @@ class World(Protocol):
 
     def people(self, want: Resource, inputs: Inputs) -> People:
         """Who made what the deployment rests on, and who approved it."""
+
+    def root_pinned(self) -> bool:
+        """Whether something outside of the trail says which root is the right one."""
 
     def undeclared(self, declared: frozenset[Address]) -> Sequence[tuple[Resource, Observed]]:
         """Deployments that run here and that the manifest no longer declares."""
@@ -209,12 +212,19 @@ def _controls(
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """What blocks the deployment because of who made it, and which approvals it waits for."""
     built_by = getattr(want.spec, "built_by", ())
+    elsewhere = want.provider != f"deployments/{DEFAULT_USE['deployments']}"
+    # Whoever can swap the root for one of their own decides what is trusted: elsewhere that is not risked.
+    blocked: tuple[str, ...] = ()
+    if elsewhere and not world.root_pinned():
+        blocked = ("the root of the trail, which nobody pinned here",)
     if not built_by and not is_protected(want.spec):
-        return (), ()
+        return blocked, ()
     people = world.people(want, inputs)
-    blocked = others_made(want.spec, people.makers) if built_by else ()
+    blocked += others_made(want.spec, people.makers) if built_by else ()
     if not is_protected(want.spec):
         return blocked, ()
+    if people.dirty:
+        blocked += ("uncommitted changes",)
     return blocked, waits(want, release_digest(want, inputs, verdicts), people)
 
 

@@ -88,6 +88,9 @@ class Simulator:
             (), tuple(e for e in self.entries if e.kind == "approval"), frozenset(), {}, "2026-11-25T00:00:00Z"
         )
 
+    def root_pinned(self) -> bool:
+        return True
+
     def inputs_of(self, entry_id: str, want: Resource) -> Inputs | None:
         """For a step with one need: what an older entry of it was made of."""
         digest = next(e.ingredients["inputs"]["artifact"][0] for e in self.entries if e.id == entry_id)

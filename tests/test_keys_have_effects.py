@@ -91,6 +91,16 @@ EFFECTS: dict[str, str] = {
     "deployments/local.model": _GUARDED,
     "deployments/local.to": _LOCAL + "test_a_taken_port_names_its_holder_and_leaves_what_ran",
     "deployments/local.timeout": _LOCAL + "test_a_server_gets_as_long_as_its_timeout",
+    **{
+        f"deployments/{use}.{key}": f"cli/test_approve.py::{test}"
+        for use in ("local", "command")
+        for key, test in (
+            ("approvals", "test_a_protected_deployment_waits_for_two_people"),
+            ("approvals.count", "test_a_protected_deployment_waits_for_two_people"),
+            ("approvals.valid", "test_an_approval_runs_out"),
+            ("built_by", "test_only_named_builders_count"),
+        )
+    },
     "deployments/command.program": _PINNED,
     "deployments/command.digest": _PINNED,
     "deployments/command.args": _KEYS + "test_arguments_and_settings_reach_the_program",

@@ -85,7 +85,7 @@ def read_proposal(trail: TrailLog, text: bytes) -> Proposal:
             raise EvidenceError(
                 f"the signature of key {hint[:12]} on the proposal is by no root key",
                 hint="ask whoever handed it on; mlopsctl trust show lists the root keys",
-                code="MLO7201",
+                code="MLO7211",
             )
     return Proposal(envelope.payload, envelope.signatures, policy, before.threshold)
 
@@ -94,18 +94,18 @@ def _no_proposal(why: str) -> EvidenceError:
     return EvidenceError(
         f"this is no proposal of a change of trust: {why}",
         hint="mlopsctl trust apply -o FILE writes one",
-        code="MLO7202",
+        code="MLO7212",
     )
 
 
 def countersign(trail: TrailLog, proposal: Proposal, signer: Signer) -> Proposal:
-    """The proposal with one signature more. Raises EvidenceError for a key that is no root key (MLO7203)."""
+    """The proposal with one signature more. Raises EvidenceError for a key that is no root key (MLO7213)."""
     before = needed_policy(trail)
     if signer.key not in before.root_keys:
         raise EvidenceError(
             f"the key '{signer.name}' is no root key, and only root keys change the trust policy",
             hint="MLOPS_KEY=PATH chooses another key; mlopsctl trust show lists the root keys",
-            code="MLO7203",
+            code="MLO7213",
         )
     if any(hint == signer.key_id for hint, _ in proposal.signatures):
         return proposal
@@ -116,7 +116,7 @@ def countersign(trail: TrailLog, proposal: Proposal, signer: Signer) -> Proposal
 
 
 def put(trail: TrailLog, proposal: Proposal) -> Entry:
-    """Appends a complete proposal. Raises EvidenceError where it does not come into force (MLO7204)."""
+    """Appends a complete proposal. Raises EvidenceError where it does not come into force (MLO7214)."""
     with trail.ledger.journal.lock():
         trail.sync()
         judged, findings, _ = trail.ledger.judge([Line(proposal.line())])
@@ -124,7 +124,7 @@ def put(trail: TrailLog, proposal: Proposal) -> Entry:
             raise EvidenceError(
                 f"the change of trust does not come into force: {'; '.join(one.message for one in findings)}",
                 hint="propose it anew: mlopsctl trust apply",
-                code="MLO7204",
+                code="MLO7214",
             )
         entry = trail.journal_line(proposal.line(), VALID)
     trail.flush()
@@ -179,7 +179,7 @@ def _signer(content: Mapping[str, Any], name: str) -> Mapping[str, Json]:
         raise MlopsError(
             f"the trust policy lists no signer '{name}'",
             hint="it lists " + (", ".join(content["signers"]) or "none"),
-            code="MLO7205",
+            code="MLO7215",
         )
     found: Mapping[str, Json] = content["signers"][name]
     return found

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
 from ..audit.sharing import Pulled, pull_trail, push_trail, unpushed
-from ..errors import MlopsError, NotSharedError, UsageError
+from ..errors import EvidenceError, MlopsError, NotSharedError, UsageError
 from ..types import Digest
 from . import console
 from .options import Format, check_format
@@ -81,15 +82,24 @@ def pull(
 
 def push_after_apply(project: Project) -> list[int]:
     """Shares what an apply recorded, where there is a remote or a store; the exit codes of what did not arrive."""
-    codes = []
+    return [_tried(lambda: _push_outputs(project, ""), project)]
+
+
+def push_after_approval(project: Project) -> int:
+    """Shares an approval, where there is a remote: others wait for it. The exit code."""
+    return _tried(lambda: 0, project)
+
+
+def _tried(first: Callable[[], object], project: Project) -> int:
+    """Does something first, then pushes the trail; 0, or the exit code of what did not arrive, which is shown."""
     try:
-        _push_outputs(project, "")
+        first()
         for remote in project.repo.remotes()[:1]:
             warn(push_trail(project.trail, remote))
     except MlopsError as error:
         console.show_error(error)
-        codes.append(error.exit_code if error.exit_code == 7 else NotSharedError.exit_code)
-    return codes
+        return error.exit_code if error.exit_code == EvidenceError.exit_code else NotSharedError.exit_code
+    return 0
 
 
 def _remote(project: Project, name: str) -> str:

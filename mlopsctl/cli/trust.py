@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,18 +18,15 @@ from ..audit.changes import (
     propose,
     put,
     read_proposal,
-    rotated,
-    without,
-    would_lose,
 )
-from ..audit.policy_text import policy_yaml
 from ..audit.trust import Policy, committer, read_policy
-from ..errors import MlopsError, UsageError
+from ..errors import EvidenceError, MlopsError, UsageError
 from ..types import Json
 from ..verifiers import is_identity, key_id, parts, public_key
 from . import console
 from .options import Format, check_format
 from .project import Project, open_project
+from .trail import pin_file, read_pin
 
 TRUST = "trust.yaml"
 
@@ -54,7 +52,7 @@ def show(format: Format = "text") -> int:
     project.need_trail()
     policy = needed_policy(project.trail)
     proposed = _proposed(project)
-    differs = proposed is not None and _differences(policy, read_policy(proposed))
+    differs = proposed is not None and differences(policy, read_policy(proposed))
     if format == "json":
         shown = {"schema_version": 1, "digest": policy.digest, "policy": policy.content, "proposed": bool(differs)}
         console.out(json.dumps(shown, indent=2, ensure_ascii=False))
@@ -113,83 +111,59 @@ def apply(
 
       mlopsctl trust apply trust.proposal.json
     """
-    project = _writable()
+    project = writable()
     if proposal is not None:
         given = read_proposal(project.trail, _read(proposal))
     else:
         content = _proposed(project)
         if content is None:
-            raise MlopsError(f"there is no {TRUST} in {project.root}", hint="mlopsctl trust show -o", code="MLO7206")
+            raise MlopsError(f"there is no {TRUST} in {project.root}", hint="mlopsctl trust show -o", code="MLO7216")
         given = propose(project.trail, content, project.signer(), reason, project.repo.rev("HEAD"))
     before = needed_policy(project.trail)
-    lines = _differences(before, given.policy)
+    lines = differences(before, given.policy)
     if not lines and len(project.trail.ledger.newest_policies()) == 1:
         console.out("no changes: the policy of trust.yaml is in force")
         return 0
-    return _sign(project, given, lines, yes, out or proposal)
+    return sign(project, given, lines, yes, out or proposal)
 
 
-def revoke(
-    name: Annotated[str, typer.Argument(help="The signer whose key is retired.")],
-    last_good: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--last-good", metavar="ENTRY", help="The last entries to believe; default: all that is here now."
-        ),
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would stop counting.")] = False,
-    reason: Reason = "",
-    yes: Yes = False,
-    out: Out = None,
+def pin(
+    root: Annotated[str, typer.Argument(help="The id of the root entry, as somebody you trust told you.")],
+    replace: Annotated[bool, typer.Option("--replace", help="Also where another root was pinned.")] = False,
 ) -> int:
-    """Retire a signer's key: what it signed counts only up to the last good entry, wherever and whenever it turns up.
+    """Believe this root entry from now on, on this machine: a trail with another one is refused.
+
+    `init` pins the root for whoever runs it. Everybody else gets the id from a person, not from the repository.
 
     Examples:
 
-      mlopsctl trust revoke bob --reason "left the team"
-
-      mlopsctl trust revoke ci --last-good 3f9a1c --dry-run
+      mlopsctl trust pin 3f9a1c0de5b7…
     """
-    project = _writable()
-    policy = needed_policy(project.trail)
-    good = [project.trail.find(entry).id for entry in last_good or ()] or project.trail.tips()
-    content = without(policy, name, good, reason)
-    lost = would_lose(project.trail, policy, name, good)
-    for entry in lost:
-        console.out(f"  stops counting: {entry.id[:12]}  {entry.at}  {entry.kind}  {entry.address}".rstrip())
-    console.out(f"{len(lost)} entries by {name} stop counting")
-    if dry_run:
-        return 0
-    given = propose(project.trail, content, project.signer(), reason, project.repo.rev("HEAD"))
-    code = _sign(project, given, _differences(policy, given.policy), yes, out)
-    _write(project, given)
-    return code
-
-
-def rotate(
-    name: Annotated[str, typer.Argument(help="The signer who gets another key.")],
-    key: Annotated[Path, typer.Option("--key", help="The new key's public half, for example bob.pub.")],
-    yes: Yes = False,
-    out: Out = None,
-) -> int:
-    """Give a signer a new key: a checkpoint first, so that all signed with the old one keeps counting, and no more of it.
-
-    Examples:
-
-      mlopsctl key new bob-2027 && mlopsctl trust rotate bob --key ~/.config/mlops/keys/bob-2027.pub
-    """
-    from ..audit.checkpoints import write_checkpoint
-
-    project = _writable()
-    policy = needed_policy(project.trail)
-    new = _public(key)
-    rotated(policy, name, new, ())  # refused before anything is signed
-    checkpoint = write_checkpoint(project.trail, f"before the key of {name} is rotated", project.repo.rev("HEAD"))
-    content = rotated(policy, name, new, [checkpoint.id])
-    given = propose(project.trail, content, project.signer(), f"rotate {name}", project.repo.rev("HEAD"))
-    code = _sign(project, given, _differences(policy, given.policy), yes, out)
-    _write(project, given)
-    return code
+    project = writable()
+    log = project.manifest.project.log
+    before = read_pin(log)
+    if not re.fullmatch(r"[0-9a-f]{64}", root):
+        raise UsageError(
+            f"'{root}' is no id of an entry: 64 digits of 0-9 and a-f",
+            hint="whoever ran init reads it off: mlopsctl audit log --kind root --format json",
+            code="MLO6416",
+        )
+    if before.get("root", root) != root and not replace:
+        raise EvidenceError(
+            f"another root is pinned on this machine: {before['root'][:12]}",
+            hint="find out which one is right; mlopsctl trust pin --replace takes the new one",
+            code="MLO7217",
+        )
+    entry = project.trail.entry(root)
+    if entry is None or entry.kind != "root":
+        raise EvidenceError(
+            f"this trail has no root entry {root[:12]}",
+            hint="mlopsctl audit log --kind root shows the one it has: somebody may have replaced it",
+            code="MLO7218",
+        )
+    write_atomically(pin_file(log), json.dumps({**before, "log": log, "root": root}, indent=1).encode() + b"\n", 0o600)
+    console.out(f"pinned: {pin_file(log)}")
+    return 0
 
 
 def commitment(
@@ -212,7 +186,7 @@ def commitment(
 # --- Steps -----------------------------------------------------------------------------------------------------
 
 
-def _writable() -> Project:
+def writable() -> Project:
     project = open_project()
     project.need_log()
     project.need_trail()
@@ -226,7 +200,7 @@ def _read(path: Path) -> bytes:
         raise UsageError(f"{path} cannot be read: {error.strerror}", hint="check the path", code="MLO6411") from None
 
 
-def _public(path: Path) -> str:
+def public_half(path: Path) -> str:
     try:
         return public_key(_read(path).decode("ascii"))
     except ValueError as error:
@@ -247,7 +221,7 @@ def _proposed(project: Project) -> dict[str, Any] | None:
     return None
 
 
-def _sign(project: Project, given: Proposal, lines: Sequence[str], yes: bool, out: Path | None) -> int:
+def sign(project: Project, given: Proposal, lines: Sequence[str], yes: bool, out: Path | None) -> int:
     """Shows the change, asks, signs, and appends it or hands it on."""
     for line in lines:
         console.out(f"  {line}")
@@ -275,14 +249,7 @@ def _agreed() -> bool:
     return console.confirm("Sign this change of trust?")
 
 
-def _write(project: Project, given: Proposal) -> None:
-    """Brings trust.yaml up to what was signed: it would propose the old key again otherwise."""
-    place = project.root / TRUST if (project.root / TRUST).is_file() else project.repo.root / TRUST
-    write_atomically(place, policy_yaml(given.policy.content).encode())
-    console.note(f"{TRUST} was written anew")
-
-
-def _differences(old: Policy, new: Policy) -> list[str]:
+def differences(old: Policy, new: Policy) -> list[str]:
     """What a change of trust changes, one line each."""
     found = []
     if (old.root_keys, old.threshold) != (new.root_keys, new.threshold):

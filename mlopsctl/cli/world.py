@@ -86,7 +86,11 @@ class ProjectWorld:
             frozenset(authors),
             {rule.name: rule.git for rule in policy.signers.values()} if policy else {},
             trail.clock(),
+            repo.head()[2],
         )
+
+    def root_pinned(self) -> bool:
+        return bool(self._trail.ledger.expected.root)
 
     def undeclared(self, declared: frozenset[Address]) -> Sequence[tuple[Resource, Observed]]:
         found = []

@@ -67,7 +67,7 @@ def test_a_change_needs_the_threshold_of_the_root_before_it(clone: Clone, bob: S
     assert (len(lone.signatures), lone.needed, lone.complete) == (1, 2, False)
     with pytest.raises(EvidenceError) as caught:
         put(trail, lone)
-    assert caught.value.code == "MLO7204"
+    assert caught.value.code == "MLO7214"
     assert trail.ledger.policy_in_force() is not None and clone.verdict().findings == ()
 
     trail = clone.trail
@@ -84,18 +84,18 @@ def test_only_root_keys_sign_a_change(clone: Clone, bob: Signer) -> None:
     proposal = propose(trail, content(clone, bob=trainer(bob)), bob, "", "")
     with pytest.raises(EvidenceError) as caught:
         countersign(trail, proposal, bob)
-    assert caught.value.code == "MLO7203"
+    assert caught.value.code == "MLO7213"
     smuggled = Proposal(proposal.payload, ((bob.key_id, bob.sign(b"x")),), proposal.policy, 1)
     with pytest.raises(EvidenceError) as caught:
         read_proposal(trail, smuggled.line())
-    assert caught.value.code == "MLO7201"
+    assert caught.value.code == "MLO7211"
 
 
 @pytest.mark.parametrize("text", [b"", b"{}", b"no json"])
 def test_a_file_that_is_no_proposal(clone: Clone, text: bytes) -> None:
     with pytest.raises(EvidenceError) as caught:
         read_proposal(clone.trail, text)
-    assert caught.value.code == "MLO7202"
+    assert caught.value.code == "MLO7212"
 
 
 def test_a_proposal_goes_stale(clone: Clone, bob: Signer) -> None:

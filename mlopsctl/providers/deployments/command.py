@@ -60,7 +60,7 @@ class Spec:
     env: tuple[str, ...] = run((), doc="Names of environment variables that the program gets, such as API_TOKEN.")
     paths: tuple[str, ...] = run((), doc="Absolute paths that the program may read and write.", pattern="^/")
     timeout: float = run(600.0, doc="How long the program may take.", quantity="duration")
-    approvals: Approvals | None = policy(
+    approvals: Approvals | None = policy(  # noqa: RUF009 - a dataclass field
         None, doc="People who must agree to each release (mlopsctl approve); the deployment is a protected one then."
     )
     built_by: tuple[str, ...] = policy(

@@ -71,7 +71,7 @@ class Spec:
         pattern=f"^{TO.replace('?P<host>', '?:').replace('?P<port>', '?:')}$",
     )
     timeout: float = run(60.0, doc="How long the server may take to verify and load an artifact.", quantity="duration")
-    approvals: Approvals | None = policy(
+    approvals: Approvals | None = policy(  # noqa: RUF009 - a dataclass field
         None, doc="People who must agree to each release (mlopsctl approve); the deployment is a protected one then."
     )
     built_by: tuple[str, ...] = policy(

@@ -1,0 +1,121 @@
+"""``mlopsctl approve``: agree to one release of a protected deployment."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated
+
+import typer
+
+from ..approvals import People, count, disqualified, is_protected, release_digest
+from ..errors import ApprovalError, GateError, MlopsError, UsageError
+from ..plan import Assessment, survey
+from ..render.release import release_text
+from ..types import Action, Address, Digest, Resource, Verdict
+from . import console
+from .project import Project, open_project
+from .share import push_after_approval
+from .world import ProjectWorld
+
+
+def approve(
+    deployment: Annotated[str, typer.Argument(help="A deployment with `approvals:`, for example production.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why, for the trail.")] = "",
+    yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Neither fetch nor push the trail.")] = False,
+) -> int:
+    """Agree to the release that plan shows: this artifact, these measurements, this manifest, and nothing else.
+
+    The text that is shown is part of what is signed. Author and trainer of a release cannot approve it.
+
+    Examples:
+
+      mlopsctl approve production
+
+      mlopsctl approve production --reason RISK-114 -y
+    """
+    project = open_project()
+    project.need_log()
+    project.need_trail(offline=offline)
+    want = project.resource(deployment)
+    if not is_protected(want.spec):
+        raise UsageError(
+            f"{want.address} needs no approval",
+            hint="approvals: {count: 2} under the deployment asks for two",
+            code="MLO6415",
+        )
+    world = ProjectWorld(project)
+    found = {one.step.address: one for one in survey(project.resources, world)}
+    one, verdicts = found[want.address], {address: each.step.verdict for address, each in found.items()}
+    release = _release(want, one, verdicts)
+    people = world.people(want, one.inputs)
+    _check_person(project, people)
+    text = release_text(
+        one.step, release, one.inputs, verdicts, people.makers, want.spec.approvals.count, project.repo.rev("HEAD")
+    )
+    for line in text:
+        console.out(line)
+    if not yes and not _agreed():
+        raise MlopsError("not approved", hint="nothing was changed", code="MLO1013")
+    shown = "sha256:" + hashlib.sha256("\n".join(text).encode()).hexdigest()
+    entry = project.trail.append(
+        "approval",
+        address=str(want.address),
+        facts={"release": release, "text": shown, **({"reason": reason} if reason else {})},
+        commit=project.repo.rev("HEAD"),
+    )
+    project.trail.flush()
+    have = count(want.spec, release, world.people(want, one.inputs))
+    console.out(f"approved: entry {entry.id[:12]}, {len(have.approvers)} of {want.spec.approvals.count} approvals")
+    return 0 if offline else push_after_approval(project)
+
+
+def _release(want: Resource, one: Assessment, verdicts: dict[Address, Verdict | None]) -> Digest:
+    """The release that could go out now. Raises MlopsError where there is none to agree to."""
+    if one.step.action is Action.NOOP:
+        raise MlopsError(f"{want.address} runs already what the manifest says", hint="mlopsctl plan", code="MLO1551")
+    if one.step.blocked_by:
+        raise GateError(
+            f"{want.address} is blocked by {', '.join(one.step.blocked_by)}", hint="mlopsctl plan", code="MLO4502"
+        )
+    release = release_digest(want, one.inputs, verdicts)
+    if release is None:
+        raise MlopsError(
+            f"there is no release of {want.address} to agree to yet: {one.step.reason.text}",
+            hint="mlopsctl apply makes and measures it, and stops before the deployment",
+            code="MLO1552",
+        )
+    return release
+
+
+def _check_person(project: Project, people: People) -> None:
+    """Raises ApprovalError where this key's approval could not count."""
+    policy = project.trail.ledger.policy_in_force()
+    name = policy.name_of(project.signer().key) if policy else ""
+    trainers = {maker.signer for maker in people.makers if maker.address.startswith("train.")}
+    why = disqualified(name, people, trainers)
+    mail = project.repo.git("var", "GIT_AUTHOR_IDENT").decode().partition("<")[2].partition(">")[0] if not why else ""
+    if mail and _wrote(project, mail, people):
+        why = "wrote the code"
+    if why:
+        raise ApprovalError(
+            f"'{name or project.signer().name}' {why}, and somebody else has to approve",
+            hint="ask another signer with the role approve; mlopsctl trust show lists them",
+            code="MLO5001",
+        )
+
+
+def _wrote(project: Project, address: str, people: People) -> bool:
+    from ..audit.trust import committer
+
+    return committer(project.manifest.project.log, address) in people.authors
+
+
+def _agreed() -> bool:
+    if not console.interactive():
+        raise UsageError(
+            "approve may not ask here: stdin is no terminal, or CI is set",
+            hint="read the release above, then: mlopsctl approve -y",
+            code="MLO6403",
+        )
+    return console.confirm("Approve this release?")
