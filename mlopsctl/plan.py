@@ -54,6 +54,9 @@ class World(Protocol):
     def people(self, want: Resource, inputs: Inputs) -> People:
         """Who made what the deployment rests on, and who approved it."""
 
+    def under_review(self) -> str:
+        """The pull request that this apply runs for, "" where it is none, and always for a plan."""
+
     def root_pinned(self) -> bool:
         """Whether something outside of the trail says which root is the right one."""
 
@@ -217,6 +220,8 @@ def _controls(
     blocked: tuple[str, ...] = ()
     if elsewhere and not world.root_pinned():
         blocked = ("the root of the trail, which nobody pinned here",)
+    if review := world.under_review():
+        blocked += (f"{review}, which nobody merged yet",)
     if not built_by and not is_protected(want.spec):
         return blocked, ()
     people = world.people(want, inputs)

@@ -88,6 +88,9 @@ class Simulator:
             (), tuple(e for e in self.entries if e.kind == "approval"), frozenset(), {}, "2026-11-25T00:00:00Z"
         )
 
+    def under_review(self) -> str:
+        return ""
+
     def root_pinned(self) -> bool:
         return True
 

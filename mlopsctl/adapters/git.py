@@ -102,6 +102,14 @@ class Repo:
         done = git(self.root, "rev-parse", "--verify", "--quiet", "--end-of-options", name, check=False)
         return done.stdout.decode().strip() if done.returncode == 0 else ""
 
+    def on_default_branch(self, path: str) -> bytes:
+        """The file at the repository's root as the default branch of ``origin`` was last fetched; b"" for none.
+
+        What is checked out, or under review, has no say in it.
+        """
+        done = git(self.root, "cat-file", "blob", f"refs/remotes/origin/HEAD:{path}", check=False)
+        return done.stdout if done.returncode == 0 else b""
+
     def author(self, commit: str) -> tuple[str, str]:
         """Name and e-mail address of a commit's author, ("", "") for a commit that is not here."""
         done = git(

@@ -18,7 +18,7 @@ from ..manifest.edit import insert_line
 from ..resources import ci_job, schema_text, template_dir
 from . import console
 from .project import MANIFEST
-from .trail import init_trail, new_log_id
+from .trail import ROOTS, init_trail, new_log_id
 
 
 def init(
@@ -53,6 +53,7 @@ def init(
     _, root, trust = init_trail(repo, repo.common_dir / "mlops", log, signer)
     for path, body in {**files, MANIFEST: named, "trust.yaml": trust.encode()}.items():
         write_atomically(folder / path, body)
+    _name_root(repo, log, root.id)
     _say(folder, repo, signer, log, root.id)
     return 0
 
@@ -127,6 +128,13 @@ def _slug(text: str) -> str:
     """A name as manifests and keys take it."""
     words = re.sub(r"[^a-z0-9_-]+", "-", text.lower()).strip("-_")
     return words if re.match(r"[a-z]", words) else f"project-{words}".rstrip("-")
+
+
+def _name_root(repo: Repo, log: str, root: str) -> None:
+    """Adds the root entry to those that the repository names: on the default branch, clones believe it."""
+    path = repo.root / ROOTS
+    before = path.read_bytes() if path.is_file() else b""
+    write_atomically(path, before + f"{log} {root}\n".encode())
 
 
 def _say(folder: Path, repo: Repo, signer: Signer, log: str, root: str) -> None:

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from ..audit.sharing import Pulled
 
 
+ROOTS = ".mlops/roots"
+"""The file that names root entries, ``LOG ROOT`` a line; it counts as the default branch has it, nowhere else."""
+
+
 def pin_file(log_id: str) -> Path:
     """Where the user's own pin of a log's root is kept.
 
@@ -75,7 +79,7 @@ def open_trail(repo: Repo, state: Path, log_id: str = "") -> TrailLog:
     pin = read_pin(log_id)
     path = default_key(pin.get("key", ""))
     own = load_signer(path).key if path is not None and path.with_suffix(".pub").is_file() else ""
-    root = os.environ.get("MLOPS_TRUST_ROOT", "") or pin.get("root", "")
+    root = os.environ.get("MLOPS_TRUST_ROOT", "") or pin.get("root", "") or _root_of_default_branch(repo, log_id)
     ledger = Ledger(
         log=NotesLog(repo),
         journal=Journal(state / "journal"),
@@ -85,6 +89,14 @@ def open_trail(repo: Repo, state: Path, log_id: str = "") -> TrailLog:
         check=verify_signature,
     )
     return TrailLog(ledger, lambda: signing_key(log_id))
+
+
+def _root_of_default_branch(repo: Repo, log_id: str) -> str:
+    """The root entry that the default branch names for this log, "" where it names none."""
+    for line in repo.on_default_branch(ROOTS).decode(errors="replace").splitlines() if log_id else ():
+        if re.fullmatch(rf"{re.escape(log_id)} [0-9a-f]{{64}}", line):
+            return line.split()[1]
+    return ""
 
 
 def new_log_id() -> str:

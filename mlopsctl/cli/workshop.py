@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
+from ..adapters.ci import under_review
 from ..audit.trail import CodeTree, code_tree, without_secrets
 from ..provider import Context, Inputs
 from ..types import Address, Digest, Json, Observed, Outcome, Resource, TreeFile
@@ -24,7 +25,7 @@ class ProjectWorkshop:
 
     def __init__(self, project: Project, tell: Callable[[Address, str], None]):
         self.project = project
-        self.world = ProjectWorld(project)
+        self.world = ProjectWorld(project, review=under_review())
         self._tell = tell
         self._scratch: Path | None = None
         self._signer = project.signer()

@@ -18,9 +18,10 @@ from .project import Project
 class ProjectWorld:
     """Answers from the trail, the tree and, for deployments, from what runs here."""
 
-    def __init__(self, project: Project, *, refresh: bool = False):
+    def __init__(self, project: Project, *, refresh: bool = False, review: str = ""):
         self._project = project
         self._refresh = refresh
+        self._review = review
         self._context = project.context()
         self._trail = project.trail
 
@@ -88,6 +89,9 @@ class ProjectWorld:
             trail.clock(),
             repo.head()[2],
         )
+
+    def under_review(self) -> str:
+        return self._review
 
     def root_pinned(self) -> bool:
         return bool(self._trail.ledger.expected.root)

@@ -112,3 +112,27 @@ def test_own_results_are_adopted_once_the_key_has_the_role(project: Path) -> Non
     must("rm .git/mlops/journal/local.jsonl", project)
     assert "No changes" in must("mlopsctl plan", project)
     must("mlopsctl audit verify --full", project)
+
+
+def test_a_clone_believes_the_root_that_the_default_branch_names(project: Path) -> None:
+    must("git init -q --bare ../remote.git && git remote add origin ../remote.git", project)
+    must("git push -q origin HEAD:main && git -C ../remote.git symbolic-ref HEAD refs/heads/main", project)
+    must("mlopsctl push --trail-only && git clone -q ../remote.git ../clone", project)
+    clone = project.parent / "clone"
+    mine = "XDG_CONFIG_HOME=$PWD/../colleague mlopsctl"
+    must(f"{mine} pull --trail-only", clone)
+    assert "root pinned" in must(f"{mine} audit verify", clone)
+    must("sed -i 's/ .*/ '$(printf '0%.0s' $(seq 64))'/' .mlops/roots && git commit -qam 'Another root'", clone)
+    assert "root pinned" in must(f"{mine} audit verify", clone), "what is under review has no say"
+    must("git push -q origin HEAD:main && git fetch -q", clone)
+    assert shell(f"{mine} audit verify --full", clone).returncode == 7
+
+
+def test_nothing_is_deployed_for_a_pull_request(project: Path) -> None:
+    manifest = project / "mlops.yaml"
+    manifest.write_text(manifest.read_text().rstrip("\n") + "\ndeployments:\n  local: {target: cpu}\n")
+    must("git commit -qam 'Deploy'", project)
+    review = "GITHUB_EVENT_NAME=pull_request GITHUB_REF=refs/pull/12/merge mlopsctl"
+    done = shell(f"{review} apply -y --offline", project)
+    assert done.returncode == 4 and "pull request 12, which nobody merged yet" in done.stdout
+    assert "redeploy" in must(f"{review} plan", project)
