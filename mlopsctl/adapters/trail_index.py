@@ -4,38 +4,49 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ..errors import MlopsError
 
-FORMAT = "2"
+FORMAT = "3"
 
 _TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 CREATE TABLE entries (
-  id TEXT PRIMARY KEY, seq INTEGER, at TEXT, signer TEXT, kind TEXT, address TEXT, status TEXT, made_from TEXT,
-  policy TEXT, state TEXT, payload BLOB);
-CREATE INDEX by_made_from ON entries (made_from);
-CREATE INDEX by_address ON entries (address, seq);
-CREATE INDEX by_seq ON entries (seq, id);
-CREATE TABLE outputs (digest TEXT, id TEXT, PRIMARY KEY (digest, id)) WITHOUT ROWID;
+  n INTEGER PRIMARY KEY, id TEXT, seq INTEGER, at TEXT, signer TEXT, kind TEXT, address TEXT, status TEXT,
+  made_from TEXT, policy TEXT, state TEXT, key TEXT, proof BLOB);
+CREATE TABLE payloads (n INTEGER PRIMARY KEY, payload BLOB);
+CREATE TABLE outputs (digest TEXT, id TEXT);
 CREATE TABLE superseded (id TEXT, section TEXT, PRIMARY KEY (id, section)) WITHOUT ROWID;
 CREATE TABLE notes (note TEXT PRIMARY KEY, blob TEXT) WITHOUT ROWID;
-CREATE TABLE lines (note TEXT, line BLOB, PRIMARY KEY (note, line)) WITHOUT ROWID;
-CREATE INDEX by_line ON lines (line);
+CREATE TABLE lines (journal TEXT, line BLOB, PRIMARY KEY (journal, line)) WITHOUT ROWID;
 CREATE TABLE findings (code TEXT, entry TEXT, message TEXT);
 CREATE TABLE policies (digest TEXT PRIMARY KEY, previous TEXT, content TEXT) WITHOUT ROWID;
-CREATE TABLE verified (signature BLOB PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE checks (id TEXT, key TEXT, proof BLOB, holds INTEGER);
+CREATE INDEX by_checked ON checks (id);
 CREATE TABLE code (tree TEXT, id TEXT, PRIMARY KEY (tree, id)) WITHOUT ROWID;
 """
-_CLEARED = ("meta", "entries", "outputs", "superseded", "notes", "lines", "findings", "policies", "code")
+# Made after a first load: sorting once is a third of the work of keeping them sorted.
+_INDICES = """
+CREATE UNIQUE INDEX by_id ON entries (id);
+CREATE INDEX by_made_from ON entries (made_from);
+CREATE INDEX by_address ON entries (address, seq);
+CREATE INDEX by_seq ON entries (seq);
+CREATE INDEX by_output ON outputs (digest);
+"""
+_INDEX_NAMES = ("by_id", "by_made_from", "by_address", "by_seq", "by_output")
+_CLEARED = ("meta", "entries", "payloads", "outputs", "superseded", "notes", "lines", "findings", "policies", "code")
+_OWED = """SELECT e.id, e.key, e.proof, p.payload FROM ({entries}) e JOIN payloads p USING (n)
+  WHERE e.key <> '' AND e.n > ? AND NOT EXISTS
+    (SELECT 1 FROM checks c WHERE c.id = e.id AND c.key = e.key AND c.proof = e.proof AND c.holds)"""
 
-
-IndexRow = tuple[str, int, str, str, str, str, str, str, str, str, bytes]
-"""id, seq, at, signer, kind, address, status, made_from, policy, state, payload."""
+IndexRow = tuple[int, str, int, str, str, str, str, str, str, str, str, str, bytes]
+"""n (its payload's), id, seq, at, signer, kind, address, status, made_from, policy, state, key, proof."""
+OwedRow = tuple[str, str, bytes, bytes]
+"""id, key, proof, payload of an entry whose signature nobody has checked yet."""
 
 
 class TrailIndex:
@@ -43,6 +54,7 @@ class TrailIndex:
 
     def __init__(self, path: Path):
         self._path = path
+        self.vouch: Callable[[Sequence[OwedRow]], bool] = _nobody
         try:
             self._db = self._open(path)
         except sqlite3.OperationalError:
@@ -75,7 +87,7 @@ class TrailIndex:
         db.execute("BEGIN IMMEDIATE")
         for name in tables:
             db.execute(f'DROP TABLE "{name}"')
-        for command in _TABLES.split(";"):
+        for command in (_TABLES + _INDICES).split(";"):
             db.execute(command)
         db.execute("INSERT OR REPLACE INTO meta VALUES ('format', ?)", (FORMAT,))
         db.execute("COMMIT")
@@ -109,11 +121,27 @@ class TrailIndex:
         self._db.close()
 
     def reset(self, *, signatures: bool = False) -> None:
-        """Empties the index; with ``signatures`` also what was verified before."""
+        """Empties the index; with ``signatures`` also what was verified before, which it remembers otherwise."""
         with self.change():
-            for table in (*_CLEARED, "verified") if signatures else _CLEARED:
+            if signatures:
+                self._db.execute("DELETE FROM checks")
+            else:
+                held = "SELECT id, key, proof, 1 FROM entries WHERE key <> '' AND n <= ?"
+                self._db.execute(f"INSERT INTO checks {held}", (self._settled(),))
+            for table in _CLEARED:
                 self._db.execute(f"DELETE FROM {table}")  # noqa: S608 - a name from the list above
             self.set_meta("format", FORMAT)
+
+    @contextmanager
+    def load(self) -> Iterator[None]:
+        """A change during which an empty index is filled without its indices; they are made at the end."""
+        with self.change():
+            empty = self.last_row() == 0
+            for name in _INDEX_NAMES if empty else ():
+                self._db.execute(f"DROP INDEX {name}")
+            yield
+            for command in _INDICES.split(";") if empty else ():
+                self._db.execute(command)
 
     # --- Writing -------------------------------------------------------------------------------------------
 
@@ -129,9 +157,16 @@ class TrailIndex:
         self, rows: Iterable[IndexRow], outputs: Iterable[tuple[str, str]], superseded: Iterable[tuple[str, str]]
     ) -> None:
         """``outputs`` are pairs of digest and entry id, ``superseded`` of entry id and section."""
-        self._db.executemany("INSERT OR REPLACE INTO entries VALUES (?,?,?,?,?,?,?,?,?,?,?)", rows)
-        self._db.executemany("INSERT OR IGNORE INTO outputs VALUES (?, ?)", outputs)
+        self._db.executemany("INSERT OR REPLACE INTO entries VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)", rows)
+        self._db.executemany("INSERT INTO outputs VALUES (?, ?)", outputs)
         self._db.executemany("INSERT OR IGNORE INTO superseded VALUES (?, ?)", superseded)
+
+    def add_payloads(self, payloads: Iterable[tuple[int, bytes]]) -> None:
+        self._db.executemany("INSERT INTO payloads VALUES (?, ?)", payloads)
+
+    def last_row(self) -> int:
+        """The number of the newest payload; those of new entries count on from it."""
+        return int(self._db.execute("SELECT coalesce(max(n), 0) FROM payloads").fetchone()[0])
 
     def add_findings(self, findings: Iterable[tuple[str, str, str]]) -> None:
         self._db.executemany("INSERT INTO findings VALUES (?, ?, ?)", findings)
@@ -143,19 +178,20 @@ class TrailIndex:
         self._db.executemany("INSERT OR REPLACE INTO notes VALUES (?, ?)", notes)
 
     def add_lines(self, lines: Iterable[tuple[str, bytes]]) -> None:
-        """Pairs of note ("" for the journal) and sha256 of the line."""
+        """Pairs of journal ("" for the shared one) and sha256 of the line."""
         self._db.executemany("INSERT OR IGNORE INTO lines VALUES (?, ?)", lines)
 
-    def move_lines(self, lines: Iterable[tuple[str, bytes]]) -> None:
-        """Journal lines that stand in a note now."""
-        self.forget_journal()
-        self.add_lines(lines)
-
     def forget_journal(self) -> None:
-        self._db.execute("DELETE FROM lines WHERE note = ''")
+        self._db.execute("DELETE FROM lines WHERE journal = ''")
 
-    def add_verified(self, signatures: Iterable[bytes]) -> None:
-        self._db.executemany("INSERT OR IGNORE INTO verified VALUES (?)", [(one,) for one in signatures])
+    def remember(self, checked: Iterable[tuple[str, str, bytes]], *, holds: bool) -> None:
+        """Whether a signature (entry id, key, proof) holds; that stays true whatever the trail becomes."""
+        self._db.executemany("INSERT INTO checks VALUES (?, ?, ?, ?)", [(*one, int(holds)) for one in checked])
+
+    def set_settled(self) -> None:
+        """Says that no signature is owed any more."""
+        self.set_meta("settled", str(self.last_row()))
+        self._db.execute("DELETE FROM checks WHERE holds")
 
     def add_code(self, trees: Iterable[tuple[str, str]]) -> None:
         """Pairs of code tree and entry id."""
@@ -187,17 +223,44 @@ class TrailIndex:
         row = self._db.execute("SELECT previous, content FROM policies WHERE digest = ?", (digest,)).fetchone()
         return (row[0], row[1]) if row else None
 
+    def payload(self, entry: str) -> bytes | None:
+        """The payload of an entry as it stands, whether its signature was checked or not."""
+        query = "SELECT p.payload FROM entries e JOIN payloads p USING (n) WHERE e.id = ?"
+        row = self._db.execute(query, (entry,)).fetchone()
+        return row[0] if row else None
+
     def signers(self) -> list[tuple[str, str]]:
         """The pairs of (policy, signer) that entries have."""
         return list(self._db.execute("SELECT DISTINCT policy, signer FROM entries"))
 
-    def is_verified(self, signature: bytes) -> bool:
-        return self._db.execute("SELECT 1 FROM verified WHERE signature = ?", (signature,)).fetchone() is not None
-
     def is_empty(self) -> bool:
-        """Whether nothing was judged or verified yet."""
-        query = "SELECT 1 WHERE EXISTS (SELECT 1 FROM entries) OR EXISTS (SELECT 1 FROM verified)"
-        return self._db.execute(query).fetchone() is None
+        """Whether nothing was judged yet."""
+        return self._db.execute("SELECT 1 FROM entries LIMIT 1").fetchone() is None
+
+    def _settled(self) -> int:
+        """Entries up to this row owe no signature."""
+        return int(self.meta("settled", "0"))
+
+    def owes(self) -> bool:
+        """Whether there are signatures that nobody has checked."""
+        return next(self.owed(), None) is not None
+
+    def owed(self) -> Iterator[OwedRow]:
+        """Everything whose signature nobody has checked."""
+        if self.last_row() > self._settled():
+            yield from self._db.execute(_OWED.format(entries="SELECT * FROM entries"), (self._settled(),))
+
+    def failed(self) -> set[tuple[str, str, bytes]]:
+        """Signatures that are known not to hold."""
+        return set(self._db.execute("SELECT id, key, proof FROM checks WHERE NOT holds"))
+
+    def _vouched(self, where: str, values: Sequence[Any]) -> None:
+        """Has every signature checked that an answer relies on; asks again where one did not hold."""
+        while self.last_row() > (settled := self._settled()):
+            query = _OWED.format(entries=f"SELECT * FROM entries WHERE {where}")  # noqa: S608 - no user text in it
+            owed = self._db.execute(query, (*values, settled)).fetchall()
+            if not owed or self.vouch(owed):
+                return
 
     def has_code(self, tree: str) -> bool:
         query = "SELECT 1 FROM code c JOIN entries e ON e.id = c.id WHERE c.tree = ? AND e.state = 'valid'"
@@ -206,14 +269,9 @@ class TrailIndex:
     def notes(self) -> dict[str, str]:
         return dict(self._db.execute("SELECT note, blob FROM notes"))
 
-    def lines(self, note: str) -> set[bytes]:
-        return {row[0] for row in self._db.execute("SELECT line FROM lines WHERE note = ?", (note,))}
-
-    def lost_lines(self) -> bool:
-        """Whether a journal line that was judged before stands in no note now."""
-        query = """SELECT 1 FROM lines j WHERE j.note = ''
-          AND NOT EXISTS (SELECT 1 FROM lines n WHERE n.line = j.line AND n.note <> '') LIMIT 1"""
-        return self._db.execute(query).fetchone() is not None
+    def lines(self, journal: str) -> set[bytes]:
+        """sha256 of every line of a journal that was judged."""
+        return {row[0] for row in self._db.execute("SELECT line FROM lines WHERE journal = ?", (journal,))}
 
     def findings(self) -> list[tuple[str, str, str]]:
         return list(self._db.execute("SELECT code, entry, message FROM findings ORDER BY code, entry"))
@@ -223,13 +281,13 @@ class TrailIndex:
 
     def one(self, where: str, values: Sequence[Any]) -> tuple[bytes, str] | None:
         """(payload, state) of the first entry under a condition of our own making."""
-        query = f"SELECT payload, state FROM entries WHERE {where} LIMIT 1"  # noqa: S608 - no user text in it
-        row = self._db.execute(query, values).fetchone()
-        return (row[0], row[1]) if row else None
+        return next(self.many(f"{where} LIMIT 1", values), None)
 
     def many(self, where: str, values: Sequence[Any]) -> Iterator[tuple[bytes, str]]:
-        query = f"SELECT payload, state FROM entries WHERE {where}"  # noqa: S608 - no user text in it
-        yield from self._db.execute(query, values)
+        """(payload, state) of all entries under a condition of our own making; their signatures hold."""
+        self._vouched(where, values)
+        payload = "(SELECT payload FROM payloads p WHERE p.n = entries.n)"
+        yield from self._db.execute(f"SELECT {payload}, state FROM entries WHERE {where}", values)  # noqa: S608
 
     def code_trees(self) -> Iterator[tuple[str, str]]:
         """(entry id, code tree) of every valid shared entry that names one."""
@@ -246,3 +304,7 @@ class TrailIndex:
         """Ids that begin with ``prefix``, at most a few."""
         found = self._db.execute("SELECT id FROM entries WHERE id >= ? AND id < ? LIMIT 5", (prefix, prefix + "g"))
         return [row[0] for row in found]
+
+
+def _nobody(owed: Sequence[OwedRow]) -> bool:
+    raise RuntimeError(f"nobody checks the signatures of {len(owed)} entries")

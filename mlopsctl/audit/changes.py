@@ -42,7 +42,7 @@ def propose(trail: TrailLog, content: Mapping[str, Json], by: Signer, reason: st
 
     Raises EvidenceError where the policy is malformed or this clone has no trail.
     """
-    trail.sync()
+    trail.settle()
     before = needed_policy(trail)
     newest = trail.ledger.newest_policies()
     kept = [dict(item) for item in before.content.get("retired", ())]
@@ -118,7 +118,7 @@ def countersign(trail: TrailLog, proposal: Proposal, signer: Signer) -> Proposal
 def put(trail: TrailLog, proposal: Proposal) -> Entry:
     """Appends a complete proposal. Raises EvidenceError where it does not come into force (MLO7214)."""
     with trail.ledger.journal.lock():
-        trail.sync()
+        trail.settle()
         judged, findings, _ = trail.ledger.judge([Line(proposal.line())])
         if [one.state for one in judged] != [VALID]:
             raise EvidenceError(

@@ -32,7 +32,7 @@ def write_checkpoint(trail: TrailLog, reason: str, commit: str = "") -> Entry:
     Raises EvidenceError where there is no trail or key, or the key lacks the role ``govern``.
     """
     with trail.ledger.journal.lock():
-        trail.sync()
+        trail.settle()
         count, digest = Ranges(trail.ledger).below(trail.ledger.tips())
         return trail.append(KIND, facts={"entries": count, "sha512": digest, "reason": reason}, commit=commit)
 

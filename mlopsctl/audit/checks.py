@@ -16,7 +16,7 @@ def verify(ledger: Ledger, *, full: bool = False, roots: bool = False) -> Verdic
     before = ledger.anchor.read()
     if full:
         ledger.index.reset(signatures=True)
-    ledger.sync()
+    ledger.settle()
     found = {Finding(*one) for one in ledger.index.findings()}
     found |= set(_anchor(ledger, before)) | set(_history(ledger)) | set(_code(ledger))
     found |= set(checkpoint_findings(ledger))

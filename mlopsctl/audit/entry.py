@@ -38,6 +38,10 @@ class Record(NamedTuple):
     payload: bytes
     signatures: tuple[tuple[str, bytes], ...]
     material: Json = None
+    row: int = 0
+    """Where the index keeps the payload."""
+    slim: bool = False
+    """Whether fields and payload were cut down to what placing the entry needs (``verify.slim``)."""
 
     @property
     def seq(self) -> int:

@@ -2,6 +2,9 @@
 
 The index is a cache: whatever does not simply grow (a line gone, a finding on record, another pinned root) makes it
 start anew; signatures that held stay known, so that costs parsing only.
+
+Signatures are half of the work, so those of entries that steer nothing are *owed* until somebody relies on the entry:
+the index has every answer vouched for, and whoever appends, unites or verifies settles all of them first.
 """
 
 from __future__ import annotations
@@ -9,19 +12,22 @@ from __future__ import annotations
 import gc
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 
+from ..errors import MlopsError
+from .dsse import pae
 from .entry import Record
 from .graph import Place, heads, in_force, new_tips
-from .ports import Anchor, Index, IndexRow, Journal, Log
+from .ports import Anchor, Index, IndexRow, Journal, Log, OwedRow
+from .reading import Gone, new_lines
 from .retire import retire
 from .trust import Policy, read_policy
-from .verify import INVALID, RETIRED, VALID, WARNINGS, Check, Expected, Finding, Judge, Judged, Line
+from .verify import INVALID, RETIRED, VALID, WARNINGS, Check, Expected, Finding, Judge, Judged, Line, slim
 
-LOCAL_NOTE = "local"
-JOURNAL_NOTE = ""
+_GROUP = 500
+"""So many payloads are written at once, and so often it is told how far a long reading is."""
 
 
 @dataclass
@@ -36,10 +42,15 @@ class Ledger:
     check: Check
     anchored: bool = False
     """Whether an anchor of an earlier time stood here and was met."""
-    _verified: list[bytes] = field(default_factory=list)
+    progress: Callable[[int], object] = lambda done: None
+    """Told now and then how many entries a long reading has read."""
+    _held: set[tuple[str, str, bytes]] = field(default_factory=set)
     _policies: dict[str, Policy] = field(default_factory=dict)
     _looked: bool = False
     _nothing_known: bool = False
+
+    def __post_init__(self) -> None:
+        self.index.vouch = self._vouch
 
     # --- What is known (graph.Known) -------------------------------------------------------------------------
 
@@ -86,11 +97,15 @@ class Ledger:
                 waiting += found.previous
 
     def judge(self, lines: Iterable[Line]) -> tuple[list[Judged], list[Finding], dict[str, Policy]]:
-        """Judges lines against this trail without taking them in."""
-        # Where nobody pinned the root, the first one seen stays the root: a later one is never a second choice.
-        judge = Judge(Expected(self.expected.log, self._root(), self.expected.own_key), self, self._checked)
+        """Judges lines against this trail, their signatures too, without taking them in."""
+        judge = self._judge()
         judged = judge.judge(lines)
         return judged, judge.findings, judge.policies
+
+    def _judge(self, *, lazy: bool = False) -> Judge:
+        # Where nobody pinned the root, the first one seen stays the root: a later one is never a second choice.
+        expected = Expected(self.expected.log, self._root(), self.expected.own_key)
+        return Judge(expected, self, self._checked, lazy, frozenset(self.index.failed() if lazy else ()))
 
     def _root(self) -> str:
         """The pinned root, else the one that this clone has seen."""
@@ -98,14 +113,11 @@ class Ledger:
         return seen or str((self.anchor.read() or {}).get("root", ""))
 
     def _checked(self, key: str, message: bytes, signature: bytes) -> bool:
-        """A signature that held under a key holds for ever: that is remembered, never what the policy makes of it."""
-        token = hashlib.sha256(key.encode() + b"\0" + signature + b"\0" + message).digest()
-        if not self._nothing_known and self.index.is_verified(token):
-            return True
-        if not self.check(key, message, signature):
-            return False
-        self._verified.append(token)
-        return True
+        """A signature that held under a key holds for ever: what is judged first and taken in then is checked once."""
+        one = (hashlib.sha256(message).hexdigest(), key, signature)
+        if one not in self._held and self.check(key, message, signature):
+            self._held.add(one)
+        return one in self._held
 
     def broken(self) -> bool:
         """Whether anything but warnings is on record."""
@@ -123,98 +135,62 @@ class Ledger:
         if self.index.meta("key") == self.key():
             self._look_at_anchor()
             return
-        try:
-            lock = self.journal.lock()
-        except OSError:
-            lock = nullcontext()
-        with lock, self.index.change():
+        with self._alone(), self.index.change():
             self._catch_up()
         self._look_at_anchor()
         self.raise_anchor()
+
+    def _alone(self) -> AbstractContextManager[None]:
+        try:
+            return self.journal.lock()
+        except OSError:
+            return nullcontext()
 
     def _catch_up(self) -> None:
         key, tip = self.key(), self.log.tip()
         base = json.dumps(json.loads(key)[:3])
         if self.index.meta("base", base) != base or self.broken():
             self.index.reset()
-        lines = self._new_lines(tip)
-        if lines is None:
+        try:
+            self._take_in(new_lines(self.log, self.journal, self.index, tip))
+        except Gone:
             self.index.reset()
-            lines = self._new_lines(tip) or []
-        self._take_in(lines)
+            self._take_in(new_lines(self.log, self.journal, self.index, tip))
         self.index.set_meta("base", base)
         self.index.set_meta("key", key)
 
-    def _new_lines(self, tip: str) -> list[Line] | None:
-        """Lines not judged yet; None where something known is gone."""
-        now, before = self.log.notes(tip), self.index.notes()
-        if not before.keys() <= now.keys():
-            return None
-        changed = {note: blob for note, blob in now.items() if before.get(note) != blob}
-        found: list[Line] = []
-        notes = iter(changed)
-        for _, body in self.log.blobs(list(changed.values())):
-            note = next(notes)
-            known = self.index.lines(note) if note in before else set()
-            texts = [(n, text) for n, text in enumerate(body.split(b"\n"), 1) if text]
-            if known:
-                digests = {_digest(text) for _, text in texts}
-                # A line gone, or one that stands twice: judge all of it anew.
-                if not known <= digests or len(digests) < len(texts):
-                    return None
-            found += [Line(text, note, n) for n, text in texts if not known or _digest(text) not in known]
-        self.index.set_notes(changed.items())
-        self.index.add_lines((line.path, _digest(line.text)) for line in found)
-        journal = self._journal_lines(tip)
-        return None if journal is None else found + journal
-
-    def _journal_lines(self, tip: str) -> list[Line] | None:
-        """New lines of the journal; a journal that shrank without its lines being in the notes counts as gone."""
-        shared = self.journal.stamp()[0]
-        start = int(self.index.meta("journal", "0"))
-        if tip != self.index.meta("tip") or shared < start:
-            if self.index.lost_lines() and not self._still_there():
-                return None
-            self.index.forget_journal()
-            start = 0
-        found = []
-        for path, note, begin in (
-            (self.journal.shared, JOURNAL_NOTE, start),
-            (self.journal.local, LOCAL_NOTE, int(self.index.meta("local", "0"))),
-        ):
-            lines, end = self.journal.read(path, begin)
-            found += [Line(text, "", n, note == LOCAL_NOTE) for n, text in enumerate(lines, 1)]
-            self.index.add_lines((note, _digest(text)) for text in lines)
-            self.index.set_meta("local" if note else "journal", str(end))
-        self.index.set_meta("tip", tip)
-        return found
-
-    def _still_there(self) -> bool:
-        lines, _ = self.journal.read(self.journal.shared)
-        return self.index.lines(JOURNAL_NOTE) <= {_digest(text) for text in lines}
-
-    def _take_in(self, lines: Sequence[Line]) -> None:
-        if not lines:
-            return
+    def _take_in(self, lines: Iterable[Line]) -> None:
         self._nothing_known = self.index.is_empty()
-        with _no_collector():
-            judged, findings, policies = self.judge(lines)
-        for digest, policy in policies.items():
-            self.index.add_policy(digest, ",".join(policy.previous), json.dumps(policy.content))
-        self.index.add_findings((one.code, one.entry, one.message) for one in findings)
-        self.index.add_verified(self._verified)
-        self._verified.clear()
-        fresh = [one for one in judged if one.state == VALID and self.place(one.record.id) is None]
-        self._nothing_known = False
-        tips = new_tips(self.tips(), [(one.record.id, one.record.parents) for one in fresh])
-        self.index.set_meta("tips", tips)
-        for one in fresh:
-            if one.record.kind == "root":
-                self.index.set_meta("root", one.record.id)
-        self.store(judged)
-        retire(self, [one.record.id for one in fresh])
+        with _no_collector(), self.index.load():
+            judge = self._judge(lazy=True)
+            judged = judge.judge_records(list(self._kept(judge.read(lines))))
+            for digest, policy in judge.policies.items():
+                self.index.add_policy(digest, ",".join(policy.previous), json.dumps(policy.content))
+            self.index.add_findings((one.code, one.entry, one.message) for one in judge.findings)
+            fresh = [one.record for one in judged if one.state == VALID and self.place(one.record.id) is None]
+            self._nothing_known = False
+            if fresh:
+                tips = new_tips(self.tips(), [(record.id, record.fields["parents"]) for record in fresh])
+                self.index.set_meta("tips", tips)
+            for record in fresh:
+                if record.kind == "root":
+                    self.index.set_meta("root", record.id)
+            self.store(judged)
+        retire(self, [record.id for record in fresh])
 
-    def store(self, judged: Sequence[Judged]) -> None:
+    def _kept(self, found: Iterable[tuple[Record, Line]]) -> Iterator[tuple[Record, Line]]:
+        """Writes payloads away as they come and passes on what judging needs."""
+        last, waiting = self.index.last_row(), list[tuple[int, bytes]]()
+        for row, (record, line) in enumerate(found, last + 1):
+            waiting.append((row, record.payload))
+            if len(waiting) == _GROUP:
+                self.index.add_payloads(waiting)
+                waiting.clear()
+                self.progress(row)
+            yield slim(record, row), Line(b"", line.path, line.number, line.local)
+        self.index.add_payloads(waiting)
+
+    def store(self, judged: Iterable[Judged]) -> None:
         """Writes judged entries into the index; invalid ones stay known, and count for nothing."""
         rows: list[IndexRow] = []
         outputs: list[tuple[str, str]] = []
@@ -222,16 +198,54 @@ class Ledger:
         code: list[tuple[str, str]] = []
         for one in judged:
             record, fields = one.record, one.record.fields
-            rows.append(_row(record, one.policy, one.state))
+            rows.append(_row(one))
             if one.state != INVALID:
                 outputs += [(digest, record.id) for digest in fields.get("outputs", {}).values()]
-                if record.kind == "result":
+                if record.kind == "result" and "supersedes" in fields:
                     section = record.address.partition(".")[0]
-                    superseded += [(entry, section) for entry in fields.get("supersedes", ())]
+                    superseded += [(entry, section) for entry in fields["supersedes"]]
                 if fields.get("tree"):
                     code.append((str(fields["tree"]), record.id))
         self.index.add(rows, outputs, superseded)
         self.index.add_code(code)
+
+    def store_own(self, judged: Judged) -> None:
+        """Writes an entry that was just signed here; nothing may be owed before."""
+        row = self.index.last_row() + 1
+        self.index.add_payloads([(row, judged.record.payload)])
+        self.store([judged._replace(record=judged.record._replace(row=row))])
+        self.index.set_settled()
+
+    # --- Signatures that are owed ------------------------------------------------------------------------------
+
+    def settle(self) -> None:
+        """Checks every signature that is owed; where one fails, all is judged anew with that known."""
+        self.sync()
+        if not self.index.owes():
+            return
+        with self._alone(), self.index.change():
+            while failed := [one for one in self.index.owed() if not self._holds(one)]:
+                self.index.remember((one[:3] for one in failed), holds=False)
+                self.index.set_settled()  # The others hold, and what is made anew remembers it.
+                self.index.reset()
+                self._catch_up()
+            self.index.set_settled()
+        self._held.clear()
+        self.raise_anchor()
+
+    def _vouch(self, owed: Sequence[OwedRow]) -> bool:
+        """Checks what an answer relies on. Where a signature fails, everything is settled, and the answer is another."""
+        if not all(map(self._holds, owed)):
+            self.settle()
+            return False
+        # Without room to remember it is checked again the next time.
+        with suppress(MlopsError), self.index.change():
+            self.index.remember((one[:3] for one in owed), holds=True)
+        return True
+
+    def _holds(self, owed: OwedRow) -> bool:
+        entry, key, proof, payload = owed
+        return (entry, key, proof) in self._held or self.check(key, pae(payload), proof)
 
     # --- The anchor ------------------------------------------------------------------------------------------
 
@@ -250,7 +264,7 @@ class Ledger:
         tips = self.tips()
         seen = self.anchor.read()
         new = bool(tips) and (seen is None or seen["tips"] != tips)
-        if new and not self.missing_from_anchor() and not self.broken():
+        if new and not self.missing_from_anchor() and not self.broken() and not self.index.owes():
             # Without room to write the mark stays where it is, which is never wrong.
             with suppress(OSError):
                 self.anchor.write(
@@ -270,13 +284,10 @@ def _no_collector() -> Iterator[None]:
             gc.enable()
 
 
-def _digest(line: bytes) -> bytes:
-    return hashlib.sha256(line).digest()
-
-
-def _row(record: Record, policy: str, state: str) -> IndexRow:
-    fields = record.fields
+def _row(one: Judged) -> IndexRow:
+    record, fields = one.record, one.record.fields
+    key, proof = one.owed or ("", b"")
     return (
-        record.id, record.seq, fields["at"], fields["signer"], record.kind, record.address,
-        str(fields.get("status", "")), str(fields.get("made_from", "")), policy, state, record.payload,
+        record.row, record.id, fields["seq"], fields["at"], fields["signer"], fields["kind"], fields.get("address", ""),
+        fields.get("status", ""), fields.get("made_from", ""), one.policy, one.state, key, proof,
     )  # fmt: skip

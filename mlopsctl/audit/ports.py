@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
 from ..types import Json, TreeFile
 
-IndexRow = tuple[str, int, str, str, str, str, str, str, str, str, bytes]
-"""id, seq, at, signer, kind, address, status, made_from, policy, state, payload."""
+IndexRow = tuple[int, str, int, str, str, str, str, str, str, str, str, str, bytes]
+"""n (its payload's), id, seq, at, signer, kind, address, status, made_from, policy, state, key, proof.
+
+``key`` and ``proof`` are those of a signature that is checked only when the entry is relied on, else empty.
+"""
+OwedRow = tuple[str, str, bytes, bytes]
+"""id, key, proof, payload of an entry whose signature nobody has checked yet."""
 
 
 class Signer(Protocol):
@@ -103,9 +108,17 @@ class Anchor(Protocol):
 
 
 class Index(Protocol):
-    """Judged entries, found fast."""
+    """Judged entries, found fast.
+
+    ``vouch`` is called with the entries of an answer whose signatures nobody has checked yet, before it is given; it
+    says False where one did not hold and the index was made anew.
+    """
+
+    vouch: Callable[[Sequence[OwedRow]], bool]
 
     def change(self) -> AbstractContextManager[None]: ...
+
+    def load(self) -> AbstractContextManager[None]: ...
 
     def reset(self, *, signatures: bool = False) -> None: ...
 
@@ -117,6 +130,10 @@ class Index(Protocol):
         self, rows: Iterable[IndexRow], outputs: Iterable[tuple[str, str]], superseded: Iterable[tuple[str, str]]
     ) -> None: ...
 
+    def add_payloads(self, payloads: Iterable[tuple[int, bytes]]) -> None: ...
+
+    def last_row(self) -> int: ...
+
     def add_findings(self, findings: Iterable[tuple[str, str, str]]) -> None: ...
 
     def add_policy(self, digest: str, previous: str, content: str) -> None: ...
@@ -125,15 +142,24 @@ class Index(Protocol):
 
     def add_lines(self, lines: Iterable[tuple[str, bytes]]) -> None: ...
 
-    def move_lines(self, lines: Iterable[tuple[str, bytes]]) -> None: ...
+    def remember(self, checked: Iterable[tuple[str, str, bytes]], *, holds: bool) -> None: ...
 
-    def add_verified(self, signatures: Iterable[bytes]) -> None: ...
+    def set_settled(self) -> None: ...
+
+    def owes(self) -> bool: ...
+
+    def owed(self) -> Iterator[OwedRow]: ...
+
+    def failed(self) -> set[tuple[str, str, bytes]]: ...
 
     def add_code(self, trees: Iterable[tuple[str, str]]) -> None: ...
 
     def place(self, entry: str) -> tuple[int, str, str, str] | None: ...
 
     def policy(self, digest: str) -> tuple[str, str] | None: ...
+
+    def payload(self, entry: str) -> bytes | None:
+        """The payload of an entry as it stands, whether its signature was checked or not."""
 
     def signers(self) -> list[tuple[str, str]]:
         """The pairs of (policy, signer) that entries have."""
@@ -145,18 +171,13 @@ class Index(Protocol):
 
     def restore_retired(self) -> None: ...
 
-    def is_verified(self, signature: bytes) -> bool: ...
-
     def is_empty(self) -> bool: ...
 
     def has_code(self, tree: str) -> bool: ...
 
     def notes(self) -> dict[str, str]: ...
 
-    def lines(self, note: str) -> set[bytes]: ...
-
-    def lost_lines(self) -> bool:
-        """Whether a journal line that was judged before stands in no note now."""
+    def lines(self, journal: str) -> set[bytes]: ...
 
     def forget_journal(self) -> None: ...
 

@@ -54,15 +54,15 @@ def _key(ledger: Ledger, digest: str, name: str) -> str:
 
 
 def ancestors(ledger: Ledger, entries: Iterable[str]) -> set[str]:
-    """These entries and everything that they build on."""
+    """These entries and everything that they build on: ids name contents, so no signature is asked for."""
     found: set[str] = set()
     waiting = list(entries)
     while waiting:
         entry = waiting.pop()
         if entry in found:
             continue
-        row = ledger.index.one("id = ?", (entry,))
-        if row is not None:
+        payload = ledger.index.payload(entry)
+        if payload is not None:
             found.add(entry)
-            waiting += parents_of(row[0])
+            waiting += parents_of(payload)
     return found

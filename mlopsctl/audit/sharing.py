@@ -5,13 +5,13 @@ Never a forced fetch onto our own ref: that would overwrite entries that are not
 
 from __future__ import annotations
 
-import hashlib
 from contextlib import suppress
 from dataclasses import dataclass
 
 from ..errors import EvidenceError
 from .dsse import BadLine
 from .entry import read_line
+from .reading import lines_of
 from .trail import TrailLog, attempts
 from .verify import VALID, WARNINGS, Finding, Line
 
@@ -103,7 +103,7 @@ def unite(trail: TrailLog, theirs: str) -> Pulled:
     with ledger.journal.lock():
         trail.flush()
         for _ in attempts():
-            trail.sync()
+            trail.settle()
             tip = ledger.log.tip()
             if tip == theirs or (tip and ledger.log.is_ancestor(theirs, tip)):
                 return Pulled()
@@ -112,7 +112,7 @@ def unite(trail: TrailLog, theirs: str) -> Pulled:
             refused = tuple(sorted({one for one in findings if one.code not in WARNINGS}))
             good = [one for one in judged if one.state == VALID]
             if _moved(trail, tip, theirs, [one.line for one in good], whole=not refused):
-                trail.sync()
+                trail.settle()
                 warnings = tuple(sorted({one for one in findings if one.code in WARNINGS}))
                 return Pulled(len({one.record.id for one in good}), refused, warnings)
     return Pulled()
@@ -120,15 +120,17 @@ def unite(trail: TrailLog, theirs: str) -> Pulled:
 
 def _incoming(trail: TrailLog, tip: str, theirs: str) -> list[Line]:
     """Lines of ``theirs`` that we don't have."""
-    log, index = trail.ledger.log, trail.ledger.index
+    log = trail.ledger.log
     here, there = log.notes(tip), log.notes(theirs)
     changed = {note: blob for note, blob in there.items() if here.get(note) != blob}
+    both = [note for note in changed if note in here]
+    known = dict(zip(both, (lines_of(body) for _, body in log.blobs([here[note] for note in both])), strict=True))
     found = []
     for note, (_, body) in zip(changed, log.blobs(list(changed.values())), strict=True):
-        known = index.lines(note)
-        for number, text in enumerate(body.split(b"\n"), 1):
-            if text and hashlib.sha256(text).digest() not in known:
-                found.append(Line(text, note, number))
+        ours = known.get(note, set())
+        found += [
+            Line(text, note, number) for number, text in enumerate(body.split(b"\n"), 1) if text and text not in ours
+        ]
     return found
 
 

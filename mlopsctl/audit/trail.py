@@ -17,12 +17,13 @@ from ..provider import Tree
 from ..types import Address, Digest, Entry, Json, Observed, TreeFile
 from ..verifiers import pem
 from .dsse import MAX_PAYLOAD, encode, pae
-from .entry import Record, entry_fields, read_line, to_entry
-from .ledger import JOURNAL_NOTE, LOCAL_NOTE, Ledger
+from .entry import Record, entry_fields, proofs, read_line, to_entry
+from .ledger import Ledger
 from .ports import Signer
+from .reading import JOURNAL_NOTE, LOCAL_NOTE
 from .statement import EMPTY_TREE, statement
 from .trust import KINDS, Policy, role_of
-from .verify import LOCAL, VALID, Judged, Line, fingerprint_problem
+from .verify import LOCAL, VALID, Judged, Line, fingerprint_problem, steers
 
 GROUP_SECONDS = 2.0
 _LOCAL_ROLES = ("data", "train", "gate", "compile")
@@ -105,6 +106,11 @@ class TrailLog:
     def sync(self) -> None:
         """Looks for entries that came in since; the first question does so by itself."""
         self.ledger.sync()
+        self._synced = True
+
+    def settle(self) -> None:
+        """The same, and no signature stays unchecked: parents of new entries are tips of the verified graph."""
+        self.ledger.settle()
         self._synced = True
 
     def _one(self, where: str, *values: str) -> Entry | None:
@@ -196,7 +202,12 @@ class TrailLog:
         """Ids of the newest valid entries; several after a merge."""
         if not self._synced:
             self.sync()
-        return self.ledger.tips()
+        while True:
+            tips = self.ledger.tips()
+            # Asking for them has their signatures checked; where one is forged, the tips are others.
+            list(self.ledger.index.many(f"id IN ({','.join('?' * len(tips))})", tips))
+            if tips == self.ledger.tips():
+                return tips
 
     def deployments(self) -> list[tuple[Address, str]]:
         """Every deployment that was made and not destroyed since, with its provider."""
@@ -254,7 +265,7 @@ class TrailLog:
         if kind not in KINDS:
             raise ValueError(f"unknown kind of entry: {kind}")
         with self.ledger.journal.lock():
-            self.sync()
+            self.settle()
             policy = self.ledger.policy_in_force()
             if policy is None:
                 raise EvidenceError(
@@ -308,7 +319,8 @@ class TrailLog:
             return to_entry(record.payload)
         with ledger.index.change():
             policy = ",".join(ledger.newest_policies())
-            ledger.store([Judged(record, Line(line, local=local), state, policy)])
+            owed = None if steers(record) else (self.signer().key, proofs(record)[0][1])
+            ledger.store_own(Judged(record, Line(line, local=local), state, policy, owed))
             ledger.index.add_findings(_clock_warning(ledger, record))
             if not local:
                 ledger.index.set_meta("tips", [record.id])
@@ -330,7 +342,7 @@ class TrailLog:
         begun = time.monotonic()
         with ledger.journal.lock():
             for _ in attempts():
-                self.sync()
+                self.settle()
                 lines, end = ledger.journal.read(ledger.journal.shared)
                 groups, trees, bad = self._grouped(lines)
                 if bad and ledger.missing_from_anchor():
@@ -342,7 +354,7 @@ class TrailLog:
                 if done is None:
                     continue
                 ledger.journal.drop(end)
-                self._moved(groups, *done)
+                self._moved(*done)
                 break
         self._flushed = time.monotonic()
         # A note that many entries hang on is written whole each time: the larger it is, the rarer.
@@ -366,14 +378,12 @@ class TrailLog:
                 trees.add(str(record.fields["tree"]))
         return groups, trees, bad
 
-    def _moved(self, groups: Mapping[str, Sequence[bytes]], tip: str, blobs: Mapping[str, str]) -> None:
+    def _moved(self, tip: str, blobs: Mapping[str, str]) -> None:
         """Notes that we wrote ourselves need not be read back."""
         ledger = self.ledger
         with ledger.index.change():
             ledger.index.set_notes(blobs.items())
-            ledger.index.move_lines(
-                (note, hashlib.sha256(line).digest()) for note, some in groups.items() for line in some
-            )
+            ledger.index.forget_journal()
             ledger.index.set_meta("tip", tip)
             ledger.index.set_meta("journal", "0")
             ledger.index.set_meta("key", ledger.key())
