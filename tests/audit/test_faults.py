@@ -45,7 +45,9 @@ def test_kills_at_random_moments(clone: Clone) -> None:
         writer = subprocess.Popen(
             [sys.executable, "-c", WRITER, str(clone.folder), clone.log, commit], stdout=subprocess.PIPE, text=True
         )
-        time.sleep(chance.uniform(0.25, 0.6))
+        assert writer.stdout is not None
+        acknowledged.add(writer.stdout.readline().strip())
+        time.sleep(chance.uniform(0, 0.4))
         os.kill(writer.pid, signal.SIGKILL)
         acknowledged |= {word for word in writer.communicate()[0].split("\n")[:-1] if len(word) == 64}
         for lock in (clone.folder / ".git").rglob("*.lock"):
