@@ -16,46 +16,7 @@ from mlopsctl.adapters.keys import new_key
 from mlopsctl.audit.sharing import fetch_state, pull_trail, push_trail, unpushed
 from mlopsctl.errors import EvidenceError, NotSharedError
 
-from .clone import Clone, forged, line_id, result, run
-
-
-@pytest.fixture
-def origin(tmp_path: Path) -> Path:
-    run(tmp_path, "init", "-q", "--bare", "origin.git")
-    return tmp_path / "origin.git"
-
-
-@pytest.fixture
-def one(tmp_path: Path, origin: Path) -> Clone:
-    """The clone that started the trail and pushed it."""
-    clone = Clone.start(tmp_path / "one")
-    run(clone.folder, "remote", "add", "origin", str(origin))
-    run(clone.folder, "push", "-q", "origin", "HEAD:main")
-    push_trail(clone.trail, "origin")
-    return clone
-
-
-@pytest.fixture
-def two(tmp_path: Path, origin: Path, one: Clone) -> Clone:
-    """A second clone that has fetched everything."""
-    clone = clone_of(origin, tmp_path / "two", one)
-    pull_trail(clone.trail, "origin")
-    return clone
-
-
-def clone_of(origin: Path, folder: Path, other: Clone, *args: str) -> Clone:
-    run(folder.parent, "clone", "-q", *args, f"file://{origin}", str(folder))
-    return Clone(folder, other.log)
-
-
-def append(clone: Clone, name: str, commit: str = "") -> str:
-    trail = clone.trail
-    commit = commit or run(clone.folder, "rev-parse", "origin/main" if name else "HEAD")
-    return trail.append("result", **{**result(name), "address": "train.model"}, commit=commit).id
-
-
-def ids(clone: Clone) -> set[str]:
-    return {entry.id for entry in clone.trail.entries()}
+from .clone import Clone, append, clone_of, forged, ids, line_id, result, run
 
 
 def test_a_fresh_clone_knows_that_it_has_not_fetched(tmp_path: Path, origin: Path, one: Clone) -> None:
@@ -171,6 +132,8 @@ def test_what_waits_for_entries_that_are_nowhere_is_never_told_as_shared(one: Cl
     one.trail.flush()
     append(one, "b")
     run(one.folder, "update-ref", "refs/notes/mlops", "refs/notes/mlops~1")
+    run(one.folder, "reflog", "expire", "--expire=now", "--all")
+    run(one.folder, "gc", "-q", "--prune=now")
     with pytest.raises(EvidenceError) as caught:
         push_trail(one.trail, "origin")
     assert caught.value.code == "MLO7043"
