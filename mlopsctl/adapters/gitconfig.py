@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from .git import Repo, git
+from .notes import REF, tracking_ref
 
 OWN = ("local", "worktree")
 """Scopes that lie in the repository itself, and come with it when it is unpacked or copied."""
@@ -103,3 +104,46 @@ def programs(repo: Repo, remote: str) -> list[Setting]:
             key = next((one.key for one in own if one.key.startswith("url.")), f"remote.{remote}.url")
             found.append(Setting(key, url))
     return list(dict.fromkeys(found))
+
+
+def safe_refspec(remote: str) -> str:
+    """The line under which a plain ``git fetch`` brings the remote's trail beside ours.
+
+    With a star, because git calls a ref that is named in full and not there an error: every fetch would fail until
+    somebody has pushed a trail.
+    """
+    return f"+{REF}*:{tracking_ref(remote)}*"
+
+
+def is_safe(remote: str, found: list[Setting]) -> bool:
+    """Whether a plain fetch from ``remote`` brings its trail where we look for it."""
+    specs = [spec for spec in refspecs(found) if (spec.remote, spec.direction) == (remote, "fetch")]
+    return any(spec.to(REF) == tracking_ref(remote) for spec in specs)
+
+
+def set_safe_refspec(repo: Repo) -> list[str]:
+    """Adds the safe line for every remote that lacks it, and takes nothing away; the remotes it was added for."""
+    found = settings(repo)
+    lacking = [remote for remote in repo.remotes() if not is_safe(remote, found)]
+    for remote in lacking:
+        repo.git("config", "--local", "--add", f"remote.{remote}.fetch", safe_refspec(remote))
+    return lacking
+
+
+def dangerous(found: list[Setting]) -> list[Refspec]:
+    """Refspecs under which a plain fetch writes onto our own ref, or a plain push overwrites the remote's."""
+    return [
+        spec
+        for spec in refspecs(found)
+        if (spec.onto(REF) if spec.direction == "fetch" else spec.forced and spec.onto(REF))
+    ]
+
+
+def rewriting(found: list[Setting]) -> list[Setting]:
+    """Settings by which git itself edits the trail's notes: when a commit is rewritten, or a note is added."""
+    return [
+        one
+        for one in found
+        if (one.key == "notes.rewriteref" and fnmatchcase(REF, _glob(one.value)))
+        or (one.key == "core.notesref" and one.value == REF)
+    ]

@@ -74,7 +74,7 @@ def push_ref(repo: Repo, remote: str, commit: str, ref: str) -> str:
         return ""
     verdict = next((line for line in printable(done.stdout).splitlines() if line.startswith("!")), "")
     words = "\n".join(text for text in (verdict.replace("\t", " "), printable(done.stderr)) if text)
-    if not verdict or "[remote failure]" in verdict:
+    if not verdict or "[remote failure]" in verdict or "(unpacker error)" in verdict:
         raise NotSharedError(
             f"the trail could not be pushed to '{remote}': {words or 'git says nothing about it'}",
             hint="everything is kept here; mlopsctl push --trail-only tries again",

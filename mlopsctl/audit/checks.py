@@ -70,6 +70,9 @@ def _history(ledger: Ledger) -> list[Finding]:
     changes = list(ledger.log.history(checked, tip))
     bodies = dict(ledger.log.blobs(sorted({oid for _, _, old, new in changes for oid in (old, new) if oid})))
     found: dict[str, Finding] = {}
+    if ledger.log.is_cut():
+        text = "a shallow fetch cut the history of the notes: what older commits took away is unseen"
+        found[""] = Finding("MLO7172", "", text)
     for commit, note, old, new in changes:
         for line in _lines(bodies.get(old, b"")) - _lines(bodies.get(new, b"")):
             entry = _id_of(line, f"{note}:?")

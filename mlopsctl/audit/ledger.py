@@ -261,15 +261,14 @@ class Ledger:
 
     def raise_anchor(self) -> None:
         """Moves the high-water mark up, never down."""
-        tips = self.tips()
+        tips, commit = self.tips(), self.log.tip()
         seen = self.anchor.read()
-        new = bool(tips) and (seen is None or seen["tips"] != tips)
+        # The commit too: where the ref is overwritten, and its own log with it, what stood there is found by it.
+        new = bool(tips) and (seen is None or (seen["tips"], seen.get("commit")) != (tips, commit))
         if new and not self.missing_from_anchor() and not self.broken() and not self.index.owes():
             # Without room to write the mark stays where it is, which is never wrong.
             with suppress(OSError):
-                self.anchor.write(
-                    {"log": self.expected.log, "root": self._root(), "tips": tips, "commit": self.log.tip()}
-                )
+                self.anchor.write({"log": self.expected.log, "root": self._root(), "tips": tips, "commit": commit})
 
 
 @contextmanager

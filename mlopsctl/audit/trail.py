@@ -457,7 +457,9 @@ def start_log(trail: TrailLog, log_id: str, policy: Policy, commit: str = "") ->
         trail.sync()
         if ledger.tips() or ledger.log.tip():
             raise EvidenceError(
-                "this repository has a trail already", hint="mlopsctl audit log shows it", code="MLO7108"
+                "this repository has a trail already, and one repository has one trail",
+                hint="mlopsctl audit log shows it; a second project gets a repository of its own: mlopsctl init there",
+                code="MLO7108",
             )
         signer = trail.signer()
         fields = entry_fields(

@@ -27,7 +27,7 @@ Check = Callable[[str, bytes, bytes], bool]
 Owed = tuple[str, bytes]
 """Key and signature of an entry that is judged in every other way: whoever relies on the entry checks it first."""
 
-WARNINGS = frozenset({"MLO7015", "MLO7018", "MLO7029", "MLO7042", "MLO7090"})
+WARNINGS = frozenset({"MLO7015", "MLO7018", "MLO7029", "MLO7042", "MLO7090", "MLO7170", "MLO7171", "MLO7172"})
 """Codes that are told but don't make a trail invalid: an entry's time is a claim, a newer form is no forgery."""
 
 
