@@ -10,9 +10,26 @@ from pathlib import Path
 import pytest
 
 from tests.cli.contract import follows
-from tests.quickstart import make_quickstart, must, shell
+from tests.quickstart import must, shell
 
 POPULAR = "+refs/notes/*:refs/notes/*"
+
+
+MANIFEST = """\
+apiVersion: mlopsctl/v1
+project: {name: small}
+data:
+  digits: {path: digits.csv, label: digit}
+"""
+
+
+def small(folder: Path) -> Path:
+    """A project with data only: an apply pins it, which is one entry and no training."""
+    folder.mkdir()
+    (folder / "mlops.yaml").write_text(MANIFEST)
+    (folder / "digits.csv").write_text("a,digit\n" + "".join(f"{n},{n % 10}\n" for n in range(100)))
+    must("git init -q && mlopsctl init --ci none && git add -A && git commit -q -m Start", folder)
+    return folder
 
 
 @pytest.fixture
@@ -24,7 +41,7 @@ def hub(tmp_path: Path) -> Path:
 @pytest.fixture
 def mine(tmp_path: Path, hub: Path) -> Path:
     """A fresh project that pushed its branch and its trail."""
-    folder = make_quickstart(tmp_path / "mine")
+    folder = small(tmp_path / "mine")
     must(f"git remote add origin file://{hub} && git push -q -u origin main && mlopsctl push --trail-only", folder)
     return folder
 
@@ -97,7 +114,7 @@ def test_a_forced_fetch_is_missed_and_pull_takes_everything_back(mine: Path, fre
 
 
 def test_what_is_gone_is_taken_back_without_a_remote_too(tmp_path: Path) -> None:
-    folder = make_quickstart(tmp_path / "alone")
+    folder = small(tmp_path / "alone")
     must("git update-ref -d refs/notes/mlops", folder)
     assert "took back 1 entries" in must("mlopsctl pull --trail-only", folder)
     assert shell("mlopsctl pull --trail-only", folder).returncode == 1
@@ -106,7 +123,7 @@ def test_what_is_gone_is_taken_back_without_a_remote_too(tmp_path: Path) -> None
 # --- What fetching would run ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("verb", ["plan", "status", "show train.classifier", "apply -y"])
+@pytest.mark.parametrize("verb", ["plan", "status", "show data.digits", "apply -y"])
 @pytest.mark.parametrize(
     ("key", "value"),
     [
