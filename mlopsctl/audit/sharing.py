@@ -13,7 +13,7 @@ from .dsse import BadLine
 from .entry import read_line
 from .reading import lines_of
 from .trail import TrailLog, attempts
-from .verify import VALID, WARNINGS, Finding, Line
+from .verify import RETIRED, VALID, WARNINGS, Finding, Line
 
 
 @dataclass(frozen=True)
@@ -165,18 +165,20 @@ def unite(trail: TrailLog, theirs: str) -> Pulled:
             tip = ledger.log.tip()
             if tip == theirs or (tip and ledger.log.is_ancestor(theirs, tip)):
                 return Pulled()
-            incoming = _incoming(trail, tip, theirs)
-            judged, findings, _ = ledger.judge(incoming)
+            lines = incoming(trail, tip, theirs)
+            judged, findings, _ = ledger.judge(lines)
             refused = tuple(sorted({one for one in findings if one.code not in WARNINGS}))
-            good = [one for one in judged if one.state == VALID]
-            if _moved(trail, tip, theirs, [one.line for one in good], whole=not refused):
+            good = [one for one in judged if one.state in (VALID, RETIRED)]
+            # Taken whole, theirs keeps every line: also what counts for nothing and was rejected or retired.
+            taken = [one.line for one in good] if refused else lines
+            if _moved(trail, tip, theirs, taken, whole=not refused):
                 trail.settle()
                 warnings = tuple(sorted({one for one in findings if one.code in WARNINGS}))
                 return Pulled(len({one.record.id for one in good}), refused, warnings)
     return Pulled()
 
 
-def _incoming(trail: TrailLog, tip: str, theirs: str) -> list[Line]:
+def incoming(trail: TrailLog, tip: str, theirs: str) -> list[Line]:
     """Lines of ``theirs`` that we don't have."""
     log = trail.ledger.log
     here, there = log.notes(tip), log.notes(theirs)

@@ -314,8 +314,8 @@ class TrailLog:
         record = read_line(line)
         local = state == LOCAL
         ledger.journal.append(ledger.journal.local if local else ledger.journal.shared, line)
-        if record.kind == "trust":
-            self.sync()  # another policy is in force after it, if enough root keys signed it
+        if record.kind in ("trust", "reject"):
+            self.sync()  # what was judged before it may stand otherwise now
             return to_entry(record.payload)
         with ledger.index.change():
             policy = ",".join(ledger.newest_policies())
