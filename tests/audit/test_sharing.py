@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import random
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -171,46 +165,3 @@ def test_a_colleague_without_the_pin_sees_that_the_root_is_unpinned(
     assert two.verdict(roots=True).ok and two.verdict().root == "pinned"
     monkeypatch.setenv("MLOPS_TRUST_ROOT", "0" * 64)
     assert ("MLO7025", root) in two.codes()
-
-
-def test_five_clones_in_rounds_with_kills_converge(tmp_path: Path, origin: Path, one: Clone) -> None:
-    """Every entry that was acknowledged is everywhere in the end, and nothing is there twice."""
-    clones = [one] + [clone_of(origin, tmp_path / f"c{n}", one) for n in range(4)]
-    for clone in clones:
-        pull_trail(clone.trail, "origin")
-    commit = run(one.folder, "rev-parse", "HEAD")
-    program = (
-        "import sys; from pathlib import Path; from mlopsctl.adapters.git import find_repo;"
-        "from mlopsctl.cli.trail import open_trail; from mlopsctl.audit.sharing import push_trail;"
-        "repo = find_repo(Path(sys.argv[1]));"
-        f"trail = open_trail(repo, repo.common_dir / 'mlops', {one.log!r});\n"
-        "for n in range(3):\n"
-        f"    e = trail.append('result', address='train.m', facts={{'n': sys.argv[2] + str(n)}}, commit={commit!r})\n"
-        "    print(e.id, flush=True); push_trail(trail, 'origin')"
-    )
-    chance = random.Random(7)
-    done: set[str] = set()
-    for turn in range(2):
-        workers = [
-            subprocess.Popen(
-                [sys.executable, "-c", program, str(clone.folder), f"{turn}-{n}-"], stdout=subprocess.PIPE, text=True
-            )
-            for n, clone in enumerate(clones)
-        ]
-        time.sleep(chance.uniform(0.2, 0.8))
-        for worker in chance.sample(workers, 2):
-            os.kill(worker.pid, signal.SIGKILL)
-        done |= {word for worker in workers for word in worker.communicate()[0].split() if len(word) == 64}
-        for lock in (lock for clone in clones for lock in (clone.folder / ".git").rglob("*.lock")):
-            lock.unlink()  # what git itself leaves when it is killed
-        for lock in origin.rglob("*.lock"):
-            lock.unlink()
-    for clone in clones * 2:
-        push_trail(clone.trail, "origin")
-        pull_trail(clone.trail, "origin")
-    assert done and all(done <= ids(clone) for clone in clones)
-    assert len({frozenset(ids(clone)) for clone in clones}) == 1
-    for clone in clones[:2]:
-        assert clone.verdict(full=True).ok
-        lines = [line for some in clone.notes().values() for line in some]
-        assert len(lines) == len(set(lines)) == len(ids(clone))

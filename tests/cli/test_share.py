@@ -10,26 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.cli.contract import follows
-from tests.quickstart import must, shell
+from tests.quickstart import make_small, must, shell
 
 POPULAR = "+refs/notes/*:refs/notes/*"
-
-
-MANIFEST = """\
-apiVersion: mlopsctl/v1
-project: {name: small}
-data:
-  digits: {path: digits.csv, label: digit}
-"""
-
-
-def small(folder: Path) -> Path:
-    """A project with data only: an apply pins it, which is one entry and no training."""
-    folder.mkdir()
-    (folder / "mlops.yaml").write_text(MANIFEST)
-    (folder / "digits.csv").write_text("a,digit\n" + "".join(f"{n},{n % 10}\n" for n in range(100)))
-    must("git init -q && mlopsctl init --ci none && git add -A && git commit -q -m Start", folder)
-    return folder
 
 
 @pytest.fixture
@@ -41,7 +24,7 @@ def hub(tmp_path: Path) -> Path:
 @pytest.fixture
 def mine(tmp_path: Path, hub: Path) -> Path:
     """A fresh project that pushed its branch and its trail."""
-    folder = small(tmp_path / "mine")
+    folder = make_small(tmp_path / "mine")
     must(f"git remote add origin file://{hub} && git push -q -u origin main && mlopsctl push --trail-only", folder)
     return folder
 
@@ -114,7 +97,7 @@ def test_a_forced_fetch_is_missed_and_pull_takes_everything_back(mine: Path, fre
 
 
 def test_what_is_gone_is_taken_back_without_a_remote_too(tmp_path: Path) -> None:
-    folder = small(tmp_path / "alone")
+    folder = make_small(tmp_path / "alone")
     must("git update-ref -d refs/notes/mlops", folder)
     assert "took back 1 entries" in must("mlopsctl pull --trail-only", folder)
     assert shell("mlopsctl pull --trail-only", folder).returncode == 1
