@@ -78,7 +78,7 @@ def pull_trail(trail: TrailLog, remote: str) -> Pulled:
     log = trail.ledger.log
     before, theirs = log.fetch(remote)
     warnings = []
-    if before and before != theirs and not (theirs and log.is_ancestor(before, theirs)):
+    if before and before != theirs:
         warnings = _lost_there(trail, remote, before, theirs)
     pulled = unite(trail, theirs) if theirs else Pulled()
     if theirs and log.is_cut():
@@ -121,7 +121,7 @@ def push_trail(trail: TrailLog, remote: str) -> Pulled:
     """
     pulled, refusals, stood = Pulled(), 0, ""
     trail.flush()
-    if trail.ledger.journal.stamp()[0]:
+    if trail.ledger.journal.stamp()[0] or _lacking(trail, remote):
         pulled = pull_trail(trail, remote)
     for _ in attempts():
         trail.flush()
@@ -163,9 +163,12 @@ def unite(trail: TrailLog, theirs: str) -> Pulled:
         for _ in attempts():
             trail.settle()
             tip = ledger.log.tip()
-            if tip == theirs or (tip and ledger.log.is_ancestor(theirs, tip)):
+            if tip == theirs:
                 return Pulled()
+            # Not by ancestry alone: a later commit of ours may have taken out what theirs has (git notes prune).
             lines = incoming(trail, tip, theirs)
+            if not lines and tip and ledger.log.is_ancestor(theirs, tip):
+                return Pulled()
             judged, findings, _ = ledger.judge(lines)
             refused = tuple(sorted({one for one in findings if one.code not in WARNINGS}))
             good = [one for one in judged if one.state in (VALID, RETIRED)]
@@ -176,6 +179,13 @@ def unite(trail: TrailLog, theirs: str) -> Pulled:
                 warnings = tuple(sorted({one for one in findings if one.code in WARNINGS}))
                 return Pulled(len({one.record.id for one in good}), refused, warnings)
     return Pulled()
+
+
+def _lacking(trail: TrailLog, remote: str) -> bool:
+    """Whether something was taken out of our ref: pushed, it would be taken from the remote too."""
+    trail.sync()
+    tip, theirs = trail.ledger.log.tip(), trail.ledger.log.tracking().get(remote, "")
+    return bool(trail.ledger.missing_from_anchor() or (theirs != tip and incoming(trail, tip, theirs)))
 
 
 def incoming(trail: TrailLog, tip: str, theirs: str) -> list[Line]:
@@ -212,8 +222,6 @@ def _moved(trail: TrailLog, tip: str, theirs: str, lines: list[Line], *, whole: 
 def _covers(trail: TrailLog, theirs: str, tip: str) -> bool:
     """Whether every line and code tree at ``tip`` is also at ``theirs``."""
     log = trail.ledger.log
-    if not tip or log.is_ancestor(tip, theirs):
-        return True
     here, there = log.notes(tip), log.notes(theirs)
     changed = [note for note, blob in here.items() if there.get(note) != blob]
     if any(note not in there for note in changed) or not log.code_names(tip) <= log.code_names(theirs):

@@ -165,3 +165,49 @@ def test_a_colleague_without_the_pin_sees_that_the_root_is_unpinned(
     assert two.verdict(roots=True).ok and two.verdict().root == "pinned"
     monkeypatch.setenv("MLOPS_TRUST_ROOT", "0" * 64)
     assert ("MLO7025", root) in two.codes()
+
+
+def prune(clone: Clone) -> None:
+    """``git notes prune``, after the commits that entries are about were dropped."""
+    run(clone.folder, "checkout", "-q", "--detach")
+    run(clone.folder, "reset", "-q", "--hard", "HEAD~2")
+    for branch in run(clone.folder, "for-each-ref", "--format=%(refname)", "refs/heads", "refs/remotes").split():
+        run(clone.folder, "update-ref", "-d", branch)
+    run(clone.folder, "reflog", "expire", "--expire=now", "--expire-unreachable=now", "HEAD")
+    run(clone.folder, "gc", "-q", "--prune=now")
+    run(clone.folder, "notes", "--ref", "mlops", "prune")
+
+
+@pytest.mark.parametrize("how", ["pull", "push"])
+def test_what_a_commit_of_ours_took_out_comes_back_and_is_never_pushed(one: Clone, origin: Path, how: str) -> None:
+    made = {one.train("a").id, one.train("b").id}
+    push_trail(one.trail, "origin")
+    before = run(origin, "rev-parse", "refs/notes/mlops")
+    prune(one)
+    assert {code for code, _ in one.codes()} == {"MLO7030", "MLO7040"} and not made <= ids(one)
+    if how == "pull":
+        pull_trail(one.trail, "origin")
+    else:
+        push_trail(one.trail, "origin")
+    assert made <= ids(one)
+    assert not one.verdict(full=True).findings
+    push_trail(one.trail, "origin")
+    assert run(origin, "merge-base", "--is-ancestor", before, "refs/notes/mlops") == ""
+    assert made <= {line_id(line) for lines in one.notes().values() for line in lines}
+
+
+def test_what_a_commit_on_the_remote_took_out_is_brought_back(one: Clone, two: Clone, origin: Path) -> None:
+    """Somebody pruned and pushed with git itself: a fast-forward that loses entries."""
+    made = {one.train("a").id, one.train("b").id}
+    push_trail(one.trail, "origin")
+    run(two.folder, "fetch", "-q", "origin", "+refs/notes/mlops:refs/notes/mlops")
+    assert made <= ids(two)
+    commits = [entry.commit for entry in two.trail.entries()[1:]]
+    two.tamper(lambda notes: [notes.pop(commit) for commit in commits].clear(), orphan=False)
+    run(two.folder, "push", "-q", "origin", "refs/notes/mlops")
+    pulled = pull_trail(one.trail, "origin")
+    assert {(finding.code, finding.entry) for finding in pulled.warnings} == {("MLO7042", entry) for entry in made}
+    assert made <= ids(one) and not one.verdict(full=True).findings
+    push_trail(one.trail, "origin")
+    pull_trail(two.trail, "origin")
+    assert made <= ids(two) and not two.verdict(full=True).findings
