@@ -8,7 +8,7 @@ from . import __version__
 from .errors import UsageError
 
 _PACKAGE = Path(__file__).resolve().parent
-_NOT_PROJECTS = ("ci",)
+_NOT_PROJECTS = ("ci", "hooks")
 
 
 def data_dir(name: str) -> Path:

@@ -8,6 +8,12 @@ import sys
 from pathlib import Path
 
 BIN = Path(sys.executable).parent
+SMALL = """\
+apiVersion: mlopsctl/v1
+project: {name: small}
+data:
+  digits: {path: digits.csv, label: digit}
+"""
 
 
 def shell(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -39,6 +45,15 @@ def make_quickstart(folder: Path) -> Path:
     # Where the temporary folder lies inside a clone, `git add -A` must not reach that one.
     assert must("git rev-parse --show-toplevel", folder).strip() == str(folder.resolve())
     must('git add -A && git commit -q -m "Start with mlopsctl"', folder)
+    return folder
+
+
+def make_small(folder: Path) -> Path:
+    """A project with data only: an apply pins it, which is one entry and no training."""
+    folder.mkdir()
+    (folder / "mlops.yaml").write_text(SMALL)
+    (folder / "digits.csv").write_text("a,digit\n" + "".join(f"{n},{n % 10}\n" for n in range(100)))
+    must("git init -q && mlopsctl init --ci none && git add -A && git commit -q -m Start", folder)
     return folder
 
 

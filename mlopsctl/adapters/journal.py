@@ -35,7 +35,10 @@ class Journal:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Waits for the other writers of this clone; may be taken again by its holder."""
+        """Waits for the other writers of this clone; may be taken again by its holder.
+
+        Raises OSError where the clone cannot be written, before anything under the lock is done.
+        """
         if self._depth:
             self._depth += 1
             try:

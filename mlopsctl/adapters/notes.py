@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..errors import EvidenceError, NotSharedError
+from ..errors import EvidenceError
 from ..gitobjects import object_id
 from ..types import TreeFile
 from .git import GitError, Repo, git
@@ -29,6 +29,11 @@ _ZERO = "0" * 40
 def tracking_ref(remote: str) -> str:
     """Where the trail of a remote is kept after a fetch; never the ref we write to."""
     return f"refs/notes/{remote}/mlops"
+
+
+def seen_ref(remote: str) -> str:
+    """What the remote had when we last spoke to it ourselves."""
+    return f"refs/mlops/seen/{remote}"
 
 
 @dataclass
@@ -206,48 +211,49 @@ class NotesLog:
     # --- Remotes -------------------------------------------------------------------------------------------
 
     def fetch(self, remote: str) -> tuple[str, str]:
-        """Fetches the remote's trail into its tracking ref: its tip before and after, "" for none.
+        """Fetches the remote's trail into its tracking ref: the tip we saw there before and its tip now, "" for none.
 
         Raises NotSharedError where the remote can't be reached.
         """
-        track = tracking_ref(remote)
-        before = self.tip(track)
-        done = git(
-            self.repo.root, "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--recurse-submodules=no",
-            remote, f"+{self.ref}:{track}", check=False,
-        )  # fmt: skip
-        words = done.stderr.decode(errors="replace").strip()
-        if done.returncode != 0 and "couldn't find remote ref" in words:
-            return before, ""
-        if done.returncode != 0:
-            raise NotSharedError(
-                f"the trail could not be fetched from '{remote}': {words}",
-                hint=f"git fetch {remote} shows whether the remote can be reached; --offline works without it",
-                code="MLO8001",
-            )
-        return before, self.tip(track)
+        from .transfer import fetch_ref
 
-    def push(self, remote: str, tip: str) -> bool:
-        """Pushes the trail; False where the remote rejected it (somebody was faster). Raises NotSharedError."""
-        done = git(
-            self.repo.root, "push", "--quiet", "--porcelain", "--no-verify", remote, f"{tip}:{self.ref}", check=False
-        )
-        if done.returncode == 0:
+        track = tracking_ref(remote)
+        before = self.tip(seen_ref(remote)) or self.tip(track)
+        if not fetch_ref(self.repo, remote, self.ref, track):
+            # What a remote has no more must not count as shared with it.
+            git(self.repo.root, "update-ref", "-d", track)
+            return before, ""
+        theirs = self.tip(track)
+        self._saw(remote, theirs)
+        return before, theirs
+
+    def push(self, remote: str, tip: str) -> str:
+        """Pushes the trail: "" once it is there, git's words where somebody was faster. Raises NotSharedError."""
+        from .transfer import push_ref
+
+        lost = push_ref(self.repo, remote, tip, self.ref)
+        if not lost:
             git(self.repo.root, "update-ref", tracking_ref(remote), tip)
-            return True
-        words = (done.stdout + done.stderr).decode(errors="replace").strip()
-        if (
-            "rejected]" in words
-            or "failed to lock" in words
-            or "cannot lock ref" in words
-            or "failed to update ref" in words
-        ):
-            return False
-        raise NotSharedError(
-            f"the trail could not be pushed to '{remote}': {words}",
-            hint="everything is kept here; mlopsctl push --trail-only tries again",
-            code="MLO8002",
-        )
+            self._saw(remote, tip)
+        return lost
+
+    def _saw(self, remote: str, tip: str) -> None:
+        """Remembers what a remote had, where neither ``git fetch`` nor ``--prune`` reaches."""
+        if self.tip(seen_ref(remote)) != tip:
+            git(self.repo.root, "update-ref", seen_ref(remote), tip)
+
+    def is_cut(self) -> bool:
+        """Whether a shallow clone's boundary cuts the history of the ref (not its entries: each commit has all)."""
+        from .transfer import is_cut
+
+        return is_cut(self.repo, self.ref)
+
+    def remembered(self) -> list[str]:
+        """Commits at which the trail stood by what this clone remembers: the ref's own log, then the remotes' tips."""
+        done = git(self.repo.root, "reflog", "show", "--format=%H", self.ref, "--", check=False)
+        before = done.stdout.decode().split() if done.returncode == 0 else []
+        seen = [self.tip(seen_ref(remote)) for remote in self.remotes()]
+        return list(dict.fromkeys(oid for oid in (*before, *self.tracking().values(), *seen) if oid))
 
 
 def _path_of(root: TreeEdit, note: str) -> str:

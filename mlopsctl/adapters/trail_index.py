@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,9 @@ class TrailIndex:
     def __init__(self, path: Path):
         self._path = path
         self.vouch: Callable[[Sequence[OwedRow]], bool] = _nobody
+        if path.parent.is_dir() and not os.access(path.parent, os.W_OK):
+            self._db = self._copy(path)
+            return
         try:
             self._db = self._open(path)
         except sqlite3.OperationalError:
@@ -80,6 +84,18 @@ class TrailIndex:
         if row is None or row[0] != FORMAT:
             self._create(db)
         return db
+
+    def _copy(self, path: Path) -> sqlite3.Connection:
+        """The index of a clone that cannot be written, in memory; an empty one where there is none to read."""
+        try:
+            with closing(sqlite3.connect(f"{path.absolute().as_uri()}?immutable=1", uri=True)) as there:
+                copy = sqlite3.connect(":memory:", isolation_level=None)
+                there.backup(copy)
+            if copy.execute("SELECT value FROM meta WHERE key = 'format'").fetchone() == (FORMAT,):
+                return copy
+        except sqlite3.Error:
+            pass
+        return self._open(None)
 
     @staticmethod
     def _create(db: sqlite3.Connection) -> None:

@@ -13,7 +13,7 @@ import gc
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 
 from ..errors import MlopsError
@@ -22,6 +22,7 @@ from .entry import Record
 from .graph import Place, heads, in_force, new_tips
 from .ports import Anchor, Index, IndexRow, Journal, Log, OwedRow
 from .reading import Gone, new_lines
+from .rejects import known_rejects, silence
 from .retire import retire
 from .trust import Policy, read_policy
 from .verify import INVALID, RETIRED, VALID, WARNINGS, Check, Expected, Finding, Judge, Judged, Line, slim
@@ -100,7 +101,14 @@ class Ledger:
         """Judges lines against this trail, their signatures too, without taking them in."""
         judge = self._judge()
         judged = judge.judge(lines)
-        return judged, judge.findings, judge.policies
+        return judged, self._told(judge, judged), judge.policies
+
+    def _told(self, judge: Judge, judged: Sequence[Judged]) -> list[Finding]:
+        """What a judge found, without what a valid entry rejects."""
+        if not judge.findings:
+            return []
+        stored = self.index.many("kind = 'reject' AND state = 'valid'", ())
+        return silence(judge.findings, judge.digests, known_rejects(stored, judged))
 
     def _judge(self, *, lazy: bool = False) -> Judge:
         # Where nobody pinned the root, the first one seen stays the root: a later one is never a second choice.
@@ -140,11 +148,13 @@ class Ledger:
         self._look_at_anchor()
         self.raise_anchor()
 
-    def _alone(self) -> AbstractContextManager[None]:
-        try:
-            return self.journal.lock()
-        except OSError:
-            return nullcontext()
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        with ExitStack() as stack:
+            # A clone that cannot be written has no writer to wait for.
+            with suppress(OSError):
+                stack.enter_context(self.journal.lock())
+            yield
 
     def _catch_up(self) -> None:
         key, tip = self.key(), self.log.tip()
@@ -166,7 +176,7 @@ class Ledger:
             judged = judge.judge_records(list(self._kept(judge.read(lines))))
             for digest, policy in judge.policies.items():
                 self.index.add_policy(digest, ",".join(policy.previous), json.dumps(policy.content))
-            self.index.add_findings((one.code, one.entry, one.message) for one in judge.findings)
+            self.index.add_findings((one.code, one.entry, one.message) for one in self._told(judge, judged))
             fresh = [one.record for one in judged if one.state == VALID and self.place(one.record.id) is None]
             self._nothing_known = False
             if fresh:
@@ -261,15 +271,14 @@ class Ledger:
 
     def raise_anchor(self) -> None:
         """Moves the high-water mark up, never down."""
-        tips = self.tips()
+        tips, commit = self.tips(), self.log.tip()
         seen = self.anchor.read()
-        new = bool(tips) and (seen is None or seen["tips"] != tips)
+        # The commit too: where the ref is overwritten, and its own log with it, what stood there is found by it.
+        new = bool(tips) and (seen is None or (seen["tips"], seen.get("commit")) != (tips, commit))
         if new and not self.missing_from_anchor() and not self.broken() and not self.index.owes():
             # Without room to write the mark stays where it is, which is never wrong.
             with suppress(OSError):
-                self.anchor.write(
-                    {"log": self.expected.log, "root": self._root(), "tips": tips, "commit": self.log.tip()}
-                )
+                self.anchor.write({"log": self.expected.log, "root": self._root(), "tips": tips, "commit": commit})
 
 
 @contextmanager

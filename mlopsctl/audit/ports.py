@@ -74,7 +74,13 @@ class Log(Protocol):
 
     def fetch(self, remote: str) -> tuple[str, str]: ...
 
-    def push(self, remote: str, tip: str) -> bool: ...
+    def push(self, remote: str, tip: str) -> str:
+        """ "" once it is there, the words of the rejection where somebody was faster."""
+
+    def is_cut(self) -> bool: ...
+
+    def remembered(self) -> list[str]:
+        """Commits at which the trail stood before, newest first."""
 
 
 class Journal(Protocol):

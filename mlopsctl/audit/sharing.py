@@ -8,21 +8,25 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 
-from ..errors import EvidenceError
+from ..errors import EvidenceError, MlopsError, NotSharedError
 from .dsse import BadLine
 from .entry import read_line
 from .reading import lines_of
 from .trail import TrailLog, attempts
-from .verify import VALID, WARNINGS, Finding, Line
+from .verify import RETIRED, VALID, WARNINGS, Finding, Line
 
 
 @dataclass(frozen=True)
 class Pulled:
-    """What came in: the number of new entries, lines left out as not valid, and what else is odd."""
+    """What came in: the number of new entries, lines left out as not valid, and what else is odd.
+
+    ``recovered`` counts entries that were gone from here and were taken back.
+    """
 
     new: int = 0
     refused: tuple[Finding, ...] = ()
     warnings: tuple[Finding, ...] = ()
+    recovered: int = 0
 
 
 def fetch_state(trail: TrailLog) -> str:
@@ -50,29 +54,74 @@ def unpushed(trail: TrailLog, remote: str) -> int:
     return waiting + len(lines - known)
 
 
+def waiting(trail: TrailLog) -> list[tuple[str, int]]:
+    """(remote, entries it does not have) for every remote that the trail is shared with, else for the first one."""
+    remotes = trail.ledger.log.remotes()
+    shared = [remote for remote in remotes if remote in trail.ledger.log.tracking()]
+    return [(remote, unpushed(trail, remote)) for remote in shared or remotes[:1]]
+
+
+def adopt_fetched(trail: TrailLog) -> Pulled:
+    """Takes in what a plain ``git fetch`` brought beside our trail; talks to nobody."""
+    pulled = Pulled()
+    for theirs in trail.ledger.log.tracking().values():
+        found = unite(trail, theirs)
+        pulled = Pulled(pulled.new + found.new, pulled.refused + found.refused, pulled.warnings + found.warnings)
+    return pulled
+
+
 def pull_trail(trail: TrailLog, remote: str) -> Pulled:
-    """Fetches the trail of ``remote`` and unites it with ours. Raises NotSharedError where it can't be reached."""
+    """Fetches the trail of ``remote`` and unites it with ours; entries that are gone from here are taken back.
+
+    Raises NotSharedError where the remote can't be reached.
+    """
     log = trail.ledger.log
     before, theirs = log.fetch(remote)
     warnings = []
-    if before and theirs and before != theirs and not log.is_ancestor(before, theirs):
+    if before and before != theirs:
         warnings = _lost_there(trail, remote, before, theirs)
-    if not theirs:
-        return Pulled(warnings=tuple(warnings))
-    pulled = unite(trail, theirs)
-    return Pulled(pulled.new, pulled.refused, (*pulled.warnings, *warnings))
+    pulled = unite(trail, theirs) if theirs else Pulled()
+    if theirs and log.is_cut():
+        text = f"'{remote}' has only the newest commits of the notes: what older ones took away would not be seen"
+        warnings.append(Finding("MLO7172", "", text))
+    return Pulled(pulled.new, pulled.refused, (*pulled.warnings, *warnings), recover(trail))
+
+
+def recover(trail: TrailLog) -> int:
+    """Takes entries back that were seen here and are gone from the ref; how many.
+
+    A forced fetch overwrites the ref, and a roll-back moves it; git forgets neither at once. What is found in the
+    ref's own log, in the remotes' tips and where the anchor was set is judged like anything that comes in.
+    """
+    ledger = trail.ledger
+    trail.sync()
+    if not ledger.missing_from_anchor():
+        return 0
+    anchored = str((ledger.anchor.read() or {}).get("commit", ""))
+    found = 0
+    for commit in (anchored, *ledger.log.remembered()):
+        with suppress(MlopsError):  # what was cleaned away since, or is damaged
+            found += unite(trail, commit).new if commit else 0
+        if not ledger.missing_from_anchor():
+            break
+    ledger.raise_anchor()
+    return found
+
+
+_STUBBORN = 8
+"""So many rejections while the remote stands still are no race: a lock left behind, a disk that is full."""
 
 
 def push_trail(trail: TrailLog, remote: str) -> Pulled:
     """Pushes the trail, uniting it with the remote's wherever somebody was faster.
 
-    Raises NotSharedError where the remote can't be reached and EvidenceError where it holds lines that are not
-    valid (they would have to be taken over to push on top of them), or where signed entries wait for others that are
-    gone from this clone and from the remote.
+    Raises NotSharedError where the remote can't be reached or refuses for good, and EvidenceError where it holds
+    lines that are not valid (they would have to be taken over to push on top of them), or where signed entries wait
+    for others that are gone from this clone and from the remote.
     """
-    pulled = Pulled()
+    pulled, refusals, stood = Pulled(), 0, ""
     trail.flush()
-    if trail.ledger.journal.stamp()[0]:
+    if trail.ledger.journal.stamp()[0] or _lacking(trail, remote):
         pulled = pull_trail(trail, remote)
     for _ in attempts():
         trail.flush()
@@ -83,15 +132,24 @@ def push_trail(trail: TrailLog, remote: str) -> Pulled:
                 code="MLO7043",
             )
         tip = trail.ledger.log.tip()
-        if not tip or trail.ledger.log.push(remote, tip):
+        lost = trail.ledger.log.push(remote, tip) if tip else ""
+        if not lost:
             return pulled
         pulled = pull_trail(trail, remote)
+        theirs = trail.ledger.log.tracking().get(remote, "")
+        refusals, stood = (refusals + 1 if theirs == stood else 1), theirs
+        if refusals >= _STUBBORN:
+            raise NotSharedError(
+                f"'{remote}' rejected the trail {refusals} times while nobody else wrote there: {lost}",
+                hint="look at the disk and the locks of that repository (refs/notes/mlops.lock), then mlopsctl push",
+                code="MLO8012",
+            )
         if pulled.refused:
             first = pulled.refused[0]
             raise EvidenceError(
                 f"the trail on '{remote}' holds {len(pulled.refused)} lines that are not valid, the first is "
                 f"{first.entry[:12]} ({first.code}: {first.message}); ours was not pushed on top of them",
-                hint=f"find out who pushed them (git log {remote}'s refs/notes/mlops) and restore that ref",
+                hint="find out who pushed them; mlopsctl audit reject ENTRY --reason … lets the trail go on beside them",
                 code="MLO7033",
             )
     return pulled
@@ -105,20 +163,32 @@ def unite(trail: TrailLog, theirs: str) -> Pulled:
         for _ in attempts():
             trail.settle()
             tip = ledger.log.tip()
-            if tip == theirs or (tip and ledger.log.is_ancestor(theirs, tip)):
+            if tip == theirs:
                 return Pulled()
-            incoming = _incoming(trail, tip, theirs)
-            judged, findings, _ = ledger.judge(incoming)
+            # Not by ancestry alone: a later commit of ours may have taken out what theirs has (git notes prune).
+            lines = incoming(trail, tip, theirs)
+            if not lines and tip and ledger.log.is_ancestor(theirs, tip):
+                return Pulled()
+            judged, findings, _ = ledger.judge(lines)
             refused = tuple(sorted({one for one in findings if one.code not in WARNINGS}))
-            good = [one for one in judged if one.state == VALID]
-            if _moved(trail, tip, theirs, [one.line for one in good], whole=not refused):
+            good = [one for one in judged if one.state in (VALID, RETIRED)]
+            # Taken whole, theirs keeps every line: also what counts for nothing and was rejected or retired.
+            taken = [one.line for one in good] if refused else lines
+            if _moved(trail, tip, theirs, taken, whole=not refused):
                 trail.settle()
                 warnings = tuple(sorted({one for one in findings if one.code in WARNINGS}))
                 return Pulled(len({one.record.id for one in good}), refused, warnings)
     return Pulled()
 
 
-def _incoming(trail: TrailLog, tip: str, theirs: str) -> list[Line]:
+def _lacking(trail: TrailLog, remote: str) -> bool:
+    """Whether something was taken out of our ref: pushed, it would be taken from the remote too."""
+    trail.sync()
+    tip, theirs = trail.ledger.log.tip(), trail.ledger.log.tracking().get(remote, "")
+    return bool(trail.ledger.missing_from_anchor() or (theirs != tip and incoming(trail, tip, theirs)))
+
+
+def incoming(trail: TrailLog, tip: str, theirs: str) -> list[Line]:
     """Lines of ``theirs`` that we don't have."""
     log = trail.ledger.log
     here, there = log.notes(tip), log.notes(theirs)
@@ -152,8 +222,6 @@ def _moved(trail: TrailLog, tip: str, theirs: str, lines: list[Line], *, whole: 
 def _covers(trail: TrailLog, theirs: str, tip: str) -> bool:
     """Whether every line and code tree at ``tip`` is also at ``theirs``."""
     log = trail.ledger.log
-    if not tip or log.is_ancestor(tip, theirs):
-        return True
     here, there = log.notes(tip), log.notes(theirs)
     changed = [note for note, blob in here.items() if there.get(note) != blob]
     if any(note not in there for note in changed) or not log.code_names(tip) <= log.code_names(theirs):

@@ -314,8 +314,8 @@ class TrailLog:
         record = read_line(line)
         local = state == LOCAL
         ledger.journal.append(ledger.journal.local if local else ledger.journal.shared, line)
-        if record.kind == "trust":
-            self.sync()  # another policy is in force after it, if enough root keys signed it
+        if record.kind in ("trust", "reject"):
+            self.sync()  # what was judged before it may stand otherwise now
             return to_entry(record.payload)
         with ledger.index.change():
             policy = ",".join(ledger.newest_policies())
@@ -457,7 +457,9 @@ def start_log(trail: TrailLog, log_id: str, policy: Policy, commit: str = "") ->
         trail.sync()
         if ledger.tips() or ledger.log.tip():
             raise EvidenceError(
-                "this repository has a trail already", hint="mlopsctl audit log shows it", code="MLO7108"
+                "this repository has a trail already, and one repository has one trail",
+                hint="mlopsctl audit log shows it; a second project gets a repository of its own: mlopsctl init there",
+                code="MLO7108",
             )
         signer = trail.signer()
         fields = entry_fields(

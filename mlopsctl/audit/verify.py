@@ -27,7 +27,7 @@ Check = Callable[[str, bytes, bytes], bool]
 Owed = tuple[str, bytes]
 """Key and signature of an entry that is judged in every other way: whoever relies on the entry checks it first."""
 
-WARNINGS = frozenset({"MLO7015", "MLO7018", "MLO7029", "MLO7042", "MLO7090"})
+WARNINGS = frozenset({"MLO7015", "MLO7018", "MLO7029", "MLO7042", "MLO7090", "MLO7170", "MLO7171", "MLO7172"})
 """Codes that are told but don't make a trail invalid: an entry's time is a claim, a newer form is no forgery."""
 
 
@@ -113,6 +113,8 @@ class Judge:
     failed: frozenset[tuple[str, str, bytes]] = frozenset()
     findings: list[Finding] = field(default_factory=list)
     policies: dict[str, Policy] = field(default_factory=dict)
+    digests: dict[str, str] = field(default_factory=dict)
+    """sha256 of the lines that findings name by their place, because they have no id or stand twice."""
     _places: dict[str, Place] = field(default_factory=dict)
     _batch: set[str] = field(default_factory=set)
     _owed: Owed | None = None
@@ -149,12 +151,12 @@ class Judge:
             try:
                 record = read_line(line.text)
             except BadLine as bad:
-                self._find(bad.code, line.name, bad.message)
+                self._find_line(bad.code, line, bad.message)
                 continue
             # Read strictly, equal parts make equal lines.
             same = (record.id, record.signatures) if record.material is None else line.text
             if same in seen:
-                self._find("MLO7021", line.name, "the same line stands twice in this note")
+                self._find_line("MLO7021", line, "the same line stands twice in this note")
                 continue
             seen.add(same)
             if line.path and line.path != record.commit:
@@ -170,6 +172,10 @@ class Judge:
         log = self.expected.log
         roots = {r.id for r, _ in records if not r.fields["parents"] and log in ("", r.fields["log"])}
         return next(iter(roots)) if len(roots) == 1 else ""
+
+    def _find_line(self, code: str, line: Line, message: str) -> None:
+        self.digests[line.name] = hashlib.sha256(line.text).hexdigest()
+        self._find(code, line.name, message)
 
     def _find(self, code: str, entry: str, message: str) -> None:
         self.findings.append(Finding(code, entry, message))
@@ -299,7 +305,8 @@ class Judge:
         if role_of(record.kind, record.address) not in ("data", "train", "gate", "compile"):
             return INVALID, ("MLO7013", record.id, "only results can be kept by a key without the role")
         if not self.expected.own_key or not self._signed_by(record, self.expected.own_key):
-            return INVALID, ("MLO7011", record.id, "it is not signed by this machine's own key")
+            text = "an own result of this machine, signed by another key than it has now: it counts for nothing"
+            return INVALID, ("MLO7171", record.id, text)
         return LOCAL, None
 
     def _signed_by(self, record: Record, key: str) -> bool:

@@ -9,7 +9,7 @@ import typer
 
 from ..adapters.git import find_repo
 from ..audit.checks import verify as verify_trail
-from ..audit.sharing import fetch_state
+from ..audit.sharing import adopt_fetched, fetch_state
 from ..audit.trace import Node, entry_json
 from ..audit.trace import trace as walk_back
 from ..audit.trail import TrailLog
@@ -18,7 +18,7 @@ from ..types import Entry
 from . import console
 from .options import Format, check_format
 from .project import open_project
-from .trail import open_trail
+from .trail import open_trail, warn
 
 
 def _trail() -> TrailLog:
@@ -32,6 +32,8 @@ def _trail() -> TrailLog:
             raise
         repo = find_repo(Path.cwd())
         trail = open_trail(repo, repo.common_dir / "mlops")
+    if fetch_state(trail) == "missing":
+        warn(adopt_fetched(trail))
     if fetch_state(trail) == "missing":
         raise MlopsError("this clone has not fetched the trail yet", hint="mlopsctl pull --trail-only", code="MLO8005")
     return trail

@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,11 +14,12 @@ import typer
 
 from ..errors import MlopsError, UsageError
 from . import console
+from .check import NOTE, OK, PROBLEM, Check
+from .doctor_sharing import sharing
 
 if TYPE_CHECKING:
     from ..adapters.git import Repo
 
-OK, NOTE, PROBLEM = "ok", "note", "problem"
 _COLOUR = {OK: "green", NOTE: "yellow", PROBLEM: "red"}
 
 # extra -> the module it brings, what it is for
@@ -51,16 +52,6 @@ SANDBOX = {
     "namespaces": "the project is hidden from training (namespaces)",
     "export": "training runs in a folder of its own and can read the rest of the machine",
 }
-
-
-@dataclass(frozen=True)
-class Check:
-    """One finding: ``ok``, ``note`` (works, with less) or ``problem``, in words, with the fix."""
-
-    name: str
-    state: str
-    text: str
-    fix: str = ""
 
 
 def doctor(
@@ -210,6 +201,7 @@ def _project() -> Iterator[Check]:
     else:
         yield Check("trail", PROBLEM, "the manifest names no log, so nothing can be recorded", "mlopsctl init")
     yield from _remotes(project.repo)
+    yield from sharing(project.repo)
     yield from _disk(project.state)
 
 

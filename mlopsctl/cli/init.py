@@ -11,6 +11,7 @@ import typer
 
 from ..adapters.files import write_atomically
 from ..adapters.git import Repo, find_repo, git
+from ..adapters.gitconfig import safe_refspec, set_safe_refspec
 from ..adapters.keys import Signer, default_key, key_file, load_signer, new_key
 from ..errors import MlopsError, UsageError
 from ..manifest import load_manifest
@@ -54,6 +55,8 @@ def init(
     for path, body in {**files, MANIFEST: named, "trust.yaml": trust.encode()}.items():
         write_atomically(folder / path, body)
     _name_root(repo, log, root.id)
+    for remote in set_safe_refspec(repo):
+        console.note(f"git config --add remote.{remote}.fetch '{safe_refspec(remote)}': git fetch brings the trail too")
     _say(folder, repo, signer, log, root.id)
     return 0
 

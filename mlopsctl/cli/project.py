@@ -76,7 +76,7 @@ class Project:
         """Fetches a trail that this clone never saw: without it everything would seem to be unmade."""
         if offline or self.trail.tips() or not self.manifest.project.log:
             return
-        fetch_first(self.trail, self.repo.remotes())
+        fetch_first(self.repo, self.trail, self.repo.remotes())
 
     @cached_property
     def resources(self) -> tuple[Resource, ...]:

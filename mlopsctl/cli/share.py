@@ -8,13 +8,13 @@ from typing import Annotated
 
 import typer
 
-from ..audit.sharing import Pulled, pull_trail, push_trail, unpushed
+from ..audit.sharing import Pulled, pull_trail, push_trail, recover, unpushed, waiting
 from ..errors import EvidenceError, MlopsError, NotSharedError, UsageError
 from ..types import Digest
 from . import console
 from .options import Format, check_format
 from .project import Project, open_project
-from .trail import warn
+from .trail import allow_programs, refuse_programs, warn
 
 
 def push(
@@ -35,6 +35,8 @@ def push(
     project = open_project()
     name = _remote(project, remote) if remote or project.repo.remotes() or trail_only else ""
     outputs = 0 if trail_only else _push_outputs(project, address)
+    if name:
+        allow_programs(project.repo, name)
     before = unpushed(project.trail, name) if name else 0
     pulled = push_trail(project.trail, name) if name else Pulled()
     if not name and (trail_only or project.mirror is None):
@@ -64,14 +66,17 @@ def pull(
     """
     check_format(format)
     project = open_project()
-    name = _remote(project, remote) if remote or project.repo.remotes() or trail_only else ""
-    pulled = pull_trail(project.trail, name) if name else Pulled()
+    name = _remote(project, remote) if remote or project.repo.remotes() else ""
+    if name:
+        allow_programs(project.repo, name)
+    pulled = pull_trail(project.trail, name) if name else Pulled(recovered=recover(project.trail))
     outputs = 0 if trail_only else _pull_outputs(project, address)
-    if not name and (trail_only or project.mirror is None):
+    if not name and project.mirror is None and not pulled.recovered:
         raise _nowhere()
     shown = {
         "remote": name,
         "entries": pulled.new,
+        "recovered": pulled.recovered,
         "outputs": outputs,
         "refused": [finding.as_json() for finding in pulled.refused],
     }
@@ -95,11 +100,20 @@ def _tried(first: Callable[[], object], project: Project) -> int:
     try:
         first()
         for remote in project.repo.remotes()[:1]:
+            refuse_programs(project.repo, remote)
             warn(push_trail(project.trail, remote))
     except MlopsError as error:
         console.show_error(error)
+        tell_unpushed(project)
         return error.exit_code if error.exit_code == EvidenceError.exit_code else NotSharedError.exit_code
     return 0
+
+
+def tell_unpushed(project: Project) -> None:
+    """Says on stderr what this clone has and its remotes don't."""
+    for remote, count in waiting(project.trail):
+        if count:
+            console.note(f"not shared: {count} entries are not on '{remote}' yet; mlopsctl push")
 
 
 def _remote(project: Project, name: str) -> str:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from ..audit.sharing import waiting
 from ..plan import Assessment, survey
 from ..provider import Deployment, Probe, provider
 from ..types import Address
@@ -47,16 +48,20 @@ def status(
     found = survey(project.resources, ProjectWorld(project))
     chosen = [one for one in found if wanted is None or one.step.address == wanted]
     probes = {one.step.address: probe(project, one) for one in chosen if one.step.address.section == "deployments"}
+    shared = waiting(project.trail)
     if format == "json":
         import json
 
         from ..render.status import status_json
 
-        console.out(json.dumps(status_json(chosen, probes, _about(project)), indent=2))
+        console.out(json.dumps(status_json(chosen, probes, _about(project), shared), indent=2))
         return 0
     _print(chosen, probes, _about(project))
     for record in queued(project.state):
         console.out(f"{record.address}: {record.kind} is done and not signed yet; the next apply signs it")
+    for remote, count in shared:
+        if count:
+            console.out(f"trail: {count} entries are not on '{remote}' yet; mlopsctl push")
     for one in chosen:
         if one.step.address in probes:
             _incident(project, one)

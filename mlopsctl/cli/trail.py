@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,11 +22,13 @@ from ..audit.policy_text import policy_yaml
 from ..audit.trail import TrailLog, start_log
 from ..audit.trust import one_signer, read_policy
 from ..audit.verify import Expected
+from ..canonical import digest_of
 from ..errors import EvidenceError, MlopsError, NotSharedError
 from ..types import Entry
 from . import console
 
 if TYPE_CHECKING:
+    from ..adapters.gitconfig import Setting
     from ..audit.sharing import Pulled
 
 
@@ -120,13 +123,19 @@ def init_trail(repo: Repo, state: Path, log_id: str, signer: Signer) -> tuple[Tr
     return open_trail(repo, state, log_id), root, policy_yaml(policy.content)
 
 
-def fetch_first(trail: TrailLog, remotes: Sequence[str]) -> None:
+def fetch_first(repo: Repo, trail: TrailLog, remotes: Sequence[str]) -> None:
     """Fetches the trail of a clone that never saw it. Raises MlopsError where that cannot be done."""
-    from ..audit.sharing import fetch_state, pull_trail
+    from ..audit.sharing import adopt_fetched, fetch_state, pull_trail
 
     if fetch_state(trail) != "missing":
         return
+    if trail.ledger.log.tracking():
+        # A plain git fetch brought it already: nobody has to be asked.
+        warn(adopt_fetched(trail))
+    if fetch_state(trail) != "missing":
+        return
     remote = remotes[0] if remotes else ""
+    refuse_programs(repo, remote)
     console.note(f"fetching the audit trail from '{remote}' …")
     try:
         pulled = pull_trail(trail, remote)
@@ -141,9 +150,61 @@ def fetch_first(trail: TrailLog, remotes: Sequence[str]) -> None:
         console.note(f"warning: '{remote}' holds no trail yet; whoever ran init has to push it: mlopsctl push")
 
 
+def refuse_programs(repo: Repo, remote: str) -> None:
+    """Raises MlopsError where the repository itself names a program that talking to ``remote`` would run.
+
+    Nobody typed pull or push here: a repository that somebody sent must not run anything because a plan was asked
+    for. What the user's own configuration names is the user's; what ``allow_programs`` remembers is too.
+    """
+    from ..adapters.gitconfig import programs
+
+    found = programs(repo, remote)
+    if not found or _allowed().get(str(repo.common_dir)) == _programs_digest(found):
+        return
+    first = found[0]
+    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    raise MlopsError(
+        f"talking to '{remote}' would run what the repository's own {first.origin or '.git/config'} names under "
+        f"{first.key!r}{more}, and that is done on purpose only",
+        hint=f"look at it: git config --show-origin --get-all {shlex.quote(first.key)}; if it is yours: "
+        "mlopsctl pull --trail-only, which allows it in this clone",
+        code="MLO8010",
+    )
+
+
+def allow_programs(repo: Repo, remote: str) -> None:
+    """Remembers for this user that pull or push was typed with the programs that the repository names now."""
+    from ..adapters.gitconfig import programs
+
+    found = programs(repo, remote)
+    allowed = _allowed()
+    if found and allowed.get(str(repo.common_dir)) != _programs_digest(found):
+        allowed[str(repo.common_dir)] = _programs_digest(found)
+        write_atomically(_allowed_file(), json.dumps(allowed, indent=1, sort_keys=True).encode() + b"\n", 0o600)
+
+
+def _allowed_file() -> Path:
+    return config_folder() / "allowed-programs.json"
+
+
+def _allowed() -> dict[str, str]:
+    """Repository -> digest of the settings allowed there; {} where nothing can be read, which allows nothing."""
+    try:
+        found = json.loads(_allowed_file().read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return {str(name): str(value) for name, value in found.items()} if isinstance(found, dict) else {}
+
+
+def _programs_digest(found: Sequence[Setting]) -> str:
+    return str(digest_of([[one.key, one.value] for one in found]))
+
+
 def warn(pulled: Pulled) -> None:
-    """Names what a pull refused, and what it took with a warning."""
+    """Names what a pull refused, took back, and took with a warning."""
+    if pulled.recovered:
+        console.note(f"took back {pulled.recovered} entries that were gone from this clone's trail")
     for finding in pulled.refused:
         console.note(f"refused[{finding.code}] entry {finding.entry[:12]}: {finding.message}")
     for finding in pulled.warnings:
-        console.note(f"warning[{finding.code}] entry {finding.entry[:12]}: {finding.message}")
+        console.note(f"warning[{finding.code}] entry {finding.entry[:12] or '-'}: {finding.message}")

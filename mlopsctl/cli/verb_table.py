@@ -64,6 +64,7 @@ GROUPS: dict[str, tuple[str, dict[str, tuple[str, str, str]]]] = {
             "show": ("audit", "show", "one entry in full"),
             "verify": ("audit", "verify", "check every entry, signature and link"),
             "adopt": ("audit_adopt", "adopt", "sign own earlier results with the role that the key has now"),
+            "reject": ("audit_reject", "reject", "put a line aside that never was valid"),
             "trace": ("audit", "trace", "from a deployment back to data, code and people"),
         },
     ),

@@ -23,12 +23,19 @@ def state_of(found: Assessment, probe: Probe | None) -> str:
 
 
 def status_json(
-    survey: Sequence[Assessment], probes: Mapping[Address, Probe], about: Mapping[str, str]
+    survey: Sequence[Assessment],
+    probes: Mapping[Address, Probe],
+    about: Mapping[str, str],
+    shared: Sequence[tuple[str, int]] = (),
 ) -> dict[str, Json]:
-    """As ``status --format json`` prints it; see schemas/status.schema.json."""
+    """As ``status --format json`` prints it; see schemas/status.schema.json.
+
+    ``shared`` are pairs of a remote and how many entries it does not have.
+    """
     return {
         "schema_version": SCHEMA_VERSION,
         "project": dict(about),
+        "trail": {"remotes": [{"name": name, "unpushed": count} for name, count in shared]},
         "resources": [_row(found, probes.get(found.step.address)) for found in survey],
     }
 

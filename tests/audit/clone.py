@@ -187,3 +187,18 @@ def forged(line: bytes, key: Signer, /, **changes: Any) -> bytes:
     record = read_line(line)
     commit = changes.pop("commit", record.commit)
     return signed(statement({**payload_of(line)["predicate"][MEMBER], **changes}, commit), key)
+
+
+def clone_of(origin: Path, folder: Path, other: Clone, *args: str) -> Clone:
+    run(folder.parent, "clone", "-q", *args, f"file://{origin}", str(folder))
+    return Clone(folder, other.log)
+
+
+def append(clone: Clone, name: str, commit: str = "") -> str:
+    trail = clone.trail
+    commit = commit or run(clone.folder, "rev-parse", "origin/main" if name else "HEAD")
+    return trail.append("result", **{**result(name), "address": "train.model"}, commit=commit).id
+
+
+def ids(clone: Clone) -> set[str]:
+    return {entry.id for entry in clone.trail.entries()}

@@ -12,9 +12,9 @@ OURS = [
     *ROOT.glob("audit/*.py"),
     *(
         ROOT / "adapters" / f"{name}.py"
-        for name in ("notes", "journal", "keys", "objects", "model_signature", "trail_index")
+        for name in ("notes", "journal", "keys", "objects", "model_signature", "trail_index", "transfer")
     ),
-    *(ROOT / "cli" / f"{name}.py" for name in ("key", "sign", "audit", "share", "trail")),
+    *(ROOT / "cli" / f"{name}.py" for name in ("key", "sign", "audit", "audit_reject", "share", "trail")),
 ]
 
 

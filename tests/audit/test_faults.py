@@ -6,6 +6,7 @@ import os
 import random
 import resource
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -130,3 +131,78 @@ def test_reading_needs_no_place_to_write(clone: Clone) -> None:
     )
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 0
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.parametrize("moment", ["before the objects", "before the ref", "after the ref", "before the index"])
+def test_a_kill_inside_a_flush_loses_and_doubles_nothing(clone: Clone, moment: str) -> None:
+    """Journal to notes is four steps; a kill between any two of them is mended by the next command."""
+    program = f"""
+import os, signal, sys
+from pathlib import Path
+from mlopsctl.adapters import journal, notes, objects
+from mlopsctl.adapters.git import find_repo
+from mlopsctl.audit.trail import TrailLog
+from mlopsctl.cli.trail import open_trail
+
+def die(*_, **__):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+place, name = {{
+    "before the objects": (objects, "write_objects"),
+    "before the ref": (notes.NotesLog, "move"),
+    "after the ref": (journal.Journal, "drop"),
+    "before the index": (TrailLog, "_moved"),
+}}[{moment!r}]
+repo = find_repo(Path(sys.argv[1]))
+trail = open_trail(repo, repo.common_dir / "mlops", sys.argv[2])
+for n in range(3):
+    print(trail.append("result", address="train.m", facts={{"n": n}}, commit=sys.argv[3]).id, flush=True)
+setattr(place, name, die)
+trail.flush()
+"""
+    words = [sys.executable, "-c", program, str(clone.folder), clone.log, clone.commit()]
+    done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL
+    made = set(done.stdout.split())
+    assert len(made) == 3
+    assert made <= {entry.id for entry in clone.trail.entries()}
+    clone.trail.flush()
+    assert made <= {entry.id for entry in clone.trail.entries()}
+    lines = [line for some in clone.notes().values() for line in some]
+    assert len(lines) == len(set(lines)) == 4
+    assert not clone.verdict(full=True).findings
+
+
+def test_an_entry_of_a_clock_that_runs_ahead_takes_nothing_away(clone: Clone) -> None:
+    """Skew is told with every child that is older than its parent, and nothing more."""
+    trail = clone.trail
+    trail.clock = lambda: "2099-01-01T00:00:00Z"
+    ahead = trail.append("result", **result("ahead"), commit=clone.commit())
+    trail.flush()
+    after = clone.train("after")
+    verdict = clone.verdict(full=True)
+    assert verdict.ok and [(one.code, one.entry) for one in verdict.warnings] == [("MLO7029", after.id)]
+    assert after.parents == (ahead.id,)
+    assert [entry.id for entry in clone.trail.entries(newest_first=True)][:2] == [after.id, ahead.id]
+
+
+@pytest.mark.parametrize("damage", ["older", "cut", "foreign", "folder"])
+def test_an_index_that_cannot_be_used_is_made_anew(clone: Clone, damage: str) -> None:
+    made = clone.train("m")
+    index = clone.state / "index.db"
+    with sqlite3.connect(index) as db:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        if damage == "older":
+            db.execute("UPDATE meta SET value = '0' WHERE key = 'format'")
+    db.close()
+    for name in ("index.db-wal", "index.db-shm"):
+        (clone.state / name).unlink(missing_ok=True)
+    if damage == "cut":
+        index.write_bytes(index.read_bytes()[:5000])
+    elif damage == "foreign":
+        index.write_bytes(os.urandom(9000))
+    elif damage == "folder":
+        index.unlink()
+        index.mkdir()
+    assert clone.trail.result(made.made_from) == made
+    assert clone.verdict(full=True).ok

@@ -140,3 +140,27 @@ def _places(value: Any) -> Any:
         yield value, key
         if isinstance(value[key], dict | list):
             yield from _places(value[key])
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(0, 2), st.integers(0), st.sampled_from(["set", "drop", "add"]))
+def test_any_change_of_the_outer_members_is_found(trail: Clone, which: int, at: int, how: str) -> None:
+    """The same around the payload: version, type, signatures, key ids, and material that nobody asked for."""
+    notes = trail.notes()
+    note = sorted(notes)[which % len(notes)]
+    outer = json.loads(notes[note][0])
+    places = list(_places(outer))
+    where, key = places[at % len(places)]
+    if how == "set":
+        where[key] = f"{where[key]}x" if isinstance(where[key], str) else "x"
+    elif how == "add" and isinstance(where, dict):
+        where["material" if where is outer else "added"] = {"sigstore": {"added": "x"}}
+    else:
+        del where[key]
+    changed = {**notes, note: [json.dumps(outer, separators=(",", ":"), sort_keys=True).encode(), *notes[note][1:]]}
+    copy = trail.folder.parent / "copy"
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(trail.folder, copy)
+    forged = Clone(copy, trail.log)
+    forged.write(changed)
+    assert {code for code, _ in forged.codes()} - WARNINGS

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mlopsctl.adapters.keys import Signer, key_file, load_signer, new_key
 from mlopsctl.audit.dsse import encode, pae
+from mlopsctl.audit.entry import read_line
 from mlopsctl.audit.trust import one_signer, read_policy
 from mlopsctl.types import Entry
 
@@ -250,11 +252,72 @@ def test_the_payload_type_is_another(clone: Clone, entries: list[Entry]) -> None
     ids=["space", "duplicate key", "float", "NaN", "big number", "escape"],
 )
 def test_json_in_a_second_spelling(clone: Clone, entries: list[Entry], spoil: object) -> None:
-    from mlopsctl.audit.entry import read_line
-
     payload = spoil(read_line(clone.line(entries[3].id)).payload)  # type: ignore[operator]
     clone.replace(entries[3].id, encode(payload, [(clone.signer.key_id, clone.signer.sign(pae(payload)))]))
     assert ("MLO7005", f"{entries[3].commit}:1") in clone.codes()
+
+
+def test_a_signature_for_another_purpose(clone: Clone, entries: list[Entry]) -> None:
+    """The same bytes, signed by the right key as something else: DSSE signs the type with them."""
+    payload = read_line(clone.line(entries[3].id)).payload
+    other = b"DSSEv1 16 application/json %d %s" % (len(payload), payload)
+    for message in (other, payload):
+        clone.replace(entries[3].id, encode(payload, [(clone.signer.key_id, clone.signer.sign(message))]))
+        assert ("MLO7011", entries[3].id) in clone.codes()
+
+
+@pytest.mark.parametrize("name", ["SHA1", "SHA512"])
+def test_a_signature_with_another_hash(clone: Clone, entries: list[Entry], name: str) -> None:
+    """The key decides the algorithm; a weaker one by the same key is no signature."""
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    payload = read_line(clone.line(entries[3].id)).payload
+    key = serialization.load_pem_private_key(key_file("owner").read_bytes(), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    weak = key.sign(pae(payload), ec.ECDSA(getattr(hashes, name)()))
+    clone.replace(entries[3].id, encode(payload, [(clone.signer.key_id, weak)]))
+    assert ("MLO7011", entries[3].id) in clone.codes()
+
+
+def test_a_hint_at_another_key(clone: Clone, entries: list[Entry], stranger: Signer) -> None:
+    """The key id only helps to find the key: it chooses none."""
+    record = read_line(clone.line(entries[3].id))
+    clone.replace(entries[3].id, encode(record.payload, [(stranger.key_id, record.signatures[0][1])]))
+    assert ("MLO7012", entries[3].id) in clone.codes()
+
+
+def test_a_bundle_beside_a_keys_signature_proves_nothing(clone: Clone, entries: list[Entry]) -> None:
+    record = read_line(clone.line(entries[3].id))
+    clone.replace(entries[3].id, encode(record.payload, list(record.signatures), {"sigstore": {"x": "y"}}))
+    assert ("MLO7011", entries[3].id) in clone.codes()
+
+
+@pytest.mark.parametrize("material", [{}, {"other": 1}, {"sigstore": "x" * 70000}], ids=["empty", "unknown", "large"])
+def test_material_of_another_form(clone: Clone, entries: list[Entry], material: Any) -> None:
+    record = read_line(clone.line(entries[3].id))
+    clone.replace(entries[3].id, encode(record.payload, list(record.signatures), material))
+    assert {code for code, name in clone.codes() if name == f"{entries[3].commit}:1"} <= {"MLO7001", "MLO7007"}
+    assert ("MLO7040", entries[3].id) in clone.codes()
+
+
+def test_a_policy_is_put_back_after_a_change_of_trust(clone: Clone, entries: list[Entry], stranger: Signer) -> None:
+    """An entry written after the change that names the policy before it: the grant that was taken back is used."""
+    trust = payload_of(clone.line(entries[0].id))["predicate"]["mlopsctl_entry"]["facts"]["trust"]
+    bob = {"key": stranger.key, "roles": ["train"]}
+    with_bob = {**trust, "signers": {**trust["signers"], "bob": bob}}
+    trail = clone.trail
+    trail.append("trust", facts={"trust": with_bob})
+    granted = trail.ledger.policy_in_force()
+    trail.append("trust", facts={"trust": trust})
+    trail.flush()
+    tip = clone.trail.entries()[-1]
+    assert granted is not None
+    line = forged(
+        clone.line(entries[3].id), stranger, signer="bob", trust=granted.digest, parents=[tip.id], seq=tip.seq + 1
+    )
+    clone.tamper(lambda notes: notes[entries[3].commit].append(line), orphan=False)
+    assert clone.codes() == {("MLO7016", line_id(line))}
 
 
 def test_subjects_other_than_the_outputs(clone: Clone, entries: list[Entry]) -> None:
