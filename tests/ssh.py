@@ -16,6 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from mlopsctl.adapters.keys import Signer
+from mlopsctl.adapters.ssh_key import opened
 from mlopsctl.crypto.sshsig import signed_bytes, wrap
 from mlopsctl.verifiers import mpint, pack, public_key
 
@@ -33,6 +35,11 @@ def keygen(path: Path, kind: str = "ed25519", passphrase: str = "", words: tuple
     argv = ["ssh-keygen", "-q", *(words or KINDS[kind]), "-N", passphrase, "-C", "ada@laptop", "-f", str(path)]
     subprocess.run(argv, check=True, capture_output=True)
     return public_key(path.with_name(path.name + ".pub").read_text())
+
+
+def signer_of(name: str, path: Path, key: str) -> Signer:
+    """Who signs with the OpenSSH key at ``path``."""
+    return Signer(name, path, key, "OpenSSH key", lambda: opened(str(path), key))
 
 
 def armoured(signature: bytes) -> bytes:
