@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -66,28 +67,37 @@ def public_half(path: Path) -> str:
 
 
 def is_encrypted(path: Path) -> bool:
-    """Whether a passphrase is needed to sign with the key at ``path``."""
-    with path.open("rb") as stream:
+    """Whether a passphrase is needed to sign with the key at ``path``; False where that cannot be seen."""
+    with suppress(OSError), path.open("rb") as stream:
         return stream.read(len(ENCRYPTED)) == ENCRYPTED
+    return False
 
 
-def require_private(path: Path) -> None:
-    """Raises EvidenceError where others can read the file."""
-    mode = path.stat().st_mode & 0o777
-    if mode & 0o077:
+def read_private(path: Path) -> bytes:
+    """The file of a private key. Raises EvidenceError where it is gone, or others can read it."""
+    try:
+        with path.open("rb") as stream:
+            mode = os.fstat(stream.fileno()).st_mode & 0o777
+            if mode & 0o077:
+                raise EvidenceError(
+                    f"the private key {path} can be read by others (mode {mode:o})",
+                    hint=f"chmod 600 {path}, and make a new key if others may have read it",
+                    code="MLO7103",
+                )
+            return stream.read()
+    except OSError as error:
         raise EvidenceError(
-            f"the private key {path} can be read by others (mode {mode:o})",
-            hint=f"chmod 600 {path}, and make a new key if others may have read it",
+            f"the private key {path} cannot be read: {error.strerror}",
+            hint="mount what it lies on, or check who owns it",
             code="MLO7103",
-        )
+        ) from None
 
 
 def _private_key(path: Path) -> Any:
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import ec
 
-    require_private(path)
-    data = path.read_bytes()
+    data = read_private(path)
     encrypted = data.startswith(ENCRYPTED)
     what = f"the passphrase of {path}"
     passphrase = secret(KEY_FILE, f"passphrase of the key '{path.stem}': ", what) if encrypted else None

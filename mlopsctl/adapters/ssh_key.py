@@ -14,7 +14,7 @@ from ..crypto import sshsig
 from ..crypto.keys import hash_of
 from ..errors import EvidenceError
 from ..verifiers import mpint, pack, public_key
-from .ec_key import require_private
+from .ec_key import read_private
 from .ssh_agent import agent_keys, agent_sign
 
 AGENT = "agent"
@@ -80,9 +80,9 @@ def _unencrypted(path: Path, key: str) -> Any:
 
     if not path.is_file() or key.startswith("sk-"):
         return None
-    require_private(path)
+    data = read_private(path)
     try:
-        private = serialization.load_ssh_private_key(path.read_bytes(), None)
+        private = serialization.load_ssh_private_key(data, None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         return None
     public = private.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
