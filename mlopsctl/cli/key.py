@@ -66,6 +66,7 @@ def import_(
 
 def show(
     name: Annotated[str, typer.Argument(help="The key's name or path; default: the one that signs here.")] = "",
+    public: Annotated[bool, typer.Option("--public", help="The public half alone, as verify --key reads it.")] = False,
     format: Format = "text",
 ) -> int:
     """Show the public half of a key: what others need to verify what it signs.
@@ -73,6 +74,8 @@ def show(
     Examples:
 
       mlopsctl key show
+
+      mlopsctl key show alice --public > alice.pub
 
       mlopsctl key show alice --format json
     """
@@ -88,7 +91,8 @@ def show(
     if format == "json":
         console.out(json.dumps({"schema_version": 1, **_fields(signer), "pem": signer.public_key_pem}, indent=2))
         return 0
-    _show(signer)
+    if not public:
+        _show(signer)
     console.out(signer.public_key_pem.rstrip("\n"))
     return 0
 

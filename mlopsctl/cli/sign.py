@@ -97,7 +97,7 @@ def _public_key(path: Path) -> str:
         return public_key(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UsageError(
-            f"{path} holds no public key: {error}", hint="mlopsctl key show prints one", code="MLO6411"
+            f"{path} holds no public key: {error}", hint="mlopsctl key show --public prints one", code="MLO6411"
         ) from None
 
 
