@@ -83,11 +83,15 @@ class Signer:
         """The form of its signatures, in words."""
         return scheme(self.key)
 
-    def sign(self, message: bytes) -> bytes:
-        """DER ECDSA, or an SSHSIG, over ``message``. Raises EvidenceError where the key can't be used."""
+    def ready(self) -> Callable[[bytes], bytes]:
+        """What signs; asks for a passphrase or PIN now where one is needed. Raises EvidenceError."""
         if self._signing is None:
             self._signing = self.opening()
-        return self._signing(message)
+        return self._signing
+
+    def sign(self, message: bytes) -> bytes:
+        """DER ECDSA, or an SSHSIG, over ``message``. Raises EvidenceError where the key can't be used."""
+        return self.ready()(message)
 
     def seal(self, message: bytes) -> tuple[bytes, None]:
         """``sign``, in the form that the trail asks for: a key needs no material beside its signature."""

@@ -16,7 +16,7 @@ from ..errors import EvidenceError
 from ..verifiers import is_identity, public_key
 from .files import write_atomically
 
-_HINT = "do not use this model; sign it anew where it was made, or fetch it again: mlopsctl pull"
+HINT = "do not use this model; sign it anew where it was made, or fetch it again: mlopsctl pull"
 _HINTS = {
     "MLO7111": "--signature names another file; mlopsctl sign PATH makes one",
     "MLO7113": "sign the folder with mlopsctl sign, which covers every file",
@@ -38,14 +38,19 @@ def sign_folder(folder: Path, signer: KeySigner, signature: Path) -> None:
     Every file counts, git's own names too. Any OpenSSF tool can check it, unless an OpenSSH key signs. Raises
     EvidenceError for links, for a signature inside the folder, and where the key can't sign.
     """
-    _only_files(folder)
+    check_signable(folder, signature)
+    write_atomically(signature, openssf.sign(folder.resolve().name, files_of(folder), signer.key, signer.sign))
+
+
+def check_signable(folder: Path, signature: Path) -> None:
+    """Raises EvidenceError (MLO7112) for links in the folder, and for a signature inside of it."""
+    only_files(folder)
     if signature.resolve().is_relative_to(folder.resolve()):
         raise EvidenceError(
             "a signature cannot lie inside the folder that it signs",
             hint=f"choose a place beside it: {folder}.sig",
             code="MLO7112",
         )
-    write_atomically(signature, openssf.sign(folder.resolve().name, _files(folder), signer.key, signer.sign))
 
 
 def verify_folder(folder: Path, signature: Path, key: str) -> None:
@@ -56,15 +61,15 @@ def verify_folder(folder: Path, signature: Path, key: str) -> None:
     """
     if not folder.exists():
         raise EvidenceError(f"there is nothing at {folder}", hint="check the path", code="MLO7110")
-    _only_files(folder)
+    only_files(folder)
     try:
         signed = openssf.read(_read(signature))
         if is_identity(key):
             raise openssf.Unacceptable("MLO7111", f"who signs as {key.strip()} cannot be verified here")
         openssf.check_key(signed, _spelled(key))
-        openssf.check_files(signed, _files(folder))
+        openssf.check_files(signed, files_of(folder))
     except openssf.Unacceptable as error:
-        raise EvidenceError(f"{folder}: {error.message}", hint=_HINTS.get(error.code, _HINT), code=error.code) from None
+        raise EvidenceError(f"{folder}: {error.message}", hint=_HINTS.get(error.code, HINT), code=error.code) from None
 
 
 def signed_files(signature: Path) -> dict[str, str]:
@@ -73,7 +78,7 @@ def signed_files(signature: Path) -> dict[str, str]:
         return dict(openssf.read(_read(signature)).files)
     except openssf.Unacceptable as error:
         raise EvidenceError(
-            f"{signature}: {error.message}", hint=_HINTS.get(error.code, _HINT), code=error.code
+            f"{signature}: {error.message}", hint=_HINTS.get(error.code, HINT), code=error.code
         ) from None
 
 
@@ -84,7 +89,7 @@ def _spelled(key: str) -> str:
         raise openssf.Unacceptable("MLO7111", f"there is no key to verify with: {error}") from None
 
 
-def _files(folder: Path) -> dict[str, str]:
+def files_of(folder: Path) -> dict[str, str]:
     """Path below the folder -> sha256 of every file; a single file is called ``.``."""
     if folder.is_file():
         return {openssf.ONE_FILE: _digest(folder)}
@@ -96,7 +101,7 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _only_files(folder: Path) -> None:
+def only_files(folder: Path) -> None:
     """Links and devices are refused: what they stand for is not covered, and may be exchanged."""
     for path in (folder, *(() if folder.is_file() else _walk(folder))):
         if path.is_symlink() or not (path.is_file() or path.is_dir()):
