@@ -102,7 +102,7 @@ def _digest(path: Path) -> str:
 
 
 def only_files(folder: Path) -> None:
-    """Links and devices are refused: what they stand for is not covered, and may be exchanged."""
+    """Links and devices are refused: what they stand for is not covered, and may be exchanged. Names are UTF-8."""
     for path in (folder, *(() if folder.is_file() else _walk(folder))):
         if path.is_symlink() or not (path.is_file() or path.is_dir()):
             raise EvidenceError(
@@ -110,6 +110,14 @@ def only_files(folder: Path) -> None:
                 hint="replace it by the file it stands for",
                 code="MLO7112",
             )
+        try:
+            path.name.encode()
+        except UnicodeEncodeError:
+            raise EvidenceError(
+                f"{str(path)!a} has a name that is no UTF-8, and cannot be written into a signature",
+                hint="rename it",
+                code="MLO7112",
+            ) from None
 
 
 def _walk(folder: Path) -> Iterator[Path]:

@@ -13,7 +13,7 @@ from typing import Any
 from ..crypto import sshsig
 from ..crypto.keys import hash_of
 from ..errors import EvidenceError
-from ..verifiers import mpint, pack, public_key
+from ..verifiers import is_ssh, mpint, pack, public_key
 from .ec_key import read_private
 from .ssh_agent import agent_keys, agent_sign
 
@@ -52,6 +52,8 @@ def public_half(source: Path) -> tuple[str, str]:
     public = source if source.suffix == ".pub" else source.with_name(source.name + ".pub")
     try:
         key = public_key(public.read_text(encoding="utf-8"))
+        if not is_ssh(key):
+            raise ValueError("it is no OpenSSH key")
     except FileNotFoundError:
         raise EvidenceError(
             f"the public half of the key is missing: {public}",

@@ -110,9 +110,9 @@ def read(data: bytes) -> Signed:
         (subject,) = found["subject"]
         types = bundle["mediaType"], envelope["payloadType"], found["_type"], found["predicateType"]
         serialization, resources = dict(found["predicate"]["serialization"]), found["predicate"]["resources"]
-        files = {str(item["name"]): str(item["digest"]) for item in resources}
+        files = {_text(item["name"]): _text(item["digest"]) for item in resources}
         root = subject["digest"]["sha256"]
-        ignored = tuple(str(path) for path in serialization.pop("ignore_paths", ()))
+        ignored = tuple(_text(path) for path in serialization.pop("ignore_paths", ()))
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
         raise Unacceptable("MLO7111", "this is no model signature, or one with several signatures or none") from None
     if types != (MEDIA_TYPE, PAYLOAD_TYPE, _STATEMENT, _PREDICATE) or not isinstance(material, dict):
@@ -120,11 +120,17 @@ def read(data: bytes) -> Signed:
     weak = serialization != _SERIALIZATION or any(item.get("algorithm") != "sha256" for item in resources)
     if weak or not all(re.fullmatch(r"[0-9a-f]{64}", digest) for digest in files.values()):
         raise Unacceptable("MLO7113", f"the signature hashes files in another way: {serialization}")
-    if len(files) != len(resources) or _root([item["digest"] for item in resources]) != root:
+    if len(files) != len(resources) or _root(list(files.values())) != root:
         raise Unacceptable(
             "MLO7111", "the signature contradicts itself: a file twice, or another digest over all files"
         )
     return Signed(payload, raw, material, files, ignored)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return value
 
 
 def check(data: bytes, files: Files, key: str) -> None:
@@ -148,12 +154,19 @@ def check_files(signed: Signed, files: Files) -> None:
     for left_out in signed.ignored:
         inside = sorted(path for path in files if path == left_out or path.startswith(left_out.rstrip("/") + "/"))
         if inside or left_out.strip("/") in ("", "."):
-            raise Unacceptable("MLO7113", f"the signer left out {left_out}, and it is there: {', '.join(inside[:5])}")
+            raise Unacceptable(
+                "MLO7113", f"the signer left out {_shown([left_out])}, and it is there: {_shown(inside)}"
+            )
     kinds = {
         "changed": [path for path in signed.files if path in files and files[path] != signed.files[path]],
         "missing": [path for path in signed.files if path not in files],
         "not signed": [path for path in files if path not in signed.files],
     }
-    words = "; ".join(f"{kind}: {', '.join(sorted(paths)[:5])}" for kind, paths in kinds.items() if paths)
+    words = "; ".join(f"{kind}: {_shown(sorted(paths))}" for kind, paths in kinds.items() if paths)
     if words:
         raise Unacceptable("MLO7110", f"it is not as it was signed: {words}")
+
+
+def _shown(paths: list[str]) -> str:
+    """The first few; what a stranger wrote must not move the cursor of a terminal."""
+    return ", ".join(path if path.isprintable() else ascii(path) for path in paths[:5])

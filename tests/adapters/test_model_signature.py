@@ -299,6 +299,15 @@ def test_pipes_and_links_to_folders_are_refused(
     refused(model, signature, signer.key, "MLO7112")
 
 
+def test_names_are_utf_8_and_shown_without_tricks(model: Path, signature: Path, signer: Signer, tmp_path: Path) -> None:
+    (model / "sub" / "\x1b[2J").touch()
+    refused(model, signature, signer.key, "MLO7110", "not signed: 'sub/\\x1b[2J'")
+    (Path(os.fsdecode(os.fsencode(model) + b"/sub/\xff"))).touch()
+    refused(model, signature, signer.key, "MLO7112", "no UTF-8")
+    with pytest.raises(EvidenceError):
+        sign_folder(model, signer, tmp_path / "again.sig")
+
+
 # --- OpenSSH keys ------------------------------------------------------------------------------------------------
 
 

@@ -128,6 +128,11 @@ def test_keys_that_cannot_sign_are_refused_when_imported(tmp_path: Path) -> None
     assert "ssh-keygen -y" in refused("MLO7133", lambda: import_key("ada", str(tmp_path / "id"))).hint
 
 
+def test_a_public_half_of_another_kind_is_no_openssh_key(tmp_path: Path) -> None:
+    keys.new_key(tmp_path / "alice.pem")
+    assert "no OpenSSH key" in refused("MLO7133", lambda: import_key("ada", str(tmp_path / "alice.pub"))).message
+
+
 def test_a_damaged_descriptor_is_named(tmp_path: Path) -> None:
     keygen(tmp_path / "id")
     path = import_key("ada", str(tmp_path / "id")).path
