@@ -124,6 +124,11 @@ def is_ssh(key: str) -> bool:
     return " " in key
 
 
+def is_hardware(key: str) -> bool:
+    """Whether the key says of itself that it lies in hardware and wants a touch for each signature."""
+    return key.startswith("sk-")
+
+
 def key_id(key: str) -> str:
     """sha256, in hex, of the DER form, of the OpenSSH blob, or of the text of an identity."""
     if is_identity(key):
@@ -150,4 +155,4 @@ def strength(key: str, hardware: bool = False) -> str:
     """How strong a signature by it is, in words; whether an EC key lies in hardware is what the policy says."""
     if is_identity(key):
         return "identity + transparency log"
-    return "hardware key" if hardware or key.startswith("sk-") else "self-held key"
+    return "hardware key" if hardware or is_hardware(key) else "self-held key"

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import socketserver
 import subprocess
+import threading
 from base64 import b64decode, b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from mlopsctl.adapters.keys import Signer
 from mlopsctl.adapters.ssh_key import opened
 from mlopsctl.crypto.sshsig import signed_bytes, wrap
-from mlopsctl.verifiers import mpint, pack, public_key
+from mlopsctl.verifiers import mpint, pack, public_key, unpack
 
 KINDS = {
     "ed25519": ("-t", "ed25519"),
@@ -121,13 +123,41 @@ class HardwareKey:
         self.key = public_key(f"{self.kind.decode()} {b64encode(self.blob).decode()}")
 
     def sign(self, message: bytes, flags: int = 1) -> bytes:
+        return wrap(self.blob, self.raw(signed_bytes(message), flags))
+
+    def raw(self, asked: bytes, flags: int = 1) -> bytes:
+        """The signature as an agent passes it on."""
         self.counter += 1
         tail = bytes([flags]) + self.counter.to_bytes(4, "big")
-        digest = hashlib.sha256(signed_bytes(message)).digest()
-        data = hashlib.sha256(self.application).digest() + tail + digest
+        data = hashlib.sha256(self.application).digest() + tail + hashlib.sha256(asked).digest()
         if b"ed25519" in self.kind:
             raw = self.ed25519.sign(data)
         else:
             r, s = decode_dss_signature(self.ecdsa.sign(data, ec.ECDSA(hashes.SHA256())))
             raw = pack(mpint(r), mpint(s))
-        return wrap(self.blob, pack(self.kind, raw) + tail)
+        return pack(self.kind, raw) + tail
+
+
+@contextmanager
+def simulated_agent(folder: Path, blob: bytes, sign: Callable[[bytes], bytes]) -> Iterator[Path]:
+    """An agent that holds one key, for keys that the real one needs hardware for; the socket to reach it by."""
+    place = folder / "simulated.sock"
+
+    class Conversation(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            size = int.from_bytes(self.rfile.read(4), "big")
+            request = self.rfile.read(size)
+            if request[0] == 11:
+                answer = bytes([12]) + (1).to_bytes(4, "big") + pack(blob, b"comment")
+            else:
+                answer = bytes([14]) + pack(sign(unpack(request[1:-4], 2)[1]))
+            self.wfile.write(pack(answer))
+
+    with socketserver.UnixStreamServer(str(place), Conversation) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            yield place
+        finally:
+            server.shutdown()
+            thread.join()

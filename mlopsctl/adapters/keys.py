@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from ..errors import EvidenceError, UsageError
-from ..verifiers import key_id, pem, public_key, scheme
+from ..verifiers import is_hardware, key_id, pem, public_key, scheme
 from . import ec_key
 from .files import write_atomically
 
@@ -227,12 +227,13 @@ def _described(path: Path) -> Signer:
             hint=f"remove it and import the key again: mlopsctl key import {path.stem} SOURCE",
             code="MLO7137",
         ) from None
-    return Signer(path.stem, path, key, _words(kind, at), lambda: _opened(kind, at, key))
+    return Signer(path.stem, path, key, _words(kind, at, key), lambda: _opened(kind, at, key))
 
 
-def _words(kind: str, at: str) -> str:
+def _words(kind: str, at: str, key: str) -> str:
     if kind == OPENSSH:
-        return "OpenSSH key in the SSH agent" if at == "agent" else f"OpenSSH key {at}"
+        what = "OpenSSH hardware key" if is_hardware(key) else "OpenSSH key"
+        return f"{what} in the SSH agent" if at == "agent" else f"{what} {at}"
     return f"PKCS#11 token, {at}" if kind == PKCS11 else f"EC P-256 file {at}"
 
 

@@ -80,7 +80,9 @@ def _beside(path: Path) -> Path:
 
 def _signer(key: str) -> Signer:
     if key:
-        return load_signer(key_path(key))
+        from .trail import announced
+
+        return announced(load_signer(key_path(key)))
     from .project import open_project
     from .trail import signing_key
 

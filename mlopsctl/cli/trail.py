@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ from ..audit.trust import one_signer, read_policy
 from ..audit.verify import Expected
 from ..errors import EvidenceError, MlopsError, NotSharedError
 from ..types import Entry
+from ..verifiers import is_hardware
 from . import console
 
 if TYPE_CHECKING:
@@ -71,7 +73,19 @@ def signing_key(log_id: str = "") -> Signer:
             hint="mlopsctl key new NAME makes one; MLOPS_KEY=NAME chooses one",
             code="MLO7102",
         )
-    return load_signer(path)
+    return announced(load_signer(path))
+
+
+def announced(signer: Signer) -> Signer:
+    """The signer, after one line to the person where it will wait for a touch."""
+    if is_hardware(signer.key):
+        _wait_for_touch(signer.name)
+    return signer
+
+
+@cache
+def _wait_for_touch(name: str) -> None:
+    console.note(f"  '{name}' is a hardware key: touch it when it blinks, once for each signature")
 
 
 def open_trail(repo: Repo, state: Path, log_id: str = "") -> TrailLog:

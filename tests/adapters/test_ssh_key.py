@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,7 +17,7 @@ from mlopsctl.adapters.keys import import_key, load_signer
 from mlopsctl.adapters.signatures import verify_signature
 from mlopsctl.adapters.ssh_agent import agent_keys
 from mlopsctl.errors import EvidenceError
-from tests.ssh import KINDS, add, agent, keygen, keygen_verify
+from tests.ssh import KINDS, HardwareKey, add, agent, keygen, keygen_verify, simulated_agent
 
 MESSAGE = b"an entry of the trail"
 
@@ -92,6 +95,51 @@ def test_an_agent_that_holds_another_key_is_no_help(tmp_path: Path, running: dic
     add(tmp_path / "other", running)
     signer = import_key("ada", str(tmp_path / "id.pub"))
     assert "does not hold" in refused("MLO7132", lambda: signer.sign(MESSAGE)).message
+
+
+@pytest.mark.parametrize("kind", ["ssh-ed25519", "ecdsa-sha2-nistp256"])
+def test_a_hardware_key_signs_through_the_agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    hardware = HardwareKey(kind)
+    (tmp_path / "sk.pub").write_text(hardware.key + " ada@laptop\n")
+    signer = import_key("ada", str(tmp_path / "sk.pub"))
+    assert signer.kind == "OpenSSH hardware key in the SSH agent"
+    with simulated_agent(tmp_path, hardware.blob, hardware.raw) as place:
+        monkeypatch.setenv("SSH_AUTH_SOCK", str(place))
+        signature = signer.sign(MESSAGE)
+    assert verify_signature(hardware.key, MESSAGE, signature)
+    assert keygen_verify(tmp_path, hardware.key, MESSAGE, signature)
+
+
+def test_what_nobody_would_take_is_not_taken_from_the_agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key made with no-touch-required, or an old agent that signs by RSA with SHA-1."""
+    hardware = HardwareKey("ssh-ed25519")
+    (tmp_path / "sk.pub").write_text(hardware.key)
+    signer = import_key("ada", str(tmp_path / "sk.pub"))
+    with simulated_agent(tmp_path, hardware.blob, partial(hardware.raw, flags=0)) as place:
+        monkeypatch.setenv("SSH_AUTH_SOCK", str(place))
+        assert "does not hold" in refused("MLO7132", lambda: signer.sign(MESSAGE)).message
+
+
+@pytest.mark.parametrize("answer", [b"", b"\0", b"\0\0\0\x01\x0c", b"\0\0\0\x05\x0e\0\0\0\x09", b"\xff" * 9])
+def test_an_agent_that_talks_nonsense(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: bytes) -> None:
+    key = keygen(tmp_path / "id")
+    signer = import_key("ada", str(tmp_path / "id.pub"))
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "odd.sock"))
+        listener.listen()
+        monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "odd.sock"))
+
+        def talk() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(1000)
+                connection.sendall(answer)
+
+        thread = threading.Thread(target=talk)
+        thread.start()
+        refused("MLO7132", lambda: signer.sign(MESSAGE))
+        thread.join()
+    assert key == signer.key
 
 
 def test_a_locked_agent_refuses(tmp_path: Path, running: dict[str, str]) -> None:

@@ -12,7 +12,7 @@ from mlopsctl.adapters.keys import config_folder, default_key, import_key, load_
 from mlopsctl.cli.main import run as mlopsctl
 from mlopsctl.errors import EvidenceError
 from tests.cli.contract import follows
-from tests.ssh import keygen
+from tests.ssh import HardwareKey, keygen, simulated_agent
 
 
 @pytest.fixture(autouse=True)
@@ -144,6 +144,23 @@ def test_an_openssh_key_named_directly_says_how_to_import_it(
     (tmp_path / "model").write_bytes(b"weights")
     assert mlopsctl(("sign", "model")) == 7
     assert "mlopsctl key import" in capsys.readouterr().err
+
+
+def test_a_hardware_key_is_announced_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise the command would seem to hang while it waits for a touch."""
+    hardware = HardwareKey("ssh-ed25519")
+    (tmp_path / "sk.pub").write_text(hardware.key)
+    (tmp_path / "model").write_bytes(b"weights")
+    answer(capsys, "key", "import", "token", "sk.pub")
+    with simulated_agent(tmp_path, hardware.blob, hardware.raw) as place:
+        monkeypatch.setenv("SSH_AUTH_SOCK", str(place))
+        assert mlopsctl(("sign", "model", "--key", "token")) == 0
+        assert "touch it" in capsys.readouterr().err
+        assert mlopsctl(("sign", "model", "--key", "token")) == 0
+        assert "touch it" not in capsys.readouterr().err
+    answer(capsys, "verify", "model", "--key", "sk.pub")
 
 
 def test_doctor_says_what_kind_the_key_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
