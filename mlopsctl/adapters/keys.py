@@ -6,7 +6,6 @@ asks for nothing.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -15,12 +14,11 @@ from functools import lru_cache
 from pathlib import Path
 
 from ..errors import EvidenceError, UsageError
-from ..verifiers import is_hardware, key_id, pem, public_key, scheme
-from . import ec_key
+from ..verifiers import key_id, pem, public_key, scheme
+from . import ec_key, key_places
 from .files import write_atomically
 
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
-PEM, OPENSSH, PKCS11 = "pem", "openssh", "pkcs11"
 
 
 def config_folder(environ: Mapping[str, str] | None = None) -> Path:
@@ -122,31 +120,10 @@ def import_key(name: str, source: str) -> Signer:
     """
     path = key_file(name).with_suffix(".json")
     _refuse_overwriting(path)
-    kind, key, at = _found(source)
+    place = key_places.find(source)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    body = json.dumps({"version": 1, "kind": kind, "key": key, "at": at}, indent=1).encode() + b"\n"
-    write_atomically(path, body, 0o600)
+    key_places.write(path, place)
     return load_signer(path)
-
-
-def _found(source: str) -> tuple[str, str, str]:
-    """(kind, public key, where) of a key that is imported."""
-    if source.startswith("pkcs11:"):
-        from . import pkcs11_key
-
-        return PKCS11, pkcs11_key.public_half(source), source
-    place = Path(source).expanduser()
-    if not place.is_file():
-        raise UsageError(
-            f"there is no key at {source}",
-            hint="mlopsctl key import NAME ~/.ssh/id_ed25519, FILE.pem or pkcs11:…",
-            code="MLO6414",
-        )
-    from . import ssh_key
-
-    if ssh_key.is_openssh(place):
-        return (OPENSSH, *ssh_key.public_half(place))
-    return PEM, ec_key.public_half(place), str(place.resolve())
 
 
 def _refuse_overwriting(path: Path) -> None:
@@ -215,38 +192,8 @@ def _pem_signer(path: Path) -> Signer:
 
 
 def _described(path: Path) -> Signer:
-    """The key that a descriptor names. Raises EvidenceError (MLO7137) for one that is damaged."""
-    try:
-        found = json.loads(path.read_bytes())
-        kind, key, at = found["kind"], public_key(found["key"]), str(found["at"])
-        if found["version"] != 1 or kind not in (PEM, OPENSSH, PKCS11):
-            raise ValueError("a newer mlopsctl wrote it")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise EvidenceError(
-            f"{path} does not describe a key: {error}",
-            hint=f"remove it and import the key again: mlopsctl key import {path.stem} SOURCE",
-            code="MLO7137",
-        ) from None
-    return Signer(path.stem, path, key, _words(kind, at, key), lambda: _opened(kind, at, key))
-
-
-def _words(kind: str, at: str, key: str) -> str:
-    if kind == OPENSSH:
-        what = "OpenSSH hardware key" if is_hardware(key) else "OpenSSH key"
-        return f"{what} in the SSH agent" if at == "agent" else f"{what} {at}"
-    return f"PKCS#11 token, {at}" if kind == PKCS11 else f"EC P-256 file {at}"
-
-
-def _opened(kind: str, at: str, key: str) -> Callable[[bytes], bytes]:
-    if kind == PKCS11:
-        from . import pkcs11_key
-
-        return pkcs11_key.opened(at, key)
-    if kind == OPENSSH:
-        from . import ssh_key
-
-        return ssh_key.opened(at, key)
-    return ec_key.opened(Path(at), key)
+    place = key_places.read(path)
+    return Signer(path.stem, path, place.key, key_places.words(place), lambda: key_places.opened(place))
 
 
 def default_key(preferred: str = "", environ: Mapping[str, str] | None = None) -> Path | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mlopsctl.adapters.pkcs11_key import read_uri
+from mlopsctl.adapters.pkcs11_uri import read_uri
 from mlopsctl.errors import EvidenceError
 from mlopsctl.verifiers import public_key
 from tests.quickstart import BIN

@@ -14,7 +14,10 @@ OURS = [
         ROOT / "adapters" / f"{name}.py"
         for name in ("notes", "journal", "keys", "objects", "model_signature", "trail_index")
     ),
-    *(ROOT / "adapters" / f"{name}.py" for name in ("ec_key", "ssh_key", "ssh_agent", "pkcs11_key", "passphrase")),
+    *(
+        ROOT / "adapters" / f"{name}.py"
+        for name in ("ec_key", "key_places", "passphrase", "pkcs11_key", "pkcs11_uri", "ssh_agent", "ssh_key")
+    ),
     *ROOT.glob("crypto/*.py"),
     *(ROOT / "cli" / f"{name}.py" for name in ("key", "sign", "audit", "share", "trail")),
 ]
