@@ -14,6 +14,8 @@ from binascii import a2b_base64, b2a_base64
 
 SSH = r"(ssh-ed25519|ecdsa-sha2-nistp(?:256|384|521)|ssh-rsa|sk-(?:ssh-ed25519|ecdsa-sha2-nistp256)@openssh\.com)"
 SSH_NAMESPACE = "mlopsctl"
+RSA_BITS = 3072
+"""What NIST SP 800-57 asks of RSA beyond 2030."""
 IDENTITY = "sigstore:"
 
 # DER heads of the three curves that model signing takes too: P-256, P-384, P-521.
@@ -43,9 +45,55 @@ def _ssh_key(words: list[str]) -> str:
     blob = _decoded(words[1]) if len(words) > 1 else b""
     kind = words[0].encode()
     # The blob begins with its own type; another one would make two keys of one line.
-    if blob[: 4 + len(kind)] != len(kind).to_bytes(4, "big") + kind:
+    if blob[: 4 + len(kind)] != pack(kind):
         raise ValueError(f"this is no {words[0]} key")
+    _check_fields(words[0], unpack(blob)[1:])
     return f"{words[0]} {b2a_base64(blob, newline=False).decode()}"
+
+
+def _check_fields(kind: str, fields: list[bytes]) -> None:
+    """Raises ValueError for a key with other fields than its type has, or with a short RSA modulus."""
+    if kind == "ssh-rsa":
+        numbers = [int.from_bytes(field, "big") for field in fields]
+        if len(fields) != 2 or [mpint(number) for number in numbers] != fields or numbers[0] % 2 == 0:
+            raise ValueError("this is no ssh-rsa key")
+        if numbers[1].bit_length() < RSA_BITS:
+            raise ValueError(f"an RSA key needs {RSA_BITS} bits or more; this one has {numbers[1].bit_length()}")
+        return
+    hardware = kind.startswith("sk-")
+    if "ecdsa" in kind:
+        curve = "nistp256" if hardware else kind.rpartition("-")[2]
+        size = 1 + 2 * {"nistp256": 32, "nistp384": 48, "nistp521": 66}[curve]
+        wanted = fields[:1] == [curve.encode()] and len(fields[1]) == size and fields[1][:1] == b"\x04"
+    else:
+        wanted = [len(field) for field in fields[:1]] == [32]
+    # A hardware key ends with the application it was made for; OpenSSH's begin with "ssh:".
+    if not wanted or len(fields) != 1 + ("ecdsa" in kind) + hardware or (hardware and fields[-1][:4] != b"ssh:"):
+        raise ValueError(f"this is no {kind} key")
+
+
+def pack(*fields: bytes) -> bytes:
+    """Fields as the SSH protocol writes strings (RFC 4251, section 5): each behind its length."""
+    return b"".join(len(field).to_bytes(4, "big") + field for field in fields)
+
+
+def unpack(data: bytes, count: int = 0) -> list[bytes]:
+    """The fields that ``pack`` wrote, ``count`` of them if given. Raises ValueError for anything short or trailing."""
+    fields, place = [], 0
+    while place < len(data):
+        end = place + 4 + int.from_bytes(data[place : place + 4], "big")
+        if place + 4 > len(data) or end > len(data):
+            raise ValueError("a field is cut off")
+        fields.append(data[place + 4 : end])
+        place = end
+    if count and len(fields) != count:
+        raise ValueError(f"{len(fields)} fields instead of {count}")
+    return fields
+
+
+def mpint(number: int) -> bytes:
+    """A number of zero or more as the SSH protocol writes it: as short as it can be, the first bit clear."""
+    return number.to_bytes(number.bit_length() // 8 + 1, "big") if number else b""
 
 
 def _decoded(text: str) -> bytes:
@@ -76,6 +124,11 @@ def is_ssh(key: str) -> bool:
     return " " in key
 
 
+def is_hardware(key: str) -> bool:
+    """Whether the key says of itself that it lies in hardware and wants a touch for each signature."""
+    return key.startswith("sk-")
+
+
 def key_id(key: str) -> str:
     """sha256, in hex, of the DER form, of the OpenSSH blob, or of the text of an identity."""
     if is_identity(key):
@@ -91,8 +144,15 @@ def pem(key: str) -> str:
     return "\n".join(["-----BEGIN PUBLIC KEY-----", *lines, "-----END PUBLIC KEY-----", ""])
 
 
+def scheme(key: str) -> str:
+    """The form of a signature by it, in words."""
+    if is_identity(key):
+        return "Sigstore"
+    return f"SSHSIG by {key.partition(' ')[0]}" if is_ssh(key) else "ECDSA"
+
+
 def strength(key: str, hardware: bool = False) -> str:
     """How strong a signature by it is, in words; whether an EC key lies in hardware is what the policy says."""
     if is_identity(key):
         return "identity + transparency log"
-    return "hardware key" if hardware or key.startswith("sk-") else "self-held key"
+    return "hardware key" if hardware or is_hardware(key) else "self-held key"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from .keys import verify_ec
+from ..crypto.keys import holds
+from ..verifiers import is_identity
 
 
 def verify_signature(key: str, message: bytes, signature: bytes) -> bool:
     """Whether ``signature`` is by ``key`` over ``message``; under something that is no key, none holds.
 
-    ``signature`` is what the way to sign gives: DER for an EC key.
+    ``signature`` is what the way to sign gives: DER for an EC key, an SSHSIG for an OpenSSH key.
     """
-    return verify_ec(key, message, signature)
+    if is_identity(key):
+        return False
+    return holds(key, message, signature)

@@ -33,6 +33,7 @@ EXTRAS = {
     "git": ("git", "GitPython in training code"),
     "logs": ("structlog", "structured logs in training code"),
     "templates": ("jinja2", "templates in training code"),
+    "pkcs11": ("pkcs11", "signing keys in smart cards and HSMs"),
 }
 CORE = (
     "typer",
@@ -169,11 +170,11 @@ def _tools() -> Iterator[Check]:
 
 
 def _key() -> Iterator[Check]:
-    from ..adapters.keys import default_key
+    from ..adapters.keys import default_key, load_signer
 
     path = default_key()
     if path is None:
-        yield Check("key", NOTE, "no signing key is chosen", "mlopsctl key new NAME, or set MLOPS_KEY to a key's path")
+        yield Check("key", NOTE, "no signing key is chosen", "mlopsctl key new NAME, or set MLOPS_KEY to a key's name")
         return
     if not path.is_file():
         yield Check("key", PROBLEM, f"there is no key at {path}", "mlopsctl key new NAME, or correct MLOPS_KEY")
@@ -182,7 +183,8 @@ def _key() -> Iterator[Check]:
     if mode & 0o077:
         yield Check("key", PROBLEM, f"{path} can be read by others (mode {mode:o})", f"chmod 600 {path}")
     else:
-        yield Check("key", OK, f"{path} (mode {mode:o})")
+        signer = load_signer(path)
+        yield Check("key", OK, f"{path} (mode {mode:o}): {signer.kind}; signs in {signer.scheme}")
 
 
 def _project() -> Iterator[Check]:

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from ..adapters.keys import Signer, key_file, load_signer
+from ..adapters.keys import Signer, key_path, load_signer
 from ..errors import EvidenceError, MlopsError, UsageError
+from ..verifiers import is_ssh, public_key, scheme
 from . import console
 
 
@@ -17,7 +18,7 @@ def sign(
     signature: Annotated[Path | None, typer.Option(help="Where the signature goes; default: PATH.sig.")] = None,
     key: Annotated[str, typer.Option(help="Name or path of the private key; default: the one that signs here.")] = "",
 ) -> int:
-    """Sign a model file or folder (OpenSSF model signing; any of its tools can verify it).
+    """Sign a model file or folder (OpenSSF model signing; any of its tools can verify it, unless an OpenSSH key signs).
 
     Examples:
 
@@ -30,7 +31,9 @@ def sign(
     signer = _signer(key)
     target = signature or _beside(path)
     sign_folder(path, signer, target)
-    console.out(f"signed {path} as '{signer.name}' (key {signer.key_id[:12]}): {target}")
+    console.out(f"signed {path} as '{signer.name}' ({signer.scheme}, key {signer.key_id[:12]}): {target}")
+    if is_ssh(signer.key):
+        console.note("  an SSHSIG is verified by mlopsctl only; OpenSSF's own tools take EC keys")
     return 0
 
 
@@ -38,7 +41,7 @@ def verify(
     path: Annotated[Path, typer.Argument(help="A signed model file or folder.")],
     signature: Annotated[Path | None, typer.Option(help="The signature; default: PATH.sig.")] = None,
     key: Annotated[
-        Path | None, typer.Option(help="The signer's public key, PEM or base64; default: the trust policy.")
+        Path | None, typer.Option(help="The signer's public key: PEM, base64 or OpenSSH's; default: the trust policy.")
     ] = None,
 ) -> int:
     """Verify that every file is as it was signed. Needs no repository, only the public key.
@@ -52,15 +55,15 @@ def verify(
     from ..adapters.model_signature import verify_folder
 
     target = signature or _beside(path)
-    keys = {str(key): _public_pem(key)} if key is not None else _trusted()
+    keys = {str(key): _public_key(key)} if key is not None else _trusted()
     failed: EvidenceError | None = None
-    for name, pem in keys.items():
+    for name, spelled in keys.items():
         try:
-            verify_folder(path, target, pem)
+            verify_folder(path, target, spelled)
         except EvidenceError as error:
             failed = failed or error
             continue
-        console.out(f"ok: {path} is exactly what '{name}' signed")
+        console.out(f"ok: {path} is exactly what '{name}' signed ({scheme(spelled)})")
         return 0
     if failed is not None and len(keys) > 1:
         raise EvidenceError(
@@ -77,7 +80,9 @@ def _beside(path: Path) -> Path:
 
 def _signer(key: str) -> Signer:
     if key:
-        return load_signer(Path(key) if "/" in key or key.endswith(".pem") else key_file(key))
+        from .trail import announced
+
+        return announced(load_signer(key_path(key)))
     from .project import open_project
     from .trail import signing_key
 
@@ -89,21 +94,17 @@ def _signer(key: str) -> Signer:
     return signing_key()
 
 
-def _public_pem(path: Path) -> str:
-    from ..verifiers import pem, public_key
-
+def _public_key(path: Path) -> str:
     try:
-        text = public_key(path.read_text(encoding="ascii"))
+        return public_key(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UsageError(
-            f"{path} holds no public key: {error}", hint="mlopsctl key show prints one", code="MLO6411"
+            f"{path} holds no public key: {error}", hint="mlopsctl key show --public prints one", code="MLO6411"
         ) from None
-    return pem(text)
 
 
 def _trusted() -> dict[str, str]:
     """The signers whom the project's trust policy lets make data, models or artifacts: others sign other things."""
-    from ..verifiers import pem
     from .project import open_project
 
     hint = "--key PUBLIC_KEY names the signer's key"
@@ -115,4 +116,4 @@ def _trusted() -> dict[str, str]:
         raise UsageError(f"no key to verify with: {error.message}", hint=hint, code="MLO6412") from None
     if policy is None:
         raise UsageError("no key to verify with: this clone has no trail", hint=hint, code="MLO6412")
-    return {rule.name: pem(rule.key) for rule in policy.signers.values() if rule.roles & {"data", "train", "compile"}}
+    return {rule.name: rule.key for rule in policy.signers.values() if rule.roles & {"data", "train", "compile"}}

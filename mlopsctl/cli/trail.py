@@ -7,13 +7,14 @@ import os
 import re
 import shlex
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..adapters.files import write_atomically
 from ..adapters.git import Repo
 from ..adapters.journal import AnchorFile, Journal
-from ..adapters.keys import Signer, config_folder, default_key, load_signer
+from ..adapters.keys import Signer, config_folder, default_key, load_signer, public_half
 from ..adapters.notes import NotesLog
 from ..adapters.signatures import verify_signature
 from ..adapters.trail_index import TrailIndex
@@ -25,6 +26,7 @@ from ..audit.verify import Expected
 from ..canonical import digest_of
 from ..errors import EvidenceError, MlopsError, NotSharedError
 from ..types import Entry
+from ..verifiers import is_hardware
 from . import console
 
 if TYPE_CHECKING:
@@ -71,17 +73,29 @@ def signing_key(log_id: str = "") -> Signer:
     if path is None:
         raise EvidenceError(
             "there is no signing key on this machine, or more than one to choose from",
-            hint="mlopsctl key new NAME makes one; MLOPS_KEY=PATH chooses one",
+            hint="mlopsctl key new NAME makes one; MLOPS_KEY=NAME chooses one",
             code="MLO7102",
         )
-    return load_signer(path)
+    return announced(load_signer(path))
+
+
+def announced(signer: Signer) -> Signer:
+    """The signer, after one line to the person where it will wait for a touch."""
+    if is_hardware(signer.key):
+        _wait_for_touch(signer.name)
+    return signer
+
+
+@cache
+def _wait_for_touch(name: str) -> None:
+    console.note(f"  '{name}' is a hardware key: touch it when it blinks, once for each signature")
 
 
 def open_trail(repo: Repo, state: Path, log_id: str = "") -> TrailLog:
     """The trail of this clone; ``log_id`` is the one that the manifest names."""
     pin = read_pin(log_id)
     path = default_key(pin.get("key", ""))
-    own = load_signer(path).key if path is not None and path.with_suffix(".pub").is_file() else ""
+    own = public_half(path) if path is not None else ""
     root = os.environ.get("MLOPS_TRUST_ROOT", "") or pin.get("root", "") or _root_of_default_branch(repo, log_id)
     ledger = Ledger(
         log=NotesLog(repo),

@@ -43,8 +43,13 @@ GROUPS: dict[str, tuple[str, dict[str, tuple[str, str, str]]]] = {
     ),
     "gate": ("gates: run", {"run": ("gate", "run", "measure one gate now")}),
     "key": (
-        "keys: new, show",
-        {"new": ("key", "new", "make a signing key"), "show": ("key", "show", "show a public key")},
+        "keys: new, import, show, ls",
+        {
+            "new": ("key", "new", "make a signing key"),
+            "import": ("key", "import_", "sign with a key that you have: OpenSSH, PKCS#11, PEM"),
+            "show": ("key", "show", "show a public key"),
+            "ls": ("key", "ls", "the keys of this user"),
+        },
     ),
     "trust": (
         "who may attest what: show, apply, revoke, rotate",

@@ -57,6 +57,8 @@ class ProjectWorkshop:
 
     def context(self, address: Address, inputs: Inputs = ()) -> Context:
         self._clear()
+        # A key that cannot sign is better known before the work than after it.
+        self._signer.ready()
         work = self.project.state / "work"
         work.mkdir(parents=True, exist_ok=True)
         self._scratch = Path(tempfile.mkdtemp(prefix=f"{address.section}-{address.name}-", dir=work))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from ..crypto.model_signature import check
+from ..verifiers import public_key as spelled
 
 
 class ArtifactRefused(Exception):
@@ -120,33 +122,16 @@ def folder_digest(files: dict[str, str]) -> str:
 
 
 def verify(folder: Path, signature: Path, public_key: Path, digest: str) -> None:
-    """Checks the folder against its digest and its OpenSSF model signature; nothing of it is loaded.
+    """Checks the folder against its digest and its model signature; nothing of it is loaded.
 
-    Raises ArtifactRefused. Every file must be named by the signed statement with its sha256: the library alone
-    would pass over files that the signer listed as ignored, and over ``.git…`` names.
+    ``public_key`` holds the attester's key, PEM or an OpenSSH key. Raises ArtifactRefused.
     """
     files = listing(folder)
     if folder_digest(files) != digest:
         raise ArtifactRefused(f"the artifact's files have the digest {folder_digest(files)}, expected {digest}")
-    from model_signing import hashing, verifying
-
-    config: Any = hashing.Config()  # type: ignore[no-untyped-call]
-    config.use_file_serialization().set_ignored_paths(paths=[], ignore_git_paths=False)
-    checker: Any = verifying.Config()  # type: ignore[no-untyped-call]
     try:
-        checker.use_elliptic_key_verifier(public_key=public_key).set_hashing_config(config)
-        checker.verify(folder, signature)
-        signed = _signed_files(signature)
+        check(signature.read_bytes(), files, spelled(public_key.read_text(encoding="ascii")))
     except FileNotFoundError as error:
         raise ArtifactRefused(f"{Path(str(error.filename)).name} is missing") from None
-    except Exception as error:  # the library raises IndexError, ValueError and its dependencies' own
+    except ValueError as error:
         raise ArtifactRefused(f"the signature does not hold: {error}") from error
-    if signed != files:
-        raise ArtifactRefused("the signature does not cover exactly the artifact's files")
-
-
-def _signed_files(signature: Path) -> dict[str, str]:
-    bundle = json.loads(signature.read_bytes())
-    statement = json.loads(base64.b64decode(bundle["dsseEnvelope"]["payload"]))
-    resources = statement["predicate"]["resources"]
-    return {item["name"]: item["digest"] for item in resources if item["algorithm"] == "sha256"}

@@ -50,8 +50,11 @@ def to_run(document: str) -> list[Command]:
 
 
 @pytest.mark.parametrize("document", [document for document in DOCUMENTS if to_run(document)])
-def test_commands_run(document: str, tmp_path: Path) -> None:
-    """Each document in a fresh quickstart of its own, top to bottom; ``cd`` holds for the lines after it."""
+def test_commands_run(document: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each document in a fresh quickstart and home of its own, top to bottom; ``cd`` holds for the lines after it."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home" / ".config"))
+    (tmp_path / "home").mkdir()
     folder = tmp_path / "digits"
     if not any("mlopsctl init" in command.text for command in to_run(document)):
         make_quickstart(folder)

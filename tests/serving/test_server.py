@@ -201,5 +201,6 @@ def test_the_log_says_what_was_served(deployed: Deployed, tmp_path: Path) -> Non
     digest = deployed.release(artifact(tmp_path / "a"))
     deployed.use(digest)
     deployed.start()
-    deployed.wait(lambda: digest in (deployed.state / "server.log").read_text())
+    log = deployed.state / "server.log"  # written by the supervisor, once the server says something
+    deployed.wait(lambda: log.exists() and digest in log.read_text())
     assert json.loads((deployed.state / "state.json").read_text())["artifact"] == digest
