@@ -32,7 +32,7 @@ def fields(n: int) -> dict[str, Any]:
     digest = hashlib.sha256(str(n).encode()).hexdigest()
     ingredients = {
         "provider": "train/local", "version": 1, "spec": {"run": "python train.py", "params": {"lr": "0.001"}},
-        "inputs": {"data": ["sha256:" + digest]}, "tree": "gitoid:" + "1" * 40,
+        "inputs": {"data": ["sha256:" + digest]}, "tree": "gitoid:" + digest[:40],
     }  # fmt: skip
     return {
         "address": f"train.model{n % 50}",
@@ -100,6 +100,7 @@ def main() -> None:
         ]
         records = [read_line(line) for line in lines]
         key = trail.signer().key
+        del trail
         messages = [(pae(record.payload), record.signatures[0][1]) for record in records]
         bare = timed(lambda: [verify_signature(key, message, signature) for message, signature in messages])
         cold = timed(lambda: verify(open_trail(repo, state, log).ledger, full=True))

@@ -29,6 +29,8 @@ from .verify import INVALID, RETIRED, VALID, WARNINGS, Check, Expected, Finding,
 
 _GROUP = 500
 """So many payloads are written at once, and so often it is told how far a long reading is."""
+# What is left of a line once it was read.
+_SHARED_LINE, _OWN_LINE = Line(b""), Line(b"", local=True)
 
 
 @dataclass
@@ -197,7 +199,7 @@ class Ledger:
                 self.index.add_payloads(waiting)
                 waiting.clear()
                 self.progress(row)
-            yield slim(record, row), Line(b"", line.path, line.number, line.local)
+            yield slim(record, row), _OWN_LINE if line.local else _SHARED_LINE
         self.index.add_payloads(waiting)
 
     def store(self, judged: Iterable[Judged]) -> None:
@@ -233,7 +235,7 @@ class Ledger:
         self.sync()
         if not self.index.owes():
             return
-        with self._alone(), self.index.change():
+        with self._alone(), self.index.change(), _no_collector():
             while failed := [one for one in self.index.owed() if not self._holds(one)]:
                 self.index.remember((one[:3] for one in failed), holds=False)
                 self.index.set_settled()  # The others hold, and what is made anew remembers it.
