@@ -104,6 +104,7 @@ def open_trail(repo: Repo, state: Path, log_id: str = "") -> TrailLog:
         anchor=AnchorFile(state / "anchor.json"),
         expected=Expected(log_id, root, own),
         check=verify_signature,
+        progress=console.Patience(),
     )
     return TrailLog(ledger, lambda: signing_key(log_id))
 
