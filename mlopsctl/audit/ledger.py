@@ -237,7 +237,7 @@ class Ledger:
         if not self.index.owes():
             return
         with self._alone(), self.index.change(), _no_collector():
-            while failed := [one for one in self._told(self.index.owed()) if not self._holds(one)]:
+            while failed := [one for one in self._counted(self.index.owed()) if not self._holds(one)]:
                 self.index.remember((one[:3] for one in failed), holds=False)
                 self.index.set_settled()  # The others hold, and what is made anew remembers it.
                 self.index.reset()
@@ -247,7 +247,7 @@ class Ledger:
         self._held.clear()
         self.raise_anchor()
 
-    def _told(self, owed: Iterable[OwedRow]) -> Iterator[OwedRow]:
+    def _counted(self, owed: Iterable[OwedRow]) -> Iterator[OwedRow]:
         for number, one in enumerate(owed):
             if number % _GROUP == 0:
                 self.progress("checking signatures of the audit trail", number)
