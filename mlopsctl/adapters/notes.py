@@ -181,8 +181,9 @@ class NotesLog:
         return (new, blobs) if self.move(tip, new) else None
 
     def move(self, old: str, new: str, ref: str = "") -> bool:
-        """Compare-and-swap of the ref; False where it no longer stands at ``old``. Raises GitError."""
-        done = git(self.repo.root, "update-ref", "-m", "mlopsctl", ref or self.ref, new, old or _ZERO, check=False)
+        """Compare-and-swap of the ref, "" for none; False where it no longer stands at ``old``. Raises GitError."""
+        values = (new or _ZERO, old or _ZERO)
+        done = git(self.repo.root, "update-ref", "-m", "mlopsctl", ref or self.ref, *values, check=False)
         if done.returncode == 0:
             return True
         words = done.stderr.decode(errors="replace").strip()

@@ -26,6 +26,9 @@ from .git import _environment as environment
 
 PACK_FROM = 50
 """This many new objects at once go into one pack instead of loose files."""
+LARGE = 1 << 20
+"""So does an object of this many bytes: a note that everything hangs on is written whole each time, and packs are
+what git makes differences of."""
 
 _PACK_TYPES = {"commit": 1, "tree": 2, "blob": 3}
 
@@ -81,7 +84,7 @@ def known_objects(repo: Repo, names: Sequence[str]) -> set[str]:
 def write_objects(repo: Repo, objects: Iterable[tuple[str, bytes]]) -> None:
     """Writes (kind, body) pairs durably. Raises OSError (full disk, read-only folder) with nothing half-written."""
     named = {object_id(kind, body): (kind, body) for kind, body in objects}
-    if len(named) >= PACK_FROM:
+    if len(named) >= PACK_FROM or any(len(body) >= LARGE for _, body in named.values()):
         _write_pack(repo, named)
         return
     for oid, (kind, body) in named.items():

@@ -75,6 +75,7 @@ class TrailIndex:
             except OSError as error:
                 raise sqlite3.OperationalError(str(error)) from None
         db = sqlite3.connect(path or ":memory:", timeout=30, isolation_level=None)
+        db.execute("PRAGMA page_size=8192")  # three payloads a page; of the usual size, one
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=NORMAL")
         try:

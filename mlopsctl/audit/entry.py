@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 from binascii import b2a_base64
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from ..canonical import canonical
@@ -13,7 +14,7 @@ from ..types import ADDRESS, Digest, Entry, Json
 from .dsse import BadLine, Envelope, decode, entry_id, strict_json
 from .statement import EMPTY_TREE, MEMBER, STATEMENT_TYPE, predicate_type, subjects
 
-_HEX_ID = r"[0-9a-f]{64}"
+_HEX_IDS = r"[0-9a-f]{64}(?:,[0-9a-f]{64})*"
 _MOMENT = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
 _KIND = r"[a-z][a-z_-]{0,31}"
 _OID = r"[0-9a-f]{40}(?:[0-9a-f]{24})?"
@@ -25,6 +26,7 @@ _OPTIONAL: Mapping[str, type] = {
     "address": str, "status": str, "made_from": str, "ingredients": dict, "outputs": dict, "facts": dict,
     "made_with": dict, "tree": str, "location": str, "supersedes": list,
 }  # fmt: skip
+_MEMBERS = {**_REQUIRED, **_OPTIONAL}
 
 
 class Record(NamedTuple):
@@ -110,20 +112,44 @@ def _checked(value: Any) -> tuple[dict[str, Any], str]:
 
 
 def _check_types(fields: dict[str, Any]) -> None:
-    for name, kind in _REQUIRED.items():
-        if type(fields.get(name)) is not kind:
-            raise BadLine("MLO7006", f"the entry's member '{name}' is missing or no {kind.__name__}")
-    for name, kind in _OPTIONAL.items():
-        if name in fields and type(fields[name]) is not kind:
-            raise BadLine("MLO7006", f"the entry's member '{name}' is no {kind.__name__}")
-    ids = [*fields["parents"], *fields.get("supersedes", ())]
-    if not all(isinstance(item, str) and re.fullmatch(_HEX_ID, item) for item in ids):
+    wrong = _wrong_member(tuple(fields), tuple(map(type, fields.values())))
+    if wrong:
+        raise BadLine("MLO7006", wrong)
+    parents = fields["parents"]
+    try:
+        ids = ",".join([*parents, *fields.get("supersedes", ())])
+    except TypeError:
+        ids = "no text"
+    all_ids, moment, _ = _patterns()
+    if ids and not all_ids(ids):
         raise BadLine("MLO7006", "parents and supersedes hold ids of entries only")
-    if len(set(fields["parents"])) != len(fields["parents"]) or not re.fullmatch(_MOMENT, fields["at"]):
+    if (len(parents) > 1 and len(set(parents)) != len(parents)) or not moment(fields["at"]):
         raise BadLine("MLO7006", "a parent is named twice, or 'at' is no UTC moment")
-    address = fields.get("address", "")
-    if not re.fullmatch(_KIND, fields["kind"]) or (address and not re.fullmatch(ADDRESS, address)):
-        raise BadLine("MLO7006", f"{fields['kind']!r} is no kind, or {address!r} no address")
+    kind, address = fields["kind"], fields.get("address", "")
+    if not _well_named(kind, address):
+        raise BadLine("MLO7006", f"{kind!r} is no kind, or {address!r} no address")
+
+
+@lru_cache(maxsize=1)
+def _patterns() -> tuple[Callable[[str], object], ...]:
+    # Asking ``re`` for an expression that it remembers takes longer than matching it.
+    return tuple(re.compile(text).fullmatch for text in (_HEX_IDS, _MOMENT, _OID))
+
+
+@lru_cache(maxsize=1024)
+def _wrong_member(names: tuple[str, ...], types: tuple[type, ...]) -> str:
+    """What is wrong with members of these names and types, or ""; most entries have one of a few shapes."""
+    for name in sorted(_REQUIRED.keys() - set(names)):
+        return f"the entry's member '{name}' is missing"
+    for name, found in zip(names, types, strict=True):
+        if found is not _MEMBERS.get(name, found):
+            return f"the entry's member '{name}' is no {_MEMBERS[name].__name__}"
+    return ""
+
+
+@lru_cache(maxsize=1024)
+def _well_named(kind: str, address: str) -> bool:
+    return bool(re.fullmatch(_KIND, kind)) and (not address or bool(re.fullmatch(ADDRESS, address)))
 
 
 def _first_subject(found: Any) -> str:
@@ -132,14 +158,14 @@ def _first_subject(found: Any) -> str:
         commit = digest["gitCommit"] if "gitCommit" in digest else digest["gitTree"]
     except (KeyError, IndexError, TypeError):
         raise BadLine("MLO7006", "the first subject is no git commit") from None
-    if not isinstance(commit, str) or not re.fullmatch(_OID, commit):
+    if not isinstance(commit, str) or not _patterns()[2](commit):
         raise BadLine("MLO7006", "the first subject is no git commit")
     return commit
 
 
 def newer_than_us(record: Record) -> bool:
     """Whether a newer mlopsctl wrote this: a predicate type other than the one we would write."""
-    return record.predicate_type != predicate_type(record.kind, record.address)
+    return record.predicate_type != predicate_type(record.fields["kind"], record.fields.get("address", ""))
 
 
 def parents_of(payload: bytes) -> list[str]:

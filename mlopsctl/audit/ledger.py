@@ -29,6 +29,8 @@ from .verify import INVALID, RETIRED, VALID, WARNINGS, Check, Expected, Finding,
 
 _GROUP = 500
 """So many payloads are written at once, and so often it is told how far a long reading is."""
+# What is left of a line once it was read.
+_SHARED_LINE, _OWN_LINE = Line(b""), Line(b"", local=True)
 
 
 @dataclass
@@ -43,8 +45,8 @@ class Ledger:
     check: Check
     anchored: bool = False
     """Whether an anchor of an earlier time stood here and was met."""
-    progress: Callable[[int], object] = lambda done: None
-    """Told now and then how many entries a long reading has read."""
+    progress: Callable[[str, int], object] = lambda doing, entries: None
+    """Told now and then what a long work is at, and ("", 0) at its end."""
     _held: set[tuple[str, str, bytes]] = field(default_factory=set)
     _policies: dict[str, Policy] = field(default_factory=dict)
     _looked: bool = False
@@ -145,6 +147,7 @@ class Ledger:
             return
         with self._alone(), self.index.change():
             self._catch_up()
+        self.progress("", 0)
         self._look_at_anchor()
         self.raise_anchor()
 
@@ -196,8 +199,8 @@ class Ledger:
             if len(waiting) == _GROUP:
                 self.index.add_payloads(waiting)
                 waiting.clear()
-                self.progress(row)
-            yield slim(record, row), Line(b"", line.path, line.number, line.local)
+                self.progress("reading the audit trail", row)
+            yield slim(record, row), _OWN_LINE if line.local else _SHARED_LINE
         self.index.add_payloads(waiting)
 
     def store(self, judged: Iterable[Judged]) -> None:
@@ -233,15 +236,22 @@ class Ledger:
         self.sync()
         if not self.index.owes():
             return
-        with self._alone(), self.index.change():
-            while failed := [one for one in self.index.owed() if not self._holds(one)]:
+        with self._alone(), self.index.change(), _no_collector():
+            while failed := [one for one in self._counted(self.index.owed()) if not self._holds(one)]:
                 self.index.remember((one[:3] for one in failed), holds=False)
                 self.index.set_settled()  # The others hold, and what is made anew remembers it.
                 self.index.reset()
                 self._catch_up()
             self.index.set_settled()
+        self.progress("", 0)
         self._held.clear()
         self.raise_anchor()
+
+    def _counted(self, owed: Iterable[OwedRow]) -> Iterator[OwedRow]:
+        for number, one in enumerate(owed):
+            if number % _GROUP == 0:
+                self.progress("checking signatures of the audit trail", number)
+            yield one
 
     def _vouch(self, owed: Sequence[OwedRow]) -> bool:
         """Checks what an answer relies on. Where a signature fails, everything is settled, and the answer is another."""

@@ -70,17 +70,19 @@ def adopt_fetched(trail: TrailLog) -> Pulled:
     return pulled
 
 
-def pull_trail(trail: TrailLog, remote: str) -> Pulled:
+def pull_trail(trail: TrailLog, remote: str, *, only_reading: bool = False) -> Pulled:
     """Fetches the trail of ``remote`` and unites it with ours; entries that are gone from here are taken back.
 
-    Raises NotSharedError where the remote can't be reached.
+    ``only_reading`` leaves the signatures of a first fetch to whoever relies on them (see ``adopt``). Raises
+    NotSharedError where the remote can't be reached.
     """
     log = trail.ledger.log
     before, theirs = log.fetch(remote)
     warnings = []
     if before and before != theirs:
         warnings = _lost_there(trail, remote, before, theirs)
-    pulled = unite(trail, theirs) if theirs else Pulled()
+    adopted = bool(theirs) and only_reading and adopt(trail, theirs)
+    pulled = unite(trail, theirs) if theirs and not adopted else Pulled()
     if theirs and log.is_cut():
         text = f"'{remote}' has only the newest commits of the notes: what older ones took away would not be seen"
         warnings.append(Finding("MLO7172", "", text))
@@ -106,6 +108,19 @@ def recover(trail: TrailLog) -> int:
             break
     ledger.raise_anchor()
     return found
+
+
+def adopt(trail: TrailLog, theirs: str) -> bool:
+    """Takes the fetched trail over as it is, into a clone that has none; False where it must be united line by line.
+
+    Nothing of ours can be harmed, so signatures stay owed: half the work for a plan that relies on a few entries.
+    """
+    ledger = trail.ledger
+    with ledger.journal.lock():
+        if ledger.log.tip() or ledger.journal.stamp()[0] or ledger.anchor.read() or not ledger.log.move("", theirs):
+            return False
+        trail.sync()
+        return not ledger.broken() or not ledger.log.move(theirs, "")
 
 
 _STUBBORN = 8

@@ -9,6 +9,7 @@ https://github.com/in-toto/attestation/blob/main/spec/predicates/test-result.md
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from ..canonical import canonical, digest_of
@@ -26,6 +27,7 @@ EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 _ALGORITHMS = {"sha256": "sha256", "dirhash": "dirHash", "gitoid": "gitTree"}
 
 
+@lru_cache(maxsize=1024)
 def predicate_type(kind: str, address: str) -> str:
     """The type URI for an entry of this kind about this resource."""
     section = address.partition(".")[0]

@@ -290,7 +290,8 @@ class TrailLog:
             if code is not None and not self.ledger.index.has_code(code.oid):
                 self.ledger.log.keep_objects(code.objects)
             entry = self.journal_line(line, state)
-            if time.monotonic() - self._flushed > self._pause:
+            # A note that many entries hang on is written whole each time: the longer the trail, the rarer.
+            if time.monotonic() - self._flushed > max(self._pause, self.ledger.index.last_row() / 500):
                 self.flush()
         return entry
 

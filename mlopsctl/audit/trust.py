@@ -12,7 +12,7 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 from ..canonical import digest_of
@@ -43,6 +43,7 @@ _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 _MOMENT = r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\dZ)?"
 
 
+@lru_cache(maxsize=1024)
 def role_of(kind: str, address: str) -> str:
     """The role that a key needs to sign such an entry; "" for a kind that this version does not know."""
     if kind in RESULT_KINDS:

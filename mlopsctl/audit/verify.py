@@ -128,7 +128,7 @@ class Judge:
         self._batch = {record.id for record, _ in records}
         root = self._choose_root(records)
         done: list[Judged] = []
-        for record, line in sorted(records, key=lambda pair: (pair[0].seq, pair[0].id)):
+        for record, line in sorted(records, key=lambda pair: (pair[0].fields["seq"], pair[0].id)):
             before = self._place(record.id)
             # Several lines may carry one entry; it is valid if any of them verifies, in this batch or before.
             if before is not None and before.valid:
@@ -144,7 +144,8 @@ class Judge:
 
     def read(self, lines: Iterable[Line]) -> Iterator[tuple[Record, Line]]:
         """The well-formed lines, one by one: what can be said of a line by itself. Lines of a note come together."""
-        note, seen = "", set[object]()
+        note = ""
+        seen: set[object] = set()
         for line in lines:
             if line.path != note:
                 note, seen = line.path, set()
@@ -181,45 +182,45 @@ class Judge:
         self.findings.append(Finding(code, entry, message))
 
     def _one(self, record: Record, line: Line, root: str) -> Judged:
-        problem = self._place_of(record, root)
-        newest = self._newest_policies(record)
+        above = [self._place(parent) for parent in record.fields["parents"]]
+        problem = self._place_of(record, root, above)
+        newest = self._newest_policies(above)
         before = in_force(newest, self.policies)
         after = ",".join(newest)
         state, self._owed = VALID, None
         problem = problem or fingerprint_problem(record)
-        if problem is None and record.kind in ("root", "trust"):
+        if problem is None and record.fields["kind"] in ("root", "trust"):
             after, problem = self._trust_change(record, before, newest)
         elif problem is None:
-            state, problem = self._signer(record, line, before)
+            state, problem = self._signer(record, line, before, above)
         if problem is not None:
             state = INVALID
             self._find(*problem)
-        self._places[record.id] = Place(record.seq, record.fields["at"], after, state == VALID)
+        self._places[record.id] = Place(record.fields["seq"], record.fields["at"], after, state == VALID)
         return Judged(record, line, state, after, None if state == INVALID else self._owed)
 
     def _place(self, entry_id: str) -> Place | None:
         return self._places.get(entry_id) or self.known.place(entry_id)
 
-    def _place_of(self, record: Record, root: str) -> tuple[str, str, str] | None:
+    def _place_of(self, record: Record, root: str, above: Sequence[Place | None]) -> tuple[str, str, str] | None:
         """What is wrong with where the entry stands: log, root, parents, seq."""
         fields = record.fields
         if self.expected.log and fields["log"] != self.expected.log:
             return "MLO7010", record.id, f"the entry belongs to log {fields['log']!r}, not to {self.expected.log}"
         if not fields["parents"]:
             return self._root_problem(record, root)
-        parents = []
-        for parent in fields["parents"]:
-            place = self._place(parent)
+        highest, latest = 0, ""
+        for parent, place in zip(fields["parents"], above, strict=True):
             if place is None and parent in self._batch:
                 return "MLO7023", record.id, f"seq {record.seq} is not above that of its parent {parent[:12]}"
             if place is None:
                 return "MLO7022", record.id, f"its parent {parent[:12]} is missing from the trail"
             if not place.valid:
                 return "MLO7024", record.id, f"it builds on entry {parent[:12]}, which is not valid"
-            parents.append(place)
-        if record.seq != 1 + max(place.seq for place in parents):
+            highest, latest = max(highest, place.seq), max(latest, place.at)
+        if fields["seq"] != 1 + highest:
             return "MLO7023", record.id, f"seq {record.seq} is not one above the highest of its parents"
-        if any(place.at > fields["at"] for place in parents):
+        if latest > fields["at"]:
             self._find("MLO7029", record.id, f"it claims {fields['at']}, which is before its parent: a clock was wrong")
         if newer_than_us(record):
             self._find("MLO7090", record.id, f"predicate type {record.predicate_type!r}: a newer mlopsctl wrote this")
@@ -243,8 +244,8 @@ class Judge:
                 self._policy(older)
         return self.policies[digest]
 
-    def _newest_policies(self, record: Record) -> tuple[str, ...]:
-        seen = {place.policy for place in map(self._place, record.fields["parents"]) if place is not None}
+    def _newest_policies(self, above: Sequence[Place | None]) -> tuple[str, ...]:
+        seen = {place.policy for place in above if place is not None}
         if len(seen) == 1 and "," not in (one := next(iter(seen))):
             self._policy(one)
             return (one,)
@@ -273,17 +274,19 @@ class Judge:
         self.policies[proposed.digest] = proposed
         return proposed.digest, None
 
-    def _signer(self, record: Record, line: Line, before: str) -> tuple[str, tuple[str, str, str] | None]:
+    def _signer(
+        self, record: Record, line: Line, before: str, above: Sequence[Place | None]
+    ) -> tuple[str, tuple[str, str, str] | None]:
         """Whether the signature holds and the signer may say this."""
         fields, entry = record.fields, record.id
         policy = self._policy(before)
         if policy is None or fields["trust"] != before:
             return INVALID, ("MLO7016", entry, "it names another trust policy than the one in force there")
         rule = policy.signers.get(fields["signer"])
-        role = role_of(record.kind, record.address)
+        role = role_of(fields["kind"], fields.get("address", ""))
         if line.local:
             return self._own(record)
-        if rule is None or not any(_hint(rule.key) == hint for hint, _ in record.signatures):
+        if rule is None or _hint(rule.key) not in [hint for hint, _ in record.signatures]:
             return INVALID, (
                 "MLO7012",
                 entry,
@@ -294,7 +297,7 @@ class Judge:
         if role and role not in rule.roles:
             return INVALID, ("MLO7013", entry, f"{rule.name} has no role '{role}', which '{record.kind}' needs")
         # A backdated entry still stands on what it names: its place counts, not only what it says of the time.
-        latest = max([fields["at"], *(place.at for place in map(self._place, fields["parents"]) if place)])
+        latest = max([fields["at"], *(place.at for place in above if place)]) if rule.until else ""
         if rule.expired(latest):
             text = f"the key of {rule.name} was valid until {rule.until}; this stands at {latest}"
             return INVALID, ("MLO7014", entry, text)
@@ -310,7 +313,8 @@ class Judge:
         return LOCAL, None
 
     def _signed_by(self, record: Record, key: str) -> bool:
-        given = [sig for hint, sig in proofs(record) if hint == _hint(key)]
+        own = _hint(key)
+        given = [sig for hint, sig in proofs(record) if hint == own]
         if self.lazy and len(given) == 1 and not steers(record):
             self._owed = (key, given[0])
             return (record.id, *self._owed) not in self.failed
@@ -320,15 +324,14 @@ class Judge:
 
 def steers(record: Record) -> bool:
     """Whether the entry decides how others count: then a forged one would hide something without being asked for."""
-    return record.kind not in RESULT_KINDS or bool(record.fields.get("supersedes"))
+    return record.fields["kind"] not in RESULT_KINDS or bool(record.fields.get("supersedes"))
 
 
 def fingerprint_problem(record: Record) -> tuple[str, str, str] | None:
     """A result must be of the section whose role signed it: else a data key could attest a model's fingerprint."""
-    if record.slim:
-        return None
-    made_from, ingredients = record.fields.get("made_from"), record.fields.get("ingredients", {})
-    if record.kind != "result" or not made_from:
+    fields = record.fields
+    made_from, ingredients = fields.get("made_from"), fields.get("ingredients", {})
+    if record.slim or fields["kind"] != "result" or not made_from:
         return None
     if made_from != "sha256:" + hashlib.sha256(fast_canonical(ingredients)).hexdigest():
         return "MLO7032", record.id, "its fingerprint is not that of its ingredients"
@@ -349,7 +352,8 @@ def slim(record: Record, row: int) -> Record:
     if steers(record) or fingerprint_problem(record):
         return record._replace(row=row)
     fields = {name: value for name, value in record.fields.items() if name not in _BULKY}
-    return record._replace(fields=fields, payload=b"", row=row, slim=True)
+    kind, signatures = record.predicate_type, record.signatures
+    return Record(record.id, fields, record.commit, kind, b"", signatures, record.material, row, slim=True)
 
 
 _BULKY = frozenset({"ingredients", "facts", "made_with"})

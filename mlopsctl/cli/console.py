@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from time import monotonic
 from typing import TextIO
 
 from ..errors import ManifestError, MlopsError
@@ -41,6 +42,27 @@ def note(text: str) -> None:
     """One line of progress or advice, on stderr."""
     sys.stderr.write(text + "\n")
     sys.stderr.flush()
+
+
+class Patience:
+    """Says on a terminal what a work is at that takes over a second; nothing is left of it at its end."""
+
+    def __init__(self) -> None:
+        self._begun = monotonic()
+        self._shown = False
+
+    def __call__(self, doing: str, entries: int) -> None:
+        """``doing`` in words and how many entries are done; "" for the end."""
+        if doing and monotonic() - self._begun > 1 and coloured(sys.stderr):
+            line = f"{doing}: {entries:,} entries"[: width() - 1]
+            sys.stderr.write(f"\r\x1b[2K{paint(line, 'grey', sys.stderr)}")
+            sys.stderr.flush()
+            self._shown = True
+        elif not doing:
+            if self._shown:
+                sys.stderr.write("\r\x1b[2K")
+                sys.stderr.flush()
+            self._shown = False
 
 
 def width() -> int:

@@ -104,8 +104,10 @@ def open_trail(repo: Repo, state: Path, log_id: str = "") -> TrailLog:
         anchor=AnchorFile(state / "anchor.json"),
         expected=Expected(log_id, root, own),
         check=verify_signature,
+        progress=console.Patience(),
     )
-    return TrailLog(ledger, lambda: signing_key(log_id))
+    # Kept for the next entry: reading a private key takes longer than signing with it.
+    return TrailLog(ledger, cache(lambda: signing_key(log_id)))
 
 
 def _root_of_default_branch(repo: Repo, log_id: str) -> str:
@@ -152,7 +154,7 @@ def fetch_first(repo: Repo, trail: TrailLog, remotes: Sequence[str]) -> None:
     refuse_programs(repo, remote)
     console.note(f"fetching the audit trail from '{remote}' …")
     try:
-        pulled = pull_trail(trail, remote)
+        pulled = pull_trail(trail, remote, only_reading=True)
     except NotSharedError as error:
         raise MlopsError(
             f"this clone has not fetched the trail, and without it everything would seem unmade: {error.message}",
