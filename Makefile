@@ -22,10 +22,12 @@ demo: venv ## from an empty folder to a signed, served, audited model (under 3 m
 
 test: venv-dev ## the tests, without the slow ones
 	@.ci/system-packages
+	@.ci/local-sigstore
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 test-all: venv-dev ## every test
 	@.ci/system-packages
+	@.ci/local-sigstore
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "" $(PYTEST_ARGS)
 
 lint: venv-dev ## ruff, mypy --strict and the import contracts
@@ -64,5 +66,5 @@ lock: venv-dev ## pin every dependency again, with hashes (UPGRADE=--upgrade for
 	sed -i -e '/^#/d' -e '/^$$/d' requirements.txt requirements-dev.txt bench/requirements.txt
 
 clean: ## remove everything that the commands above made
-	rm -rf .venv .venv-bench .demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-bench .demo build dist tests/sigstore/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

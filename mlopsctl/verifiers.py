@@ -120,6 +120,11 @@ def is_identity(key: str) -> bool:
     return key.startswith(IDENTITY)
 
 
+def asks_for_identity(text: str) -> bool:
+    """Whether $MLOPS_KEY names no key but an identity: ``sigstore``, or ``sigstore:ISSUER#NAME`` for no other one."""
+    return text == IDENTITY.rstrip(":") or is_identity(text)
+
+
 def is_ssh(key: str) -> bool:
     return " " in key
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.quickstart import make_quickstart, must, take_down
+from tests.sigstore.local import LocalSigstore, require_node
 
 ALLOWED_SKIPS = Path(__file__).parent / "allowed-skips.txt"
 # Read before the fixture below takes it out of the environment.
@@ -69,6 +70,14 @@ def _no_network() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(socket.socket, "connect", guarded)
         yield
+
+
+@pytest.fixture(scope="session")
+def sigstore(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSigstore]:
+    """A whole Sigstore on loopback."""
+    require_node()
+    with LocalSigstore(tmp_path_factory.mktemp("sigstore")) as service:
+        yield service
 
 
 @pytest.fixture(scope="session")

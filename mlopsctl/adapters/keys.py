@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from ..errors import EvidenceError, UsageError
-from ..verifiers import key_id, pem, public_key, scheme
+from ..verifiers import asks_for_identity, key_id, pem, public_key, scheme
 from . import ec_key, key_places
 from .files import write_atomically
 
@@ -197,8 +197,13 @@ def _described(path: Path) -> Signer:
 
 
 def default_key(preferred: str = "", environ: Mapping[str, str] | None = None) -> Path | None:
-    """The key to sign with: $MLOPS_KEY (a path or a name), the preferred name, or the only key there is; else None."""
+    """The key to sign with: $MLOPS_KEY (a path or a name), the preferred name, or the only key there is; else None.
+
+    None too where $MLOPS_KEY asks for an identity: see ``keyless_signer``.
+    """
     env = os.environ if environ is None else environ
+    if asks_for_identity(env.get("MLOPS_KEY", "")):
+        return None  # Nobody's key is taken silently where an identity was asked for.
     if env.get("MLOPS_KEY"):
         return key_path(env["MLOPS_KEY"])
     if preferred and key_file(preferred).is_file():

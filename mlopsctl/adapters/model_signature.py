@@ -13,7 +13,7 @@ from typing import Protocol
 
 from ..crypto import model_signature as openssf
 from ..errors import EvidenceError
-from ..verifiers import is_identity, public_key
+from ..verifiers import public_key
 from .files import write_atomically
 
 HINT = "do not use this model; sign it anew where it was made, or fetch it again: mlopsctl pull"
@@ -63,23 +63,24 @@ def verify_folder(folder: Path, signature: Path, key: str) -> None:
         raise EvidenceError(f"there is nothing at {folder}", hint="check the path", code="MLO7110")
     only_files(folder)
     try:
-        signed = openssf.read(_read(signature))
-        if is_identity(key):
-            raise openssf.Unacceptable("MLO7111", f"who signs as {key.strip()} cannot be verified here")
+        signed = openssf.read(read_signature(signature))
         openssf.check_key(signed, _spelled(key))
         openssf.check_files(signed, files_of(folder))
     except openssf.Unacceptable as error:
-        raise EvidenceError(f"{folder}: {error.message}", hint=_HINTS.get(error.code, HINT), code=error.code) from None
+        raise refusal(folder, error) from None
 
 
 def signed_files(signature: Path) -> dict[str, str]:
     """Name -> sha256 of the files that a signature lists; nothing is verified here. Raises EvidenceError."""
     try:
-        return dict(openssf.read(_read(signature)).files)
+        return dict(openssf.read(read_signature(signature)).files)
     except openssf.Unacceptable as error:
-        raise EvidenceError(
-            f"{signature}: {error.message}", hint=_HINTS.get(error.code, HINT), code=error.code
-        ) from None
+        raise refusal(signature, error) from None
+
+
+def refusal(path: Path, error: openssf.Unacceptable) -> EvidenceError:
+    """The error for people, with what to do."""
+    return EvidenceError(f"{path}: {error.message}", hint=_HINTS.get(error.code, HINT), code=error.code)
 
 
 def _spelled(key: str) -> str:
@@ -130,7 +131,8 @@ def _walk(folder: Path) -> Iterator[Path]:
         yield from (Path(place) / name for name in (*folders, *files))
 
 
-def _read(signature: Path) -> bytes:
+def read_signature(signature: Path) -> bytes:
+    """The bytes of a signature file. Raises EvidenceError (MLO7111)."""
     try:
         return signature.read_bytes()
     except OSError as error:

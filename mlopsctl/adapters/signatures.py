@@ -9,8 +9,11 @@ from ..verifiers import is_identity
 def verify_signature(key: str, message: bytes, signature: bytes) -> bool:
     """Whether ``signature`` is by ``key`` over ``message``; under something that is no key, none holds.
 
-    ``signature`` is what the way to sign gives: DER for an EC key, an SSHSIG for an OpenSSH key.
+    ``signature`` is what the way to sign gives: DER for an EC key, an SSHSIG for an OpenSSH key, a proof of
+    ``keyless`` for an identity.
     """
     if is_identity(key):
-        return False
+        from .keyless import verify_identity
+
+        return verify_identity(key, message, signature)
     return holds(key, message, signature)

@@ -114,7 +114,7 @@ class Ledger:
 
     def _judge(self, *, lazy: bool = False) -> Judge:
         # Where nobody pinned the root, the first one seen stays the root: a later one is never a second choice.
-        expected = Expected(self.expected.log, self._root(), self.expected.own_key)
+        expected = self.expected._replace(root=self._root())
         return Judge(expected, self, self._checked, lazy, frozenset(self.index.failed() if lazy else ()))
 
     def _root(self) -> str:
@@ -137,8 +137,7 @@ class Ledger:
 
     def key(self) -> str:
         """What the index must have been made from to be current."""
-        expected = self.expected
-        return json.dumps([expected.log, expected.root, expected.own_key, self.log.tip(), *self.journal.stamp()])
+        return json.dumps([*self.expected, self.log.tip(), *self.journal.stamp()])
 
     def sync(self) -> None:
         """Takes in what is new. Raises EvidenceError for damaged git objects only: bad lines become findings."""
@@ -161,9 +160,11 @@ class Ledger:
 
     def _catch_up(self) -> None:
         key, tip = self.key(), self.log.tip()
-        base = json.dumps(json.loads(key)[:3])
+        base = json.dumps(self.expected)
         if self.index.meta("base", base) != base or self.broken():
-            self.index.reset()
+            before = json.loads(self.index.meta("base", base))
+            # A signature by a key holds for ever; a proof of an identity holds under the trust root that it was checked with.
+            self.index.reset(signatures=before[3:] != list(self.expected[3:]))
         try:
             self._take_in(new_lines(self.log, self.journal, self.index, tip))
         except Gone:

@@ -15,7 +15,7 @@ from ..errors import EvidenceError, MlopsError
 from ..gitobjects import build_trees, object_id
 from ..provider import Tree
 from ..types import Address, Digest, Entry, Json, Observed, TreeFile
-from ..verifiers import pem
+from ..verifiers import is_identity, pem
 from .dsse import MAX_PAYLOAD, encode, pae
 from .entry import Record, entry_fields, proofs, read_line, to_entry
 from .ledger import Ledger
@@ -403,7 +403,8 @@ def _may_append(policy: Policy, signer: Signer, kind: str, address: str, at: str
     expired = bool(name) and policy.signers[name].expired(at)
     if policy.may(name, role) and not expired:
         return VALID
-    if role in _LOCAL_ROLES:
+    # An identity's signature goes into a public log; what counts on this machine only has no business there.
+    if role in _LOCAL_ROLES and not is_identity(signer.key):
         return LOCAL
     if expired:
         raise EvidenceError(
@@ -411,10 +412,11 @@ def _may_append(policy: Policy, signer: Signer, kind: str, address: str, at: str
             hint="ask a holder of the root key to extend it in trust.yaml, or to add a new key",
             code="MLO7105",
         )
-    who = f"signer '{name}' has" if name else f"the key '{signer.name}' is not in the trust policy and has"
+    what = "identity" if is_identity(signer.key) else "key"
+    who = f"signer '{name}' has" if name else f"the {what} '{signer.name}' is not in the trust policy and has"
     raise EvidenceError(
         f"{who} no role '{role}', which '{kind}' needs",
-        hint="ask a holder of the root key to add the key to trust.yaml; mlopsctl key show prints yours",
+        hint=f"ask a holder of the root key to add the {what} to trust.yaml; mlopsctl key show prints yours",
         code="MLO7105",
     )
 

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from ..errors import EvidenceError
-from ..verifiers import key_id
+from ..verifiers import is_identity, key_id
 from .dsse import BadLine, fast_canonical, pae
 from .entry import Record, newer_than_us, proofs, read_line
 from .graph import Known, Place, heads, in_force
@@ -97,6 +97,8 @@ class Expected(NamedTuple):
     log: str = ""
     root: str = ""
     own_key: str = ""
+    identities: str = ""
+    """A stamp of what the proofs of identities are checked against."""
 
 
 @dataclass
@@ -293,7 +295,7 @@ class Judge:
                 f"it is signed with a key that the trust policy does not list for {fields['signer']!r}",
             )
         if not self._signed_by(record, rule.key):
-            return INVALID, ("MLO7011", entry, f"the signature of {rule.name} does not hold: the entry was changed")
+            return INVALID, ("MLO7011", entry, f"the signature of {rule.name} does not hold: {_why(rule.key)}")
         if role and role not in rule.roles:
             return INVALID, ("MLO7013", entry, f"{rule.name} has no role '{role}', which '{record.kind}' needs")
         # A backdated entry still stands on what it names: its place counts, not only what it says of the time.
@@ -357,6 +359,12 @@ def slim(record: Record, row: int) -> Record:
 
 
 _BULKY = frozenset({"ingredients", "facts", "made_with"})
+
+
+def _why(key: str) -> str:
+    if is_identity(key):
+        return "the entry or its proof was changed, or another Sigstore is trusted here (MLOPS_SIGSTORE_TRUST)"
+    return "the entry was changed"
 
 
 @lru_cache(maxsize=256)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 import re
 from pathlib import Path
 from typing import Annotated
@@ -17,6 +18,7 @@ from ..errors import MlopsError, UsageError
 from ..manifest import load_manifest
 from ..manifest.edit import insert_line
 from ..resources import ci_job, schema_text, template_dir
+from ..verifiers import asks_for_identity
 from . import console
 from .project import MANIFEST
 from .trail import ROOTS, init_trail, new_log_id
@@ -120,7 +122,13 @@ def _repository(folder: Path) -> Repo:
 
 
 def _signer() -> Signer:
-    """The user's key, made now where there is none yet."""
+    """The user's key, made now where there is none yet. Raises UsageError where an identity is asked for."""
+    if asks_for_identity(os.environ.get("MLOPS_KEY", "")):
+        raise UsageError(
+            "a trail begins with a key: the root of trust must hold without Sigstore",
+            hint="unset MLOPS_KEY for init, then let the root key admit the identity: see docs/keyless.md",
+            code="MLO7156",
+        )
     path = default_key()
     if path is None:
         path = key_file(_slug(getpass.getuser()))

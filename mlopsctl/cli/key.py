@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Annotated, Any
 
 import typer
 
 from ..adapters.keys import Signer, default_key, import_key, key_file, key_files, key_path, load_signer, new_key
 from ..errors import EvidenceError
+from ..verifiers import asks_for_identity
 from . import console
 from .options import Format, check_format
 
@@ -80,6 +82,8 @@ def show(
       mlopsctl key show alice --format json
     """
     check_format(format)
+    if not name and asks_for_identity(chosen := os.environ.get("MLOPS_KEY", "")):
+        return _show_identity(chosen, format)
     path = key_path(name) if name else default_key()
     if path is None:
         raise EvidenceError(
@@ -133,6 +137,23 @@ def _fields(signer: Signer) -> dict[str, Any]:
         "signature": signer.scheme,
         "path": str(signer.path),
     }
+
+
+def _show_identity(chosen: str, format: Format) -> int:
+    """Who Sigstore says that this is, as trust.yaml names it; fetches a certificate."""
+    from ..adapters.keyless_signer import identity_signer
+    from ..verifiers import parts
+
+    signer = identity_signer(chosen)
+    name, issuer = parts(signer.key)
+    if format == "json":
+        shown = {"schema_version": 1, "name": name, "id": signer.key_id, "key": signer.key, "path": ""}
+        console.out(json.dumps({**shown, "pem": signer.key + "\n"}, indent=2))
+        return 0
+    console.out(f"  identity  {name}")
+    console.out(f"  issuer    {issuer}")
+    console.out(f"  id        {signer.key_id}")
+    return 0
 
 
 def _show(signer: Signer) -> None:

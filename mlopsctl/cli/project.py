@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..adapters.git import CommitTree, Repo, WorkTree, find_repo
 from ..adapters.keys import Signer
@@ -16,6 +17,9 @@ from ..manifest import Manifest, load_manifest, topological
 from ..provider import NO_SCRATCH, Context, Tree
 from ..types import Address, Resource
 from .trail import fetch_first, open_trail, signing_key
+
+if TYPE_CHECKING:
+    from ..adapters.keyless_signer import IdentitySigner
 
 MANIFEST = "mlops.yaml"
 
@@ -41,8 +45,8 @@ class Project:
     def trail(self) -> TrailLog:
         return open_trail(self.repo, self.state, self.manifest.project.log)
 
-    def signer(self) -> Signer:
-        """The key that signs here. Raises EvidenceError where there is none."""
+    def signer(self) -> Signer | IdentitySigner:
+        """The key or identity that signs here. Raises EvidenceError where there is none."""
         return signing_key(self.manifest.project.log)
 
     @cached_property

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,11 +13,17 @@ from ..errors import EvidenceError, MlopsError, UsageError
 from ..verifiers import is_ssh, public_key, scheme
 from . import console
 
+if TYPE_CHECKING:
+    from ..adapters.keyless_signer import IdentitySigner
+
 
 def sign(
     path: Annotated[Path, typer.Argument(help="A model file or folder.", exists=True)],
     signature: Annotated[Path | None, typer.Option(help="Where the signature goes; default: PATH.sig.")] = None,
     key: Annotated[str, typer.Option(help="Name or path of the private key; default: the one that signs here.")] = "",
+    identity: Annotated[
+        bool, typer.Option("--identity", help="Sign as the identity of this CI job or login, by Sigstore.")
+    ] = False,
 ) -> int:
     """Sign a model file or folder (OpenSSF model signing; any of its tools can verify it, unless an OpenSSH key signs).
 
@@ -25,10 +32,12 @@ def sign(
       mlopsctl sign model/
 
       mlopsctl sign model.onnx --key alice --signature model.onnx.sig
-    """
-    from ..adapters.model_signature import sign_folder
 
-    signer = _signer(key)
+      mlopsctl sign model/ --identity
+    """
+    from ..adapters.model_proof import sign_folder
+
+    signer = _identity(key) if identity else _signer(key)
     target = signature or _beside(path)
     sign_folder(path, signer, target)
     console.out(f"signed {path} as '{signer.name}' ({signer.scheme}, key {signer.key_id[:12]}): {target}")
@@ -43,18 +52,27 @@ def verify(
     key: Annotated[
         Path | None, typer.Option(help="The signer's public key: PEM, base64 or OpenSSH's; default: the trust policy.")
     ] = None,
+    identity: Annotated[str, typer.Option(help="Who signed by Sigstore: an address or a URL; with --issuer.")] = "",
+    issuer: Annotated[str, typer.Option(help="The OIDC issuer (a URL) that vouches for the identity.")] = "",
+    trust_config: Annotated[
+        Path | None, typer.Option(help="Client trust config (JSON) of a Sigstore of your own; default: the public one.")
+    ] = None,
 ) -> int:
-    """Verify that every file is as it was signed. Needs no repository, only the public key.
+    """Verify that every file is as it was signed. Needs no repository or network, only the public key or the identity.
 
     Examples:
 
       mlopsctl verify model/ --key alice.pub
 
       mlopsctl verify model/ --signature model.sig
+
+      mlopsctl verify model/ --identity ada@example.com --issuer https://github.com/login/oauth
     """
-    from ..adapters.model_signature import verify_folder
+    from ..adapters.model_proof import verify_folder
 
     target = signature or _beside(path)
+    if identity or issuer or trust_config:
+        return _verify_identity(path, target, key, (identity, issuer), trust_config)
     keys = {str(key): _public_key(key)} if key is not None else _trusted()
     failed: EvidenceError | None = None
     for name, spelled in keys.items():
@@ -74,11 +92,40 @@ def verify(
     raise failed or EvidenceError("there is no key to verify with", hint="--key PUBLIC_KEY", code="MLO7114")
 
 
+def _verify_identity(path: Path, target: Path, key: Path | None, who: tuple[str, str], trust: Path | None) -> int:
+    from ..adapters.model_keyless import verify_folder
+    from ..verifiers import identity
+
+    try:
+        if key is not None:
+            raise ValueError("a signature is by a key or by an identity, not by both")
+        spelled = identity(*who)
+    except ValueError as error:
+        raise UsageError(
+            f"the identity to verify with cannot be used: {error}",
+            hint="give both --identity NAME and --issuer https://…, and no --key",
+            code="MLO7157",
+        ) from None
+    at = verify_folder(path, target, spelled, trust)
+    console.out(f"ok: {path} is exactly what '{who[0]}' signed, as {who[1]} vouches, at the latest at {at} (witnessed)")
+    return 0
+
+
+def _identity(key: str) -> IdentitySigner:
+    from ..adapters.keyless_signer import identity_signer
+    from ..verifiers import asks_for_identity
+
+    if key:
+        raise UsageError("--key and --identity exclude each other", hint="leave one of them out", code="MLO7157")
+    chosen = os.environ.get("MLOPS_KEY", "")
+    return identity_signer(chosen if asks_for_identity(chosen) else "")
+
+
 def _beside(path: Path) -> Path:
     return path.resolve().with_name(path.resolve().name + ".sig")
 
 
-def _signer(key: str) -> Signer:
+def _signer(key: str) -> Signer | IdentitySigner:
     if key:
         from .trail import announced
 

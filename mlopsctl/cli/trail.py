@@ -17,6 +17,7 @@ from ..adapters.journal import AnchorFile, Journal
 from ..adapters.keys import Signer, config_folder, default_key, load_signer, public_half
 from ..adapters.notes import NotesLog
 from ..adapters.signatures import verify_signature
+from ..adapters.sigstore_trust import trust_stamp
 from ..adapters.trail_index import TrailIndex
 from ..audit.ledger import Ledger
 from ..audit.policy_text import policy_yaml
@@ -26,11 +27,12 @@ from ..audit.verify import Expected
 from ..canonical import digest_of
 from ..errors import EvidenceError, MlopsError, NotSharedError
 from ..types import Entry
-from ..verifiers import is_hardware
+from ..verifiers import asks_for_identity, is_hardware
 from . import console
 
 if TYPE_CHECKING:
     from ..adapters.gitconfig import Setting
+    from ..adapters.keyless_signer import IdentitySigner
     from ..audit.sharing import Pulled
 
 
@@ -67,8 +69,12 @@ def read_pin(log_id: str) -> dict[str, str]:
     return {str(name): str(value) for name, value in pin.items()} if isinstance(pin, dict) else {}
 
 
-def signing_key(log_id: str = "") -> Signer:
-    """The key that signs here. Raises EvidenceError where there is none."""
+def signing_key(log_id: str = "") -> Signer | IdentitySigner:
+    """The key that signs here, or the identity that $MLOPS_KEY asks for. Raises EvidenceError where there is none."""
+    if asks_for_identity(chosen := os.environ.get("MLOPS_KEY", "")):
+        from ..adapters.keyless_signer import identity_signer
+
+        return identity_signer(chosen)
     path = default_key(read_pin(log_id).get("key", ""))
     if path is None:
         raise EvidenceError(
@@ -102,7 +108,7 @@ def open_trail(repo: Repo, state: Path, log_id: str = "") -> TrailLog:
         journal=Journal(state / "journal"),
         index=TrailIndex(state / "index.db"),
         anchor=AnchorFile(state / "anchor.json"),
-        expected=Expected(log_id, root, own),
+        expected=Expected(log_id, root, own, trust_stamp()),
         check=verify_signature,
         progress=console.Patience(),
     )

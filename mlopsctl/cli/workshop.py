@@ -87,7 +87,7 @@ class ProjectWorkshop:
         return kept
 
     def _sign(self, folder: Path) -> Digest:
-        from ..adapters.model_signature import sign_folder
+        from ..adapters.model_proof import sign_folder
 
         with tempfile.TemporaryDirectory(dir=self.project.state / "work") as place:
             signature = Path(place) / "model.sig"

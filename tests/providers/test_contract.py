@@ -158,14 +158,15 @@ def test_its_pure_answers_are_the_same_every_time(project: Project, name: str) -
 
 @pytest.mark.parametrize("name", [name for name in PROVIDERS if name.split("/")[0] in ("train", "targets")])
 def test_its_folders_are_signed_and_their_bytes_hold(project: Project, name: str, tmp_path: Path) -> None:
-    from mlopsctl.adapters.model_signature import verify_folder
+    from mlopsctl.adapters.model_proof import verify_folder
+    from mlopsctl.verifiers import pem
 
     one = found(project, name)
     assert one.seen is not None
     output = "model" if name.startswith("train/") else "artifact"
     folder = project.store.checkout(one.seen.outputs[output], tmp_path / "folder")
     signature = project.store.path(one.seen.outputs[output + ".sig"])
-    verify_folder(folder, signature, project.signer().public_key_pem)
+    verify_folder(folder, signature, pem(project.signer().key))
 
 
 @pytest.mark.parametrize("name", [name for name in PROVIDERS if name.startswith("deployments/")])

@@ -164,7 +164,7 @@ def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
 
 def _verified(artifact: Input, ctx: Context) -> Input:
     """Checks the artifact's signature and returns it as an input of its own. Raises EvidenceError."""
-    from ...adapters.model_signature import verify_folder
+    from ...adapters.model_proof import verify_folder
 
     seen, name = artifact.seen, artifact.need.output + ".sig"
     if seen is None or artifact.digest is None or name not in seen.outputs:

@@ -30,6 +30,7 @@ from ...provider import (
 )
 from ...serving.files import read_json, write_json
 from ...types import GUARD, Action, Address, Digest, Input, Json, Need, Observed, Outcome, Reason, Resource
+from ...verifiers import is_identity
 
 if TYPE_CHECKING:
     from ...serving.client import Answer
@@ -223,6 +224,7 @@ def _release(home: Home, digest: str) -> Path:
 
 def _check_out(home: Home, artifact: Input, ctx: Context) -> Path:
     """Artifact, signature and public key side by side in the state folder, verified. Raises EvidenceError."""
+    from ...adapters.model_proof import verify_folder
     from ...serving.artifact import ArtifactRefused
     from ...serving.artifact import verify as verify_signature
 
@@ -238,6 +240,9 @@ def _check_out(home: Home, artifact: Input, ctx: Context) -> Path:
         shutil.copyfile(ctx.store.path(seen.outputs[artifact.need.output + ".sig"]), fresh / "artifact.sig")
         (fresh / "key.pub").write_text(ctx.public_key)
         ctx.tell("verifying the artifact's signature")
+        if is_identity(ctx.public_key):
+            # The server repeats the rest of the check only: it loads nothing of ours, and has no trust root.
+            verify_folder(fresh / "artifact", fresh / "artifact.sig", ctx.public_key)
         verify_signature(fresh / "artifact", fresh / "artifact.sig", fresh / "key.pub", digest)
         if not _same(release, fresh):
             if release.exists():
