@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-from ..errors import UsageError
+from ..errors import MlopsError, UsageError
 from ..types import Json
-from .dsse import pae
+from .dsse import BadLine, pae
 from .entry import Record, proofs, read_line, to_entry
 from .ledger import Ledger
 from .receipts import BadReceipt, Receipt, countersigned, countersigner, read_receipt, tokens_of, with_tokens
@@ -194,12 +194,21 @@ def _lines(ledger: Ledger, payload: bytes) -> list[bytes]:
 def add_tokens(trail: TrailLog, entry: str, tokens: Sequence[bytes]) -> None:
     """Adds a line of the same entry, with these time stamps in its material.
 
-    Both lines stay: the entry has one id, and is valid as soon as one of them verifies.
+    Both lines stay: the entry has one id, and is valid as soon as one of them verifies. Raises MlopsError.
     """
     with trail.ledger.journal.lock():
         record = record_of(trail.ledger, entry)
         if record is None or not tokens:
             return
-        trail.ledger.journal.append(trail.ledger.journal.shared, with_tokens(record, tokens))
+        line = with_tokens(record, tokens)
+        try:
+            read_line(line)
+        except BadLine as bad:
+            raise MlopsError(
+                f"the time stamp does not fit into the trail: {bad.message}",
+                hint="take an authority whose answers are shorter",
+                code="MLO7188",
+            ) from None
+        trail.ledger.journal.append(trail.ledger.journal.shared, line)
         trail.sync()
         trail.flush()

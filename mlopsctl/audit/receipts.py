@@ -59,12 +59,11 @@ def tokens_of(record: Record) -> list[bytes]:
 
 
 def with_tokens(record: Record, tokens: Iterable[bytes]) -> bytes:
-    """The line of the same entry whose material also holds these tokens: it has the same id."""
-    material = dict(record.material or {})
-    known = list(material.get("timestamps", ()))
-    new = [text for text in (b64encode(token).decode() for token in tokens) if text not in known]
-    if known or new:
-        material["timestamps"] = known + new
+    """The line of the same entry whose material holds these tokens and no others: it has the same id."""
+    material = {name: value for name, value in (record.material or {}).items() if name != "timestamps"}
+    texts = [b64encode(token).decode() for token in dict.fromkeys(tokens)]
+    if texts:
+        material["timestamps"] = texts
     return encode(record.payload, record.signatures, material or None)
 
 
@@ -79,7 +78,7 @@ def write_receipt(record: Record, tokens: Sequence[bytes] = ()) -> bytes:
             "entries": facts.get("entries"),
             "sha512": facts.get("sha512"),
             "tips": [record.id],
-            "line": strict_json(with_tokens(record, tokens)),
+            "line": strict_json(with_tokens(record, [*tokens_of(record), *tokens])),
         }
     )
 

@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mlopsctl.adapters.keys import new_key
+from mlopsctl.audit.anchors import record_of
+from mlopsctl.audit.receipts import tokens_of
 from mlopsctl.cli.main import run as mlopsctl
+from tests.adapters.anchors.authority import Authority, serving
+from tests.adapters.anchors.bucket import lead_there, serving_buckets
 from tests.cli.contract import follows
 
-from .clone import Clone, run
+from .clone import Clone, Notes, line_id, run
 from .forger import forge_everything
 
 Answer = Callable[..., str]
@@ -131,6 +135,104 @@ def test_a_signed_tag_finds_a_forged_history(
     shutil.rmtree(other.state)
     run(other.folder, "config", "gpg.ssh.program", "/bin/false")
     assert codes(checked(code=7)) == {("MLO7181", tip)}, "what the repository says about signatures is overridden"
+
+
+def test_a_locked_bucket_finds_a_forged_history(
+    clone: Clone, checked: Any, answer: Answer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import boto3
+
+    with serving_buckets() as url:
+        lead_there(url, monkeypatch)
+        boto3.client("s3").create_bucket(Bucket="acme-audit", ObjectLockEnabledForBucket=True)
+        told = answer("audit", "anchor", "s3://acme-audit/digits", "--retain", "30")
+        assert "locked until" in told and "not_locked" not in told
+        checkpoint = clone.trail.tips()[0]
+        clone.train("later")
+        shutil.rmtree(clone.state)
+        assert checked("--strict")["freshness"] == "anchored"
+        forged(clone, tmp_path / "new", monkeypatch)
+        assert codes(checked(code=7)) == {("MLO7181", checkpoint)}
+        assert "signed with the key of owner" in answer("audit", "verify", code=7)
+    verdict = checked()
+    assert verdict["ok"] and {one["code"] for one in verdict["warnings"]} == {"MLO7182"}, "without a network"
+
+
+@pytest.fixture
+def authority(clone: Clone, tmp_path: Path) -> Iterator[str]:
+    """The place of a time-stamping authority that the user trusts."""
+    made = Authority(tmp_path / "authority")
+    trusted = tmp_path / "config" / "mlops" / "tsa" / "127.0.0.1.pem"
+    trusted.parent.mkdir(parents=True)
+    trusted.write_text(made.certificates)
+    with serving(made) as url:
+        yield f"tsa:{url}"
+
+
+def test_a_time_stamp_finds_a_forged_history(
+    clone: Clone, checked: Any, answer: Answer, authority: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "existed not later than" in answer("audit", "anchor", authority)
+    checkpoint = clone.trail.tips()[0]
+    shutil.rmtree(clone.state)
+    verdict = checked("--strict")
+    assert verdict["freshness"] == "anchored" and "stamped by 127.0.0.1" in verdict["anchors"][0]["says"]
+    forged(clone, tmp_path / "new", monkeypatch)
+    assert codes(checked(code=7)) == {("MLO7181", checkpoint)}
+    assert "stamped by 127.0.0.1 not after" in answer("audit", "verify", code=7)
+
+
+def test_a_stamp_is_a_second_line_of_the_same_entry(clone: Clone, checked: Any, answer: Answer, authority: str) -> None:
+    answer("audit", "anchor", authority)
+    checkpoint = clone.trail.tips()[0]
+    both = clone.notes()
+    lines = [line for some in both.values() for line in some if line_id(line) == checkpoint]
+    assert len(lines) == 2 and [b"timestamps" in line for line in lines].count(True) == 1
+    for kept in lines:
+        clone.tamper(lambda notes, kept=kept: keep_only(notes, checkpoint, kept))  # type: ignore[misc]
+        assert checked("--full")["ok"], "either line alone will do"
+        clone.write(both)
+    record = record_of(clone.trail.ledger, checkpoint)
+    assert record is not None and len(tokens_of(record)) == 1
+    answer("audit", "anchor", authority)
+    assert clone.notes() == both, "no second stamp by the same authority"
+    assert checked("--full")["ok"]
+
+
+def keep_only(notes: Notes, entry: str, kept: bytes) -> None:
+    for note, lines in notes.items():
+        notes[note] = [line for line in lines if line_id(line) != entry or line == kept]
+
+
+def test_a_stamp_on_a_receipt_of_another_checkpoint_does_not_hold(
+    clone: Clone, checked: Any, answer: Answer, authority: str, tmp_path: Path
+) -> None:
+    answer("audit", "anchor", authority)
+    [first] = (tmp_path / "config/mlops/receipts").rglob("*.json")
+    clone.train("later")
+    answer("audit", "anchor", f"file:{tmp_path}/second.json")
+    stamped, plain = (json.loads(path.read_text()) for path in (first, tmp_path / "second.json"))
+    plain["line"]["material"] = stamped["line"]["material"]
+    first.chmod(0o600)
+    first.write_text(json.dumps(plain, sort_keys=True, separators=(",", ":")))
+    assert codes(checked(code=7)) == {("MLO7184", "")}
+
+
+def test_places_of_the_policy_are_asked_only_where_the_root_is_pinned(
+    clone: Clone, checked: Any, answer: Answer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = f"file:{tmp_path}/stick/"
+    policy = clone.trail.ledger.policy_in_force()
+    assert policy is not None
+    clone.trail.append("trust", facts={"trust": {**policy.content, "anchors": [place]}})
+    answer("audit", "anchor")
+    assert any((tmp_path / "stick").rglob("*.json"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "elsewhere"))
+    verdict = checked()
+    assert (verdict["root"], verdict["anchors"]) == ("unpinned", [])
+    assert ["not asked" in one["message"] for one in verdict["warnings"]] == [True]
+    monkeypatch.setenv("MLOPS_TRUST_ROOT", clone.trail.entries()[0].id)
+    assert [one["place"] for one in checked()["anchors"]] == [place]
 
 
 def test_a_tag_by_nobody_we_know_is_a_warning_and_proves_nothing(

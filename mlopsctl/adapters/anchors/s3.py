@@ -112,8 +112,9 @@ def _retained(s3: Any, bucket: str, key: str, version: str) -> bool:
     from botocore.exceptions import ClientError
 
     try:
-        found = s3.get_object_retention(Bucket=bucket, Key=key, VersionId=version)["Retention"]
-        return bool(found["Mode"] == "COMPLIANCE" and found["RetainUntilDate"] > datetime.now(UTC))
+        found = s3.head_object(Bucket=bucket, Key=key, VersionId=version)
+        until = found["ObjectLockRetainUntilDate"]
+        return bool(found["ObjectLockMode"] == "COMPLIANCE" and until > datetime.now(UTC))
     except (ClientError, KeyError):
         return False
 
@@ -151,7 +152,7 @@ def _client(place: str) -> Iterator[Any]:
         ) from None
     quick = Config(connect_timeout=10, read_timeout=30, retries={"max_attempts": 2})
     try:
-        client = boto3.session.Session().client("s3", config=quick)
+        client = boto3.client("s3", config=quick)
     except _errors() as error:
         raise Unreachable(f"{place} cannot be asked: {error}", hint="AWS_REGION and AWS_… say how") from None
     try:

@@ -16,12 +16,11 @@ from urllib.parse import urlsplit
 from ...errors import MlopsError
 from ..files import write_atomically
 from . import Checkpoint, Claim, Held, Left, Setup, cannot_leave
+from .der import granting, in_order, token_in
 from .file import MAX_BYTES
 
 _SECONDS = 30
 _POLICY = re.compile(r"^policy: (\d+(?:\.\d+)+)$", re.MULTILINE)
-# What comes before a token in a response that grants it: PKIStatusInfo { status 0 } (RFC 3161, section 2.4.2).
-_GRANTED = bytes.fromhex("3003020100")
 
 
 class Authority(NamedTuple):
@@ -44,8 +43,10 @@ def leave(place: str, setup: Setup, checkpoint: Checkpoint) -> Left:
     """Has the checkpoint stamped, and keeps the receipt with the token in the user's own folder."""
     url = place.removeprefix("tsa:")
     authority = read_authority(setup.config, _host(url))
-    token, stamp = request(url, checkpoint.message, authority)
     path = _folder(setup, url) / checkpoint.file_name()
+    if path.exists():
+        return Left(str(path), "stamped before")
+    token, stamp = request(url, checkpoint.message, authority)
     try:
         write_atomically(path, checkpoint.receipt((token,)), 0o444)
     except OSError as error:
@@ -108,28 +109,28 @@ def _authority(path: Path) -> Authority:
 
 def request(url: str, message: bytes, authority: Authority) -> tuple[bytes, Stamp]:
     """A token over ``message`` and what it says. Raises MlopsError where none is given or it does not hold."""
-    from rfc3161_client import HashAlgorithm, TimestampRequestBuilder, VerificationError, decode_timestamp_response
+    from rfc3161_client import HashAlgorithm, TimestampRequestBuilder, decode_timestamp_response
 
     asked = TimestampRequestBuilder().data(message).hash_algorithm(HashAlgorithm.SHA512)
     query = asked.cert_request(cert_request=True).nonce(nonce=True).build()
     body = _post(url, query.as_bytes())
     try:
-        response = decode_timestamp_response(body)
-        stamp = _verified(response, message, authority, query.nonce)
-    except (VerificationError, ValueError) as error:
+        token = in_order(token_in(body))
+        stamp = _verified(decode_timestamp_response(granting(token)), message, authority, query.nonce)
+    except Exception as error:  # noqa: BLE001 - as below
         raise cannot_leave(
             f"tsa:{url}", error, f"look at the certificates in tsa/{authority.host}.pem, and ask the authority"
         ) from None
-    return response.time_stamp_token(), stamp
+    return token, stamp
 
 
 def read_stamp(token: bytes, message: bytes, authority: Authority) -> Stamp | None:
     """What a token says over ``message``; None where it does not hold for this authority."""
-    from rfc3161_client import VerificationError, decode_timestamp_response
+    from rfc3161_client import decode_timestamp_response
 
     try:
-        return _verified(decode_timestamp_response(_response(token)), message, authority, None)
-    except (VerificationError, ValueError):
+        return _verified(decode_timestamp_response(granting(token)), message, authority, None)
+    except Exception:  # noqa: BLE001 - a stranger's bytes: the parsers below raise errors of many kinds
         return None
 
 
@@ -159,14 +160,6 @@ def _bound(info: Any) -> str:
     if moment.microsecond:
         moment = moment.replace(microsecond=0) + timedelta(seconds=1)
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _response(token: bytes) -> bytes:
-    """A granting response around a token, as the library wants it (DER, RFC 3161, section 2.4.2)."""
-    body = _GRANTED + token
-    size = len(body).to_bytes((len(body).bit_length() + 7) // 8, "big")
-    head = bytes([len(body)]) if len(body) < 128 else bytes([0x80 | len(size)]) + size
-    return b"\x30" + head + body
 
 
 def _post(url: str, query: bytes) -> bytes:
