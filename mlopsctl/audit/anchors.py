@@ -5,6 +5,7 @@ Pure: what was seen outside, and whose time stamps and countersignatures count, 
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
@@ -161,14 +162,17 @@ def has(ledger: Ledger, entry: str) -> bool:
     return place is not None and place[3] not in (INVALID, LOCAL)
 
 
-def record_of(ledger: Ledger, entry: str) -> Record | None:
-    """The line of a valid entry, with the material of every line that carries it."""
+def record_of(ledger: Ledger, entry: str, notes: Mapping[str, str] | None = None) -> Record | None:
+    """The line of a valid entry, with the material of every line that carries it.
+
+    Who asks for many gives ``notes`` as they are at the tip.
+    """
     row = ledger.index.one("id = ?", (entry,))
     if row is None:
         return None
     found: Record | None = None
     tokens: list[bytes] = []
-    for line in _lines(ledger, row[0]):
+    for line in _lines(ledger, row[0], ledger.log.notes(ledger.log.tip()) if notes is None else notes):
         try:
             record = read_line(line)
         except ValueError:
@@ -182,13 +186,15 @@ def record_of(ledger: Ledger, entry: str) -> Record | None:
     return read_line(with_tokens(found, tokens)) if found else None
 
 
-def _lines(ledger: Ledger, payload: bytes) -> list[bytes]:
-    """The lines of the note and of the journal that may carry a payload."""
-    note = ledger.log.notes(ledger.log.tip()).get(to_entry(payload).commit or EMPTY_TREE)
+def _lines(ledger: Ledger, payload: bytes, notes: Mapping[str, str]) -> list[bytes]:
+    """The lines of the note and of the journal that carry a payload."""
+    note = notes.get(to_entry(payload).commit or EMPTY_TREE)
     lines = list(ledger.journal.read(ledger.journal.shared)[0])
     for _, body in ledger.log.blobs([note] if note else []):
         lines += body.split(b"\n")
-    return [line for line in lines if line]
+    # A note may hold thousands of other lines: only these are parsed.
+    text = b64encode(payload)
+    return [line for line in lines if text in line]
 
 
 def add_tokens(trail: TrailLog, entry: str, tokens: Sequence[bytes]) -> None:

@@ -13,10 +13,12 @@ from ..adapters.git import Repo, find_repo
 from ..adapters.keys import config_folder
 from ..adapters.signatures import verify_signature
 from ..audit.anchors import Judge, Report, Stamp, has
+from ..audit.assurance import Witnesses
+from ..audit.trace import Node
 from ..audit.trail import TrailLog
 from ..audit.verify import Verdict
 from ..errors import MlopsError, UsageError
-from ..types import Json
+from ..types import Entry, Json
 from ..verifiers import public_key
 from .trail import pin_file
 
@@ -78,6 +80,22 @@ def stamps(config: Path) -> Callable[[bytes, bytes], Stamp | None]:
         return next((Stamp(*stamp) for stamp in found if stamp is not None), None)
 
     return stamped
+
+
+def witnesses(trail: TrailLog) -> Witnesses:
+    """Who witnessed the times in this trail, as far as this user trusts them."""
+    return Witnesses(trail, stamps(config_folder()))
+
+
+def signer_lines(trail: TrailLog, node: Node) -> list[str]:
+    """A line for everybody who signed something in a trace: how strong that is."""
+    found: dict[str, Entry] = {}
+    waiting = [node]
+    while waiting:
+        one = waiting.pop()
+        waiting += one.inputs
+        found.update({entry.id: entry for entry in (one.entry, *one.gates) if entry is not None})
+    return [f"signer {name}: {phrase}" for name, phrase in witnesses(trail).signers(found.values())]
 
 
 def countersigner_keys(files: Iterable[str]) -> dict[str, str]:

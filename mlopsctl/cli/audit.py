@@ -16,7 +16,7 @@ from ..audit.trail import TrailLog
 from ..errors import EvidenceError, MlopsError
 from ..types import Entry
 from . import console
-from .anchors import look_outside, report_lines
+from .anchors import look_outside, report_lines, signer_lines, witnesses
 from .options import Format, check_format
 from .project import open_project
 from .trail import open_trail, warn
@@ -101,10 +101,12 @@ def show(
         row = trail.ledger.index.one("id = ?", (found.id,))
         console.out(row[0].decode() if row else "")
         return 0
+    assured = witnesses(trail).assurance(found)
     if format == "json":
-        console.out(json.dumps({"schema_version": 1, **entry_json(found)}, indent=2, ensure_ascii=False))
+        shown = {"schema_version": 1, **entry_json(found), "assurance": assured.as_json()}
+        console.out(json.dumps(shown, indent=2, ensure_ascii=False))
         return 0
-    for name, value in entry_json(found).items():
+    for name, value in {**entry_json(found), "signature": assured.signature, "time": assured.time}.items():
         if value not in ("", [], {}):
             text = value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
             console.out(f"{name + ':':15} " + text.replace("\n", "\n" + " " * 16))
@@ -181,6 +183,8 @@ def trace(
         console.out(json.dumps({"schema_version": 1, **node.as_json()}, indent=2, ensure_ascii=False))
         return 0
     _print(node, "", set())
+    for line in signer_lines(trail, node):
+        console.out(line)
     _problems(trail)
     return 0
 

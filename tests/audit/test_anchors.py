@@ -351,3 +351,15 @@ def test_only_a_trail_that_verifies_and_has_a_checkpoint_is_countersigned(
     run(clone.folder, "update-ref", "refs/notes/mlops", "refs/notes/mlops~1")
     assert "MLO7190" in answer(*out, code=7)
     assert "MLO7187" in answer("audit", "countersign", code=64)
+
+
+def test_show_and_trace_say_how_strong_a_signature_and_a_time_is(clone: Clone, answer: Answer, authority: str) -> None:
+    entry = clone.trail.entries()[1].id
+    told = answer("audit", "show", entry)
+    assert "signature:      self-held key" in told and "claimed by the signer" in told
+    assert "signer owner: self-held key; 1 entry, times claimed" in answer("audit", "trace", entry)
+    answer("audit", "anchor", authority)
+    assert "witnessed: not later than 20" in answer("audit", "show", entry)
+    shown = json.loads(answer("audit", "show", entry, "--format", "json"))["assurance"]
+    assert (shown["time"], shown["by"]) == ("witnessed", "127.0.0.1")
+    assert "witnessed not later than" in answer("audit", "trace", entry)
