@@ -111,7 +111,7 @@ class Judge:
             if proven is None:
                 return
             says += proven
-        if log != self.log:
+        if self.log and log != self.log:
             raise UsageError(
                 f"{claim.where} is about the log {log}, and this is {self.log}",
                 hint="name the receipt of this project",

@@ -51,6 +51,9 @@ def look_outside(
         for code, text in held.warnings:
             judge.report.warn(code, text, strict=strict and code == "MLO7182")
         judge.judge(place, held.claims)
+        if place != TAGS and not held.claims and not held.warnings:
+            # Whoever emptied it looks the same as whoever never wrote to it.
+            judge.report.warn("MLO7182", f"{place} holds nothing about this trail", strict=strict)
     return judge.report.added_to(verdict), judge.report
 
 

@@ -49,6 +49,12 @@ def anchor(
     """
     check_format(format)
     trail, repo = _trail(), find_repo(Path.cwd())
+    if not trail.tips():
+        raise EvidenceError(
+            "this clone has no valid trail to anchor",
+            hint="mlopsctl init starts one; in a clone: mlopsctl pull --trail-only",
+            code="MLO7106",
+        )
     log = trail.log_id()
     wanted = [_absolute(place) for place in places or ()]
     if not wanted and not tag:

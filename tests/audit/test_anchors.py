@@ -13,6 +13,7 @@ import pytest
 
 from mlopsctl.adapters.keys import new_key
 from mlopsctl.audit.anchors import record_of
+from mlopsctl.audit.checkpoints import write_checkpoint
 from mlopsctl.audit.receipts import tokens_of
 from mlopsctl.cli.main import run as mlopsctl
 from tests.adapters.anchors.authority import Authority, serving
@@ -323,6 +324,30 @@ def test_an_anchor_that_cannot_be_reached_is_a_warning_and_strictly_a_finding(
     place = ("--anchor", f"file:{tmp_path}/nowhere.json")
     assert [one["code"] for one in checked(*place)["warnings"]] == ["MLO7182"]
     assert codes(checked(*place, "--strict", code=7)) == {("MLO7182", "")}
+    (tmp_path / "emptied").mkdir()
+    assert [one["code"] for one in checked("--anchor", f"file:{tmp_path}/emptied")["warnings"]] == ["MLO7182"]
+
+
+def test_a_checkpoint_by_a_key_that_was_retired_since_is_still_there(
+    clone: Clone, checked: Any, answer: Answer, tmp_path: Path
+) -> None:
+    owner, bob = clone.signer, new_key(tmp_path / "bob.pem")
+    policy = clone.trail.ledger.policy_in_force()
+    assert policy is not None
+    signers = dict(policy.content["signers"])
+    admitted = {**signers, "bob": {"key": bob.key, "roles": ["govern"]}}
+    before = clone.trail.append("trust", facts={"trust": {**policy.content, "signers": admitted}}).id
+    clone.signer = bob
+    trail = clone.trail
+    checkpoint = write_checkpoint(trail, "by bob")
+    trail.flush()
+    answer("audit", "anchor", f"file:{tmp_path}/stick/")
+    clone.signer = owner
+    gone = {"name": "bob", "key": bob.key, "last_good": [before], "reason": "lost"}
+    clone.trail.append("trust", facts={"trust": {**policy.content, "retired": [gone]}})
+    assert clone.trail.entry(checkpoint.id) is None, "it counts for nothing now"
+    verdict = checked()
+    assert verdict["ok"] and [one["met"] for one in verdict["anchors"]] == [True]
 
 
 def test_places_are_named_well_or_refused(clone: Clone, answer: Answer, tmp_path: Path) -> None:
@@ -363,3 +388,13 @@ def test_show_and_trace_say_how_strong_a_signature_and_a_time_is(clone: Clone, a
     shown = json.loads(answer("audit", "show", entry, "--format", "json"))["assurance"]
     assert (shown["time"], shown["by"]) == ("witnessed", "127.0.0.1")
     assert "witnessed not later than" in answer("audit", "trace", entry)
+
+
+def test_a_trail_that_is_not_there_is_neither_anchored_nor_countersigned(
+    answer: Answer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(tmp_path, "init", "-q", "bare")
+    monkeypatch.chdir(tmp_path / "bare")
+    assert "MLO7106" in answer("audit", "anchor", "file:x", code=7)
+    assert "MLO7190" in answer("audit", "countersign", "--out", "x", code=7)
+    assert "MLO7027" in answer("audit", "verify", code=7)
