@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -50,8 +51,8 @@ class Stamp(NamedTuple):
     by: str
 
 
-Stamped = Callable[[bytes, bytes], Stamp | None]
-"""(token, message) -> what a time stamp proves, by an authority that the user trusts."""
+Stamped = Callable[[bytes, bytes], Sequence[Stamp]]
+"""(token, message) -> what a time stamp proves, by each authority that the user trusts and whose it can be."""
 
 
 @dataclass
@@ -131,7 +132,7 @@ class Judge:
         """Who else vouches for the receipt; None where it counts for nothing."""
         says = []
         message = pae(receipt.record.payload)
-        stamps = [stamp for token in receipt.timestamps if (stamp := self.stamped(token, message)) is not None]
+        stamps = [stamp for token in receipt.timestamps for stamp in self.stamped(token, message)]
         if claim.authority:
             stamps = [stamp for stamp in stamps if stamp.by == claim.authority]
             if not stamps:
@@ -170,20 +171,25 @@ def record_of(ledger: Ledger, entry: str, notes: Mapping[str, str] | None = None
     row = ledger.index.one("id = ?", (entry,))
     if row is None:
         return None
-    found: Record | None = None
-    tokens: list[bytes] = []
+    some: list[Record] = []
     for line in _lines(ledger, row[0], ledger.log.notes(ledger.log.tip()) if notes is None else notes):
-        try:
-            record = read_line(line)
-        except ValueError:
-            continue
-        if record.id != entry:
-            continue
-        tokens += tokens_of(record)
-        # A bundle is needed to check the signature: the line that has it is the better one.
-        if found is None or (record.material or {}).get("sigstore"):
-            found = record
-    return read_line(with_tokens(found, tokens)) if found else None
+        with suppress(ValueError):
+            some.append(read_line(line))
+    some = [record for record in some if record.id == entry]
+    if not some:
+        return None
+    # Once an entry is valid, further lines of it are not judged: of several, the one that verifies is the entry's.
+    best = next((record for record in some if _signed(ledger, record)), some[0]) if len(some) > 1 else some[0]
+    return read_line(with_tokens(best, [token for record in some for token in tokens_of(record)]))
+
+
+def _signed(ledger: Ledger, record: Record) -> bool:
+    """Whether this line's own signature holds under the key that its signer has there."""
+    place = ledger.place(record.id)
+    policy = ledger.policy_at(place) if place is not None else None
+    rule = policy.signers.get(str(record.fields["signer"])) if policy else None
+    message = pae(record.payload)
+    return rule is not None and any(ledger.check(rule.key, message, proof) for _, proof in proofs(record))
 
 
 def _lines(ledger: Ledger, payload: bytes, notes: Mapping[str, str]) -> list[bytes]:

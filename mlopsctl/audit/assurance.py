@@ -104,7 +104,7 @@ class Witnesses:
         if record is None or not record.material:
             return []
         message = pae(record.payload)
-        found = [stamp for token in tokens_of(record) if (stamp := self._stamped(token, message)) is not None]
+        found = [stamp for token in tokens_of(record) for stamp in self._stamped(token, message)]
         return found + self._in_log(record, rule, message)
 
     def _in_log(self, record: Record, rule: SignerRule | None, message: bytes) -> list[Stamp]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from ..adapters.files import write_atomically
 from ..adapters.git import Repo, find_repo
 from ..adapters.keys import config_folder
 from ..adapters.signatures import verify_signature
-from ..audit.anchors import Judge, Report, Stamp, has
+from ..audit.anchors import Judge, Report, Stamp, Stamped, has
 from ..audit.assurance import Witnesses
 from ..audit.trace import Node
 from ..audit.trail import TrailLog
@@ -72,15 +72,15 @@ def places_of(trail: TrailLog, log: str, given: Iterable[str]) -> tuple[list[str
     return list(dict.fromkeys(places)), left_out
 
 
-def stamps(config: Path) -> Callable[[bytes, bytes], Stamp | None]:
+def stamps(config: Path) -> Stamped:
     """What a time stamp proves, by the authorities that this user trusts; they are read when first asked for."""
     from ..adapters.anchors.tsa import authorities, read_stamp
 
     known = cache(authorities)
 
-    def stamped(token: bytes, message: bytes) -> Stamp | None:
+    def stamped(token: bytes, message: bytes) -> list[Stamp]:
         found = (read_stamp(token, message, authority) for authority in known(config))
-        return next((Stamp(*stamp) for stamp in found if stamp is not None), None)
+        return [Stamp(*stamp) for stamp in found if stamp is not None]
 
     return stamped
 

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from mlopsctl.audit.anchors import Stamp, add_tokens
+from mlopsctl.audit.anchors import Stamp, add_tokens, record_of
 from mlopsctl.audit.assurance import UNKNOWN, Witnesses
 from mlopsctl.audit.checkpoints import write_checkpoint
+from mlopsctl.audit.dsse import encode
+from mlopsctl.audit.entry import read_line
+from mlopsctl.audit.receipts import tokens_of
 from mlopsctl.audit.trail import TrailLog
 from mlopsctl.types import Entry, Json
 from mlopsctl.verifiers import identity, key_id
@@ -26,10 +29,10 @@ def clone(tmp_path: Path) -> Clone:
     return clone
 
 
-def stamped(token: bytes, message: bytes) -> Stamp | None:
+def stamped(token: bytes, message: bytes) -> list[Stamp]:
     """An authority whose tokens are the times themselves."""
     at, _, by = token.decode().partition(" ")
-    return Stamp(at, by) if by else None
+    return [Stamp(at, by)] if by else []
 
 
 def checkpoint(clone: Clone, *tokens: bytes) -> tuple[TrailLog, Entry]:
@@ -138,3 +141,15 @@ def test_a_mixed_phrase_says_how_many_times_are_only_claimed(clone: Clone) -> No
         phrase
         == "self-held key; 4 entries, witnessed not later than 2030-01-02T00:00:00Z by tsa.example.org, 1 only claimed"
     )
+
+
+def test_of_several_lines_the_one_that_verifies_is_taken(clone: Clone) -> None:
+    _, entry = checkpoint(clone, b"2030-01-02T00:00:00Z tsa.example.org")
+    good = clone.line(entry.id)
+    bad = encode(read_line(good).payload, [(clone.signer.key_id, b"no signature")], {"timestamps": ["MjAzMA=="]})
+    notes = clone.notes()
+    clone.write({note: [bad, *lines] if good in lines else lines for note, lines in notes.items()})
+    record = record_of(clone.trail.ledger, entry.id)
+    assert record is not None and record.signatures == read_line(good).signatures
+    assert tokens_of(record) == [b"2030", b"2030-01-02T00:00:00Z tsa.example.org"], "tokens prove themselves or nothing"
+    assert Witnesses(clone.trail, stamped).assurance(entry).by == "tsa.example.org"
