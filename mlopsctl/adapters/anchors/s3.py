@@ -29,13 +29,13 @@ def leave(place: str, setup: Setup, checkpoint: Checkpoint) -> Left:
     with _client(place) as s3:
         try:
             version = _write(s3, bucket, key, body, until)
-            locked = version is not None and _held(s3, bucket, key, version)
-            if version is not None and not locked:
-                _write(s3, bucket, key, body, None)
+            locked = _held(s3, bucket, key, version)
+            if locked is None:
+                _write(s3, bucket, key, body, None)  # where trying removed it
         except _errors() as error:
             raise cannot_leave(place, error, "look at the bucket's name and your credentials (AWS_…)") from None
-    if locked:
-        return Left(where, f"locked until {until:%Y-%m-%d}")
+    if locked is not None:
+        return Left(where, f"locked until {locked:%Y-%m-%d}")
     text = f"{where}: not_locked: whoever may write to the bucket can remove the receipt"
     return Left(where, NOT_LOCKED, (("MLO7183", text),))
 
@@ -61,24 +61,23 @@ def seen(place: str, setup: Setup) -> Held:
     return Held(tuple(claims[key] for key in sorted(claims)), warnings)
 
 
-def _write(s3: Any, bucket: str, key: str, body: bytes, until: datetime | None) -> str | None:
-    """Writes a key once, locked where ``until`` is given: its version ("" on a bucket without), None for no lock."""
+def _write(s3: Any, bucket: str, key: str, body: bytes, until: datetime | None) -> str:
+    """Writes a key once, locked where ``until`` is given and the bucket can: its version, "" on a bucket without."""
     from botocore.exceptions import ClientError
 
+    # Some servers ignore the condition below; this look is for them.
+    if (there := _there(s3, bucket, key)) is not None:
+        return there
     how: dict[str, Any] = {}
     if until is not None:
         how = {"ObjectLockMode": "COMPLIANCE", "ObjectLockRetainUntilDate": until, "ChecksumAlgorithm": "SHA256"}
-        if (there := _there(s3, bucket, key)) is not None:
-            return there
     try:
-        # Some servers ignore the condition; the look before it is for them.
         done = s3.put_object(Bucket=bucket, Key=key, Body=body, ContentType="application/json", IfNoneMatch="*", **how)
     except ClientError as error:
         if _code(error) in ("PreconditionFailed", "412"):
-            return _there(s3, bucket, key)
+            return _there(s3, bucket, key) or ""
         if until is not None and _code(error) in ("InvalidRequest", "InvalidArgument", "NotImplemented"):
-            _write(s3, bucket, key, body, None)
-            return None
+            return _write(s3, bucket, key, body, None)
         raise
     return str(done.get("VersionId", ""))
 
@@ -95,32 +94,36 @@ def _there(s3: Any, bucket: str, key: str) -> str | None:
         raise
 
 
-def _held(s3: Any, bucket: str, key: str, version: str) -> bool:
-    """Whether this version is locked in compliance mode, and the server refuses to remove it."""
+def _held(s3: Any, bucket: str, key: str, version: str) -> datetime | None:
+    """Until when this version is locked in compliance mode; None too where the server lets us remove it all the same."""
     from botocore.exceptions import ClientError
 
-    if not version or not _retained(s3, bucket, key, version):
-        return False
+    until = _retained(s3, bucket, key, version)
+    if until is None:
+        return None
     try:
         s3.delete_object(Bucket=bucket, Key=key, VersionId=version)
     except ClientError as error:
-        return _code(error) in ("AccessDenied", "403", "InvalidRequest", "ObjectLocked")
-    return False
+        return until if _code(error) in ("AccessDenied", "403", "InvalidRequest", "ObjectLocked") else None
+    return None
 
 
-def _retained(s3: Any, bucket: str, key: str, version: str) -> bool:
+def _retained(s3: Any, bucket: str, key: str, version: str) -> datetime | None:
+    """Until when the server says that it keeps this version in compliance mode."""
     from botocore.exceptions import ClientError
 
+    if not version:
+        return None
     try:
         found = s3.head_object(Bucket=bucket, Key=key, VersionId=version)
-        until = found["ObjectLockRetainUntilDate"]
-        return bool(found["ObjectLockMode"] == "COMPLIANCE" and until > datetime.now(UTC))
+        until: datetime = found["ObjectLockRetainUntilDate"]
+        return until if found["ObjectLockMode"] == "COMPLIANCE" and until > datetime.now(UTC) else None
     except (ClientError, KeyError):
-        return False
+        return None
 
 
 def _unlocked(s3: Any, bucket: str, key: str, version: str) -> tuple[tuple[str, str], ...]:
-    if version and _retained(s3, bucket, key, version):
+    if _retained(s3, bucket, key, version) is not None:
         return ()
     text = f"s3://{bucket}/{key}: not_locked (any more): a receipt that is missing there proves nothing"
     return (("MLO7183", text),)
