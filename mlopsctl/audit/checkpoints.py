@@ -78,9 +78,10 @@ class Ranges:
         self._rank: dict[str, int] = {}
         self._parents: list[tuple[int, ...]] = []
         self._lines: list[bytes] = []
-        where = "state IN ('valid', 'retired') AND seq < ? ORDER BY seq, id"
-        for payload, _ in ledger.index.many(where, (before,)):
-            entry = entry_id(payload)
+        ledger.settle()  # or the two answers below could differ by an entry whose signature does not hold
+        where = "state IN ('valid', 'retired') AND seq < ?"
+        payloads = ledger.index.many(f"{where} ORDER BY seq, id", (before,))
+        for (payload, _), entry in zip(payloads, ledger.index.ids(where, (before,)), strict=True):
             self._rank[entry] = len(self._lines)
             self._parents.append(self._known(_parents(payload)))
             self._lines.append(f"{hashlib.sha512(payload).hexdigest()}  {entry}\n".encode())

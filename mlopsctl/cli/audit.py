@@ -16,6 +16,7 @@ from ..audit.trail import TrailLog
 from ..errors import EvidenceError, MlopsError
 from ..types import Entry
 from . import console
+from .anchors import look_outside, report_lines, signer_lines, witnesses
 from .options import Format, check_format
 from .project import open_project
 from .trail import open_trail, warn
@@ -100,10 +101,12 @@ def show(
         row = trail.ledger.index.one("id = ?", (found.id,))
         console.out(row[0].decode() if row else "")
         return 0
+    assured = witnesses(trail).assurance(found)
     if format == "json":
-        console.out(json.dumps({"schema_version": 1, **entry_json(found)}, indent=2, ensure_ascii=False))
+        shown = {"schema_version": 1, **entry_json(found), "assurance": assured.as_json()}
+        console.out(json.dumps(shown, indent=2, ensure_ascii=False))
         return 0
-    for name, value in entry_json(found).items():
+    for name, value in {**entry_json(found), "signature": assured.signature, "time": assured.time}.items():
         if value not in ("", [], {}):
             text = value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
             console.out(f"{name + ':':15} " + text.replace("\n", "\n" + " " * 16))
@@ -115,25 +118,37 @@ def verify(
     full: Annotated[
         bool, typer.Option("--full", help="Forget what was verified before; check every signature.")
     ] = False,
+    anchors: Annotated[
+        list[str] | None, typer.Option("--anchor", help="Also look at this place: s3://…, tsa:…, file:… or tag:….")
+    ] = None,
+    countersigner: Annotated[
+        list[str] | None, typer.Option(help="A public key whose countersignatures on receipts count.")
+    ] = None,
     format: Format = "text",
 ) -> int:
-    """Check every entry, signature and link, and that nothing seen before is gone.
+    """Check every entry, signature and link, that nothing seen before is gone, and what is remembered outside.
 
     Examples:
 
       mlopsctl audit verify
 
       mlopsctl audit verify --strict --full --format json
+
+      mlopsctl audit verify --anchor s3://acme-audit/digits --anchor file:/media/stick/
     """
     check_format(format)
-    verdict = verify_trail(_trail().ledger, full=full, roots=strict)
+    trail = _trail()
+    verdict = verify_trail(trail.ledger, full=full, roots=strict)
+    verdict, outside = look_outside(trail, verdict, anchors or (), countersigner or (), strict=strict)
     if format == "json":
-        console.out(json.dumps({"schema_version": 1, **verdict.as_json()}, indent=2))
+        console.out(json.dumps({"schema_version": 1, **verdict.as_json(), "anchors": outside.seen}, indent=2))
         return 0 if verdict.ok else EvidenceError.exit_code
     for finding in (*verdict.findings, *verdict.warnings):
         bad = finding in verdict.findings
         word = console.paint("finding" if bad else "warning", "red" if bad else "yellow")
         console.out(f"{word}[{finding.code}] entry {finding.entry[:12] or '-'}: {finding.message}")
+    for line in report_lines(outside):
+        console.out(line)
     word = console.paint("ok", "green") if verdict.ok else console.paint("NOT OK", "red")
     console.out(
         f"{word}: {verdict.entries} valid entries, {len(verdict.tips)} tip{'s' * (len(verdict.tips) != 1)}, "
@@ -168,6 +183,8 @@ def trace(
         console.out(json.dumps({"schema_version": 1, **node.as_json()}, indent=2, ensure_ascii=False))
         return 0
     _print(node, "", set())
+    for line in signer_lines(trail, node):
+        console.out(line)
     _problems(trail)
     return 0
 

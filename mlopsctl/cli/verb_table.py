@@ -71,6 +71,8 @@ GROUPS: dict[str, tuple[str, dict[str, tuple[str, str, str]]]] = {
             "adopt": ("audit_adopt", "adopt", "sign own earlier results with the role that the key has now"),
             "reject": ("audit_reject", "reject", "put a line aside that never was valid"),
             "trace": ("audit", "trace", "from a deployment back to data, code and people"),
+            "anchor": ("audit_anchor", "anchor", "leave a receipt of the trail outside"),
+            "countersign": ("audit_anchor", "countersign", "sign what the trail is with your own key, and keep it"),
         },
     ),
 }

@@ -107,6 +107,12 @@ class Stand:
     def many(self, where: str, values: Any) -> Any:
         return ((payload, "valid") for payload in self._payloads)
 
+    def settle(self) -> None:
+        """Nothing is owed."""
+
+    def ids(self, where: str, values: Any) -> list[str]:
+        return [entry_id(payload) for payload in self._payloads]
+
 
 @given(some.lists(some.sets(some.integers(0, 11), max_size=3), min_size=1, max_size=12), some.data())
 def test_going_on_from_an_earlier_range_gives_what_starting_anew_gives(shape: list[set[int]], data: Any) -> None:
