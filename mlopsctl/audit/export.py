@@ -6,7 +6,6 @@ Source of the bundle's form: https://github.com/in-toto/attestation/blob/main/sp
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from typing import Any
@@ -52,18 +51,16 @@ def _entries(node: Node) -> Iterator[Entry]:
 
 def bundle(trail: TrailLog, wanted: Collection[str] | None = None) -> Iterator[bytes]:
     """The DSSE envelopes of the trail's valid entries, or of those ``wanted``, one a line, oldest first."""
-    trail.sync()
-    found: list[tuple[int, str, bytes]] = []
+    valid = {entry.id for entry in trail.each() if entry.trusted and (wanted is None or entry.id in wanted)}
+    found: set[tuple[int, str, bytes]] = set()
     for _, line in lines_of(trail.ledger):
         with suppress(BadLine):
             record = read_line(line)
-            place = trail.ledger.place(record.id)
-            if place is not None and place.valid and (wanted is None or record.id in wanted):
-                found.append((record.seq, record.id, line))
-    lines = Counter(entry for _, entry, _ in set(found))
-    for _, entry, line in sorted(set(found)):
+            if record.id in valid:
+                found.add((record.seq, record.id, line))
+    for _, _, line in sorted(found):
         # Anybody may hang another signature on an entry; only lines that hold by themselves are handed on.
-        if lines[entry] == 1 or _holds(trail, read_line(line)):
+        if _holds(trail, read_line(line)):
             yield canonical(json.loads(line)["dsse"])
 
 

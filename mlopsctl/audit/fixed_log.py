@@ -50,6 +50,12 @@ class FixedLog:
     def remotes(self) -> list[str]:
         return []
 
+    def remembered(self) -> list[str]:
+        return []
+
+    def is_cut(self) -> bool:
+        return False
+
     def code_names(self, tip: str) -> set[str]:
         return set(self.trees)
 

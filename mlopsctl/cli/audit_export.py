@@ -10,8 +10,11 @@ import typer
 
 from ..adapters.files import write_atomically
 from ..adapters.store import LocalStore
+from ..audit.checks import verify as verify_trail
 from ..audit.export import artifact_digests, bundle, folder_files, rests_on
+from ..audit.trace import trace
 from ..audit.trail import TrailLog
+from ..audit.vsa import summary_line
 from ..errors import MlopsError, UsageError
 from ..types import Digest, Entry
 from . import console
@@ -33,6 +36,9 @@ def export(
     artifacts: Annotated[
         bool, typer.Option("--artifacts", help="With --folder: the models and artifacts too, all or those of WHAT.")
     ] = False,
+    vsa: Annotated[
+        bool, typer.Option("--vsa", help="Add a SLSA verification summary of WHAT, signed by you, to the bundle.")
+    ] = False,
 ) -> int:
     """Hand the trail to others: an in-toto bundle (one DSSE envelope a line), or a folder for an auditor.
 
@@ -43,25 +49,34 @@ def export(
 
       mlopsctl audit export deployments.local -o deployment.intoto.jsonl
 
+      mlopsctl audit export targets.cpu --vsa -o artifact.intoto.jsonl
+
       mlopsctl audit export --folder ../for-the-auditor --artifacts
     """
     if folder is not None and output is not None:
         raise UsageError("a bundle (-o) or a folder (--folder), not both", hint="run it twice", code="MLO7242")
     if artifacts and folder is None:
         raise UsageError("--artifacts goes with --folder", hint="a bundle holds entries only", code="MLO7242")
+    if vsa and (folder is not None or not what):
+        raise UsageError(
+            "--vsa goes with a bundle for one WHAT", hint="audit export deployments.local --vsa", code="MLO7242"
+        )
     trail, state, project = here()
     _warn(trail)
     if folder is not None:
         _folder(trail, _stores(state, project), folder, _about(trail, what) if artifacts else [])
         return 0
     wanted = {entry.id for entry in rests_on(trail, named(trail, what))} if what else None
-    text = b"".join(line + b"\n" for line in bundle(trail, wanted))
+    lines = list(bundle(trail, wanted))
+    if vsa:
+        valid = verify_trail(trail.ledger).ok
+        lines.append(summary_line(trail, trace(trail, named(trail, what)), lines, valid=valid))
+    text = b"".join(line + b"\n" for line in lines)
     if output is None:
         sys.stdout.write(text.decode())
         return 0
     write_atomically(output, text)
-    count = text.count(b"\n")
-    console.out(f"{output}: {count} attestations")
+    console.out(f"{output}: {len(lines)} attestations")
     return 0
 
 
