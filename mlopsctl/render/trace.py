@@ -20,7 +20,7 @@ def trace_text(node: Node, paint: Paint) -> list[str]:
 
 
 def _lines(node: Node, indent: str, shown: set[str], paint: Paint) -> Iterator[str]:
-    role = f"{node.role}: " if node.role else ""
+    role = f"{printable(node.role)}: " if node.role else ""
     if node.entry is None:
         yield f"{indent}{role}{printable(node.digest)} was made by no valid entry of this trail"
         return

@@ -6,6 +6,7 @@ from html import escape
 from unicodedata import east_asian_width
 
 from .layout import place
+from .text import printable
 from .trace_graph import Arrow, Box, Graph
 
 _LINE, _CHAR, _PAD, _MARGIN = 17, 7.25, 14, 20
@@ -102,5 +103,4 @@ def _label(arrow: Arrow, points: tuple[tuple[float, float], ...]) -> str:
 
 
 def _safe(text: str) -> str:
-    """Text for XML 1.0; what it cannot hold was spelt out before."""
-    return escape(text)
+    return escape(printable(text))
