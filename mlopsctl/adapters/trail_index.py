@@ -56,7 +56,7 @@ class TrailIndex:
     def __init__(self, path: Path | None):
         self._path = path
         self.vouch: Callable[[Sequence[OwedRow]], bool] = _nobody
-        if path.parent.is_dir() and not os.access(path.parent, os.W_OK):
+        if path is not None and path.parent.is_dir() and not os.access(path.parent, os.W_OK):
             self._db = self._copy(path)
             return
         try:

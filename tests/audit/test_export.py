@@ -16,9 +16,13 @@ import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from mlopsctl.adapters.keys import new_key
 from mlopsctl.cli.audit_checks import checked
+from mlopsctl.cli.main import run as mlopsctl
 from tests.cli.contract import follows
 from tests.quickstart import BIN, must, shell
+
+from .clone import Clone, forged, owner, result
 
 
 @pytest.fixture(scope="module")
@@ -245,3 +249,65 @@ def test_options_that_contradict_each_other(project: Path) -> None:
     for words in ("-o x --folder y", "--artifacts", "train.nobody"):
         done = shell(f"mlopsctl audit export {words}", project)
         assert done.returncode in (1, 64) and "MLO7" in done.stdout
+
+
+# --- Trails with a history -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Clone:
+    """A trail where bob was admitted and removed again; one entry still waits in the journal."""
+    clone = Clone.start(tmp_path / "repo")
+    bob = new_key(tmp_path / "keys" / "bob.pem")
+    trail = clone.trail
+    trust = trail.entries()[0].facts["trust"]
+    more = {**trust, "signers": {**trust["signers"], "bob": {"key": bob.key, "roles": ["train"]}}}
+    trail.append("trust", facts={"trust": more})
+    trail.flush()
+    clone.signer = bob
+    clone.train("by-bob")
+    clone.signer = owner()
+    trail = clone.trail
+    trail.append("trust", facts={"trust": trust})
+    trail.flush()
+    trail.append("result", **result("waiting"), commit=clone.commit())
+    monkeypatch.chdir(clone.folder)
+    return clone
+
+
+def test_every_policy_and_key_that_ever_counted_is_there(clone: Clone, tmp_path: Path) -> None:
+    assert mlopsctl(["audit", "export", "--folder", str(tmp_path / "out")]) == 0
+    assert len(list((tmp_path / "out/policies").iterdir())) == 3
+    assert {path.name.partition("-")[0] for path in (tmp_path / "out/keys").iterdir()} == {"owner", "bob"}
+    root = clone.trail.entries()[0].id
+    found = verdict(tmp_path / "out", root)
+    assert found["ok"] and found["entries"] == len(clone.trail.entries()) == 5
+    # Nothing here was in a store: that is said, and is no finding.
+    assert len(json.loads((tmp_path / "out/trail.json").read_text())["missing"]) == 2
+
+
+def test_a_grant_that_is_put_back_into_the_folder_is_found(clone: Clone, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert mlopsctl(["audit", "export", "--folder", str(out)]) == 0
+    small, *_, large = sorted((out / "policies").iterdir(), key=lambda path: path.stat().st_size)
+    small.write_bytes(large.read_bytes())
+    sum_again(out)
+    assert codes(verdict(out, clone.trail.entries()[0].id)) == {"MLO7234"}
+
+
+def test_what_is_wrong_in_the_trail_goes_along_and_is_found(clone: Clone, tmp_path: Path) -> None:
+    entry = clone.trail.entries()[2]
+    root = clone.trail.entries()[0].id
+    clone.trail.flush()
+    bad = clone.replace(entry.id, forged(clone.line(entry.id), clone.signer, signer="bob"))
+    assert mlopsctl(["audit", "export", "--folder", str(tmp_path / "out")]) == 0
+    found = verdict(tmp_path / "out", root)
+    assert {(one["code"], one["entry"]) for one in found["findings"]} >= {("MLO7012", bad)}
+
+
+def test_a_bundle_leaves_out_what_does_not_count(clone: Clone, capsys: pytest.CaptureFixture[str]) -> None:
+    entry = clone.trail.entries()[-1]
+    clone.trail.flush()
+    clone.replace(entry.id, forged(clone.line(entry.id), clone.signer, signer="bob"))
+    assert mlopsctl(["audit", "export"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 4
