@@ -52,24 +52,30 @@ def _entries(node: Node) -> Iterator[Entry]:
 def bundle(trail: TrailLog, wanted: Collection[str] | None = None) -> Iterator[bytes]:
     """The DSSE envelopes of the trail's valid entries, or of those ``wanted``, one a line, oldest first."""
     valid = {entry.id for entry in trail.each() if entry.trusted and (wanted is None or entry.id in wanted)}
-    found: set[tuple[int, str, bytes]] = set()
+    found: dict[bytes, Record] = {}
     for _, line in lines_of(trail.ledger):
         with suppress(BadLine):
             record = read_line(line)
             if record.id in valid:
-                found.add((record.seq, record.id, line))
-    for _, _, line in sorted(found):
+                found[line] = record
+    keys: dict[str, list[str]] = {}
+    for line, record in sorted(found.items(), key=lambda pair: (pair[1].seq, pair[1].id, pair[0])):
         # Anybody may hang another signature on an entry; only lines that hold by themselves are handed on.
-        if _holds(trail, read_line(line)):
+        if _holds(trail, record, keys):
             yield canonical(json.loads(line)["dsse"])
 
 
-def _holds(trail: TrailLog, record: Record) -> bool:
+def _holds(trail: TrailLog, record: Record, known: dict[str, list[str]]) -> bool:
+    """Whether a key of the policy there signed the line; ``known`` remembers keys by policies."""
     place = trail.ledger.place(record.id)
-    policy = trail.ledger.policy_at(place) if place else None
-    keys = [rule.key for rule in policy.signers.values()] + list(policy.root_keys) if policy else []
-    message = pae(record.payload)
-    return any(trail.ledger.check(key, message, proof) for _, proof in proofs(record) for key in keys)
+    if place is None:
+        return False
+    if place.policy not in known:
+        policy = trail.ledger.policy_at(place)
+        known[place.policy] = [*(rule.key for rule in policy.signers.values()), *policy.root_keys] if policy else []
+    message, keys = pae(record.payload), known[place.policy]
+    named = [(key, proof) for hint, proof in proofs(record) for key in keys if key_id(key) == hint]
+    return any(trail.ledger.check(key, message, proof) for key, proof in dict.fromkeys(named))
 
 
 # --- The folder ------------------------------------------------------------------------------------------------
