@@ -198,5 +198,5 @@ def _bound(context: Any) -> None:
             return super().send(*args, **options)
 
     for session in (context._fulcio.session, context._rekor._session):
-        for scheme in ("https://", "http://"):
-            session.mount(scheme, Bounded())
+        for prefix in ("https://", "http://"):
+            session.mount(prefix, Bounded())

@@ -51,12 +51,12 @@ OwedRow = tuple[str, str, bytes, bytes]
 
 
 class TrailIndex:
-    """Opens the index at ``path``; an unreadable one is made anew, an unwritable place gives one in memory."""
+    """Opens the index at ``path``; an unreadable one is made anew, an unwritable place (or None) gives one in memory."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path | None):
         self._path = path
         self.vouch: Callable[[Sequence[OwedRow]], bool] = _nobody
-        if path.parent.is_dir() and not os.access(path.parent, os.W_OK):
+        if path is not None and path.parent.is_dir() and not os.access(path.parent, os.W_OK):
             self._db = self._copy(path)
             return
         try:

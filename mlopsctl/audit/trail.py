@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..errors import EvidenceError, MlopsError
 from ..gitobjects import build_trees, object_id
@@ -162,34 +162,48 @@ class TrailLog:
             str(before or 2**53),
         )
 
-    def entries(
+    def entries(self, address: str = "", kinds: Sequence[str] = (), **more: Any) -> list[Entry]:
+        """``each``, as a list."""
+        return list(self.each(address, kinds, **more))
+
+    def each(
         self,
         address: str = "",
         kinds: Sequence[str] = (),
         *,
         signer: str = "",
+        statuses: Sequence[str] = (),
         since: str = "",
         until: str = "",
+        before: Entry | None = None,
         newest_first: bool = False,
         limit: int = -1,
-    ) -> list[Entry]:
-        """Valid entries under these conditions, oldest first by (seq, id); ``address`` may end in ``*``."""
+    ) -> Iterator[Entry]:
+        """Valid entries under these conditions, one after the other, oldest first by (seq, id).
+
+        ``*`` and ``?`` in ``address`` stand for any letters and one letter; ``before`` leaves only older entries.
+        """
         if not self._synced:
             self.sync()
-        where, values = ["state IN ('valid', 'local')"], []
+        where: list[str] = ["state IN ('valid', 'local')"]
+        values: list[str | int] = []
+        # Brackets belong to addresses; to GLOB they are a set of letters.
+        glob = "*" in address or "?" in address
         for condition, value in (
-            ("address GLOB ?" if "*" in address else "address = ?", address),
+            ("address GLOB ?" if glob else "address = ?", address.replace("[", "[[]") if glob else address),
             ("signer = ?", signer), ("at >= ?", since), ("at <= ?", until),
+            ("(seq, id) < (?, ?)", (before.seq, before.id) if before else ""),
         ):  # fmt: skip
             if value:
                 where.append(condition)
-                values.append(value)
-        if kinds:
-            where.append(f"kind IN ({','.join('?' * len(kinds))})")
-            values += kinds
+                values += value if isinstance(value, tuple) else (value,)
+        for column, words in (("kind", kinds), ("status", statuses)):
+            if words:
+                where.append(f"{column} IN ({','.join('?' * len(words))})")
+                values += words
         order = "seq DESC, id DESC" if newest_first else "seq, id"
         found = self.ledger.index.many(f"{' AND '.join(where)} ORDER BY {order} LIMIT {int(limit)}", values)
-        return [to_entry(payload, trusted=state == VALID) for payload, state in found]
+        yield from (to_entry(payload, trusted=state == VALID) for payload, state in found)
 
     def signer_key(self, entry_id: str) -> str:
         """PEM of the key that the policy in force for the entry gives its signer; "" for an untrusted entry."""

@@ -23,7 +23,7 @@ from ..errors import EvidenceError, MlopsError, UsageError, worst
 from ..types import Entry
 from . import console
 from .anchors import places_of, remember, setup_of
-from .audit import _trail
+from .audit_source import audit_trail
 from .options import Format, check_format
 from .trail import signing_key
 
@@ -48,7 +48,7 @@ def anchor(
       mlopsctl audit anchor --tag v1.2
     """
     check_format(format)
-    trail, repo = _trail(), find_repo(Path.cwd())
+    trail, repo = audit_trail(), find_repo(Path.cwd())
     if not trail.tips():
         raise EvidenceError(
             "this clone has no valid trail to anchor",
@@ -152,7 +152,7 @@ def countersign(
     """
     if not out:
         raise UsageError("--out FILE is missing", hint="keep it where the trail's owner can't write", code="MLO7187")
-    trail = _trail()
+    trail = audit_trail()
     verdict = verify_trail(trail.ledger)
     if not verdict.ok:
         raise EvidenceError(

@@ -1,0 +1,23 @@
+"""Text of others, made safe to print: entries may be written by strangers."""
+
+from __future__ import annotations
+
+from unicodedata import category
+
+
+def printable(text: str) -> str:
+    """``text`` with control characters spelt out, so that it cannot move a cursor, change colours or turn its own order.
+
+    Line breaks and tabs stay.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(letter if letter in "\n\t" or not _hidden(letter) else _spelt(letter) for letter in text)
+
+
+def _hidden(letter: str) -> bool:
+    return category(letter) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+
+
+def _spelt(letter: str) -> str:
+    return letter.encode("unicode_escape").decode()
