@@ -217,8 +217,17 @@ def _details(entry: Entry) -> list[str]:
     for name, digest in entry.outputs.items():
         if not name.endswith(".sig"):
             lines.append(f"{name}: {digest}")
+    if entry.facts.get("origin"):
+        lines.append(f"origin: imported, {_origin(entry.facts['origin'])}")
     figures = _figures(entry)
     return [*lines, figures] if figures else lines
+
+
+def _origin(origin: dict[str, Any]) -> str:
+    """Whose word stands for an imported model, or for each that a deployment runs."""
+    if "state" not in origin:
+        return ", ".join(f"{address} {words}" for address, words in origin.items())
+    return f"{origin['state']} by {origin['by']} ({origin['how']})" if "by" in origin else str(origin["state"])
 
 
 _SHOWN = ("value", "ci", "n", "proof", "agreement", "max_abs_diff", "runtime", "opset", "rows", "path", "endpoint")
