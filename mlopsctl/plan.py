@@ -10,7 +10,7 @@ from .approvals import People, is_protected, others_made, release_digest, waits
 from .canonical import digest_of
 from .errors import MlopsError
 from .holds import Hold
-from .provider import COSTS, DEFAULT_USE, Inputs, changes_since, fingerprint, ingredients, provider
+from .provider import COSTS, DEFAULT_USE, MEANING, Inputs, changes_since, fingerprint, ingredients, provider
 from .types import (
     GUARD,
     Action,
@@ -59,6 +59,9 @@ class World(Protocol):
 
     def root_pinned(self) -> bool:
         """Whether something outside of the trail says which root is the right one."""
+
+    def unverified(self, inputs: Inputs) -> Sequence[str]:
+        """One line an imported model behind the artifact among the inputs whose origin is not proved."""
 
     def undeclared(self, declared: frozenset[Address]) -> Sequence[tuple[Resource, Observed]]:
         """Deployments that run here and that the manifest no longer declares."""
@@ -175,7 +178,7 @@ def _held_inputs(want: Resource, holds: Sequence[Hold], world: World) -> Inputs 
 def _check_outputs(want: Resource, inputs: Inputs) -> None:
     for item in inputs:
         if item.role != GUARD and item.seen is not None and item.digest is None:
-            have = ", ".join(sorted(item.seen.outputs)) or "nothing"
+            have = ", ".join(sorted(set(item.seen.outputs) - {MEANING})) or "nothing"
             raise MlopsError(
                 f"{want.address} needs '{item.need.output}' of {item.need.address}, which has {have}",
                 hint="for a view of data: add it to the dataset's split, for example split: {test: 0.2, val: 0.1}",
@@ -230,6 +233,8 @@ def _controls(
         return blocked, ()
     if people.dirty:
         blocked += ("uncommitted changes",)
+    # What nobody vouches for is no matter for approvals: it is barred.
+    blocked += tuple(world.unverified(inputs))
     return blocked, waits(want, release_digest(want, inputs, verdicts), people)
 
 

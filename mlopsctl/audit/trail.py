@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from ..errors import EvidenceError, MlopsError
 from ..gitobjects import build_trees, object_id
+from ..personal import NOBODYS, Machine, struck, without_persons
 from ..provider import Tree
 from ..types import Address, Digest, Entry, Json, Observed, TreeFile
 from ..verifiers import is_identity, pem
@@ -97,6 +98,8 @@ class TrailLog:
     ledger: Ledger
     signer: Callable[[], Signer]
     clock: Callable[[], str] = now
+    machine: Machine = NOBODYS
+    """Whose words are struck out of what is appended."""
     _flushed: float = field(default_factory=time.monotonic)
     _pause: float = GROUP_SECONDS
     _synced: bool = False
@@ -212,6 +215,14 @@ class TrailLog:
         rule = policy.signers.get(entry.signer) if entry and policy else None
         return pem(rule.key) if rule else ""
 
+    def key_of(self, name: str) -> str:
+        """The key that the policy in force gives a signer who may make models; "" where there is none."""
+        if not self._synced:
+            self.sync()
+        policy = self.ledger.policy_in_force()
+        rule = policy.signers.get(name) if policy is not None and policy.may(name, "train") else None
+        return "" if rule is None or rule.expired(self.clock()) else rule.key
+
     def tips(self) -> list[str]:
         """Ids of the newest valid entries; several after a merge."""
         if not self._synced:
@@ -288,6 +299,9 @@ class TrailLog:
                     code="MLO7106",
                 )
             signer, at = self.signer(), self.clock()
+            if kind not in ("root", "trust"):  # a policy names its signers, by their addresses too
+                facts, made_with = (without_persons(dict(one or {}), self.machine) for one in (facts, made_with))
+                location = struck(location, self.machine)
             state = _may_append(policy, signer, kind, address, at)
             tips = self.ledger.tips()
             fields = entry_fields(

@@ -12,12 +12,29 @@ from typing import Self
 
 from ..adapters.ci import under_review
 from ..audit.trail import CodeTree, code_tree, without_secrets
-from ..provider import Context, Inputs
+from ..personal import claims
+from ..provider import Context, Inputs, provider
+from ..resources import title_of
 from ..types import Address, Digest, Json, Observed, Outcome, Resource, TreeFile
+from .messages import keep_message
 from .project import Project
 from .world import ProjectWorld
 
 _DAY = 86_400.0
+
+
+def on_record(section: str, facts: Mapping[str, Json]) -> dict[str, Json]:
+    """Facts as an entry may hold them: nothing in them quotes a row.
+
+    Messages quote rows, labels and what programs print, so that a failure gets the title of its code. Of what programs
+    claim that have seen rows, figures are kept; one that deploys has seen none.
+    """
+    kept = dict(facts)
+    if "message" in kept:
+        kept["message"] = title_of(str(kept.get("code", ""))) or "it could not be assessed"
+    if isinstance(kept.get("claimed"), dict) and section != "deployments":
+        kept["claimed"] = claims(kept["claimed"])
+    return kept
 
 
 class ProjectWorkshop:
@@ -64,8 +81,19 @@ class ProjectWorkshop:
         self._scratch = Path(tempfile.mkdtemp(prefix=f"{address.section}-{address.name}-", dir=work))
         log = self.project.log_file(address)
         log.parent.mkdir(parents=True, exist_ok=True)
+        self._bring_imports(inputs)
         reading = self.project.context(self._scratch, lambda line: self._tell(address, line))
         return reading._replace(log=log, public_key=self._key_behind(inputs))
+
+    def _bring_imports(self, inputs: Inputs) -> None:
+        """A deployment checks the imported models behind its artifact again, on a clone too that never had them."""
+        artifacts = [item.seen for item in inputs if item.role == "artifact" and item.seen]
+        if artifacts:
+            from ..adapters.origin import imports_behind
+
+            for entry in (one for seen in artifacts for one in imports_behind(seen, self.project.trail)):
+                for digest in entry.outputs.values():
+                    self.here(digest)
 
     def _key_behind(self, inputs: Inputs) -> str:
         """PEM of the key that signed the entry of the artifact among the inputs."""
@@ -108,9 +136,8 @@ class ProjectWorkshop:
         sources: Mapping[str, TreeFile] | None = None,
     ) -> Observed:
         given = dict(facts or (outcome.facts if outcome else {}))
-        if "message" in given:
-            # Programs of all kinds write these words, and a failure must go on record whatever they say.
-            given["message"] = without_secrets(str(given["message"]))
+        said = without_secrets(str(given.get("message", "")))
+        given = on_record(want.address.section, given)
         superseded = [str(given.pop("supersedes"))] if "supersedes" in given else []
         entry = self.project.trail.append(
             kind,
@@ -126,6 +153,8 @@ class ProjectWorkshop:
             location=str(given.get("location", "")),
             supersedes=superseded,
         )
+        if said:
+            keep_message(self.project.state, entry, said)
         return entry.observed()
 
     def admit(self, want: Resource, sources: Mapping[str, TreeFile]) -> None:
@@ -133,7 +162,9 @@ class ProjectWorkshop:
 
     def _code(self, want: Resource, sources: Mapping[str, TreeFile]) -> CodeTree | None:
         """The code to keep in the trail itself: amend, squash and gc lose nothing that a result was made from."""
-        return code_tree(self.project.tree, sources) if sources and want.address.section != "data" else None
+        code_of = getattr(provider(want.provider), "code_of", None)
+        code = code_of(want, sources) if code_of else sources
+        return code_tree(self.project.tree, code) if code and want.address.section != "data" else None
 
     def here(self, digest: Digest) -> bool:
         store, mirror = self.project.store, self.project.mirror
