@@ -23,11 +23,11 @@ from .trust import SignerRule
 UNKNOWN = "no key of this trail's policy"
 
 Logged = Callable[[str, bytes, bytes], str]
-"""(key, message, proof of ``entry.proofs``) -> moment by which a transparency log saw the signature; "" for none."""
+"""(key, message, proof of ``entry.proofs``) -> moment by which Sigstore saw it, in its log or by a stamp; "" for none."""
 
 
 def never_logged(key: str, message: bytes, proof: bytes) -> str:
-    """Where no transparency log can be read, none has seen anything."""
+    """Where no bundle can be read, nobody has seen anything."""
     return ""
 
 
@@ -111,7 +111,7 @@ class Witnesses:
         if rule is None or "sigstore" not in (record.material or {}):
             return []
         moments = (self._logged(rule.key, message, proof) for _, proof in proofs(record))
-        return [Stamp(moment, "a transparency log") for moment in moments if moment]
+        return [Stamp(moment, "Sigstore") for moment in moments if moment]
 
     def _rule(self, entry: Entry) -> SignerRule | None:
         ledger = self._trail.ledger

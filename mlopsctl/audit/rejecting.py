@@ -30,7 +30,7 @@ def reject(trail: TrailLog, name: str, reason: str, commit: str = "") -> tuple[F
 
 def _wrong(trail: TrailLog, name: str) -> tuple[Finding, str]:
     """The one finding about the named line, and the sha256 of a line that has no id."""
-    trail.sync()
+    trail.settle()  # A signature that nobody relied on yet may be what is wrong.
     found: dict[tuple[str, str], tuple[Finding, str]] = {}
     bodies = {line.name: hashlib.sha256(line.text).hexdigest() for line in _lines(trail)}
     for one in _findings(trail):

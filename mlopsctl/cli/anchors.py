@@ -87,7 +87,9 @@ def stamps(config: Path) -> Stamped:
 
 def witnesses(trail: TrailLog) -> Witnesses:
     """Who witnessed the times in this trail, as far as this user trusts them."""
-    return Witnesses(trail, stamps(config_folder()))
+    from ..adapters.keyless import witnessed_at
+
+    return Witnesses(trail, stamps(config_folder()), witnessed_at)
 
 
 def signer_lines(trail: TrailLog, node: Node) -> list[str]:

@@ -41,6 +41,12 @@ def checked(
             hint="an exported folder's artifacts are always hashed: audit verify --offline FOLDER",
             code="MLO7242",
         )
+    if (anchors or countersigners) and (offline is not None or at):
+        raise UsageError(
+            "an anchor is held against the trail of this clone as it is now",
+            hint="mlopsctl audit verify --anchor PLACE in a clone, without --offline and --at",
+            code="MLO7187",
+        )
     if offline is not None and not at:
         return _folder(offline, root, strict)
     trail = audit_trail(offline, root, at)

@@ -353,6 +353,8 @@ def test_a_checkpoint_by_a_key_that_was_retired_since_is_still_there(
 def test_places_are_named_well_or_refused(clone: Clone, answer: Answer, tmp_path: Path) -> None:
     for words in (("audit", "anchor"), ("audit", "anchor", "ftp://x"), ("audit", "verify", "--anchor", "s3://.")):
         assert "MLO7187" in answer(*words, code=64)
+    for other in (("--offline", str(tmp_path)), ("--at", "2026-01-01")):
+        assert "MLO7187" in answer("audit", "verify", "--anchor", "file:x", *other, code=64), "never silently left out"
     (tmp_path / "taken.json").write_text("mine")
     assert "MLO7188" in answer("audit", "anchor", f"file:{tmp_path}/taken.json", code=1)
     assert (tmp_path / "taken.json").read_text() == "mine"

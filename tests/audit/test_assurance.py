@@ -118,7 +118,7 @@ def test_a_checkpoint_by_an_identity_counts_with_the_time_of_the_transparency_lo
     trail.flush()
     witnesses = Witnesses(trail, stamped, logged)
     found = witnesses.assurance(trail.entries()[1])
-    assert (found.not_after, found.by, found.through) == ("2030-03-04T05:06:07Z", "a transparency log", entry.id)
+    assert (found.not_after, found.by, found.through) == ("2030-03-04T05:06:07Z", "Sigstore", entry.id)
     assert witnesses.assurance(entry).signature == "identity + transparency log"
     phrases = dict(witnesses.signers(trail.entries()))
     assert phrases["ci"].startswith("identity + transparency log; 1 entry, witnessed not later than 2030-03-04")

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
+from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as some
 
-from mlopsctl.adapters.keys import new_key
+from mlopsctl.adapters.keys import import_key, new_key
+from mlopsctl.audit.assurance import Witnesses
 from mlopsctl.audit.checkpoints import Ranges, newest_checkpoint, write_checkpoint
 from mlopsctl.audit.dsse import entry_id
+from mlopsctl.audit.ports import Signer
 from mlopsctl.errors import EvidenceError
+from mlopsctl.verifiers import key_id
 
 from .clone import Clone, forged, line_id
 
@@ -79,6 +85,56 @@ def test_only_governors_write_checkpoints(clone: Clone, tmp_path: Path) -> None:
     clone.signer = new_key(tmp_path / "stranger.pem")
     with pytest.raises(EvidenceError, match="no role 'govern'"):
         write_checkpoint(clone.trail, "mine")
+
+
+class P521:
+    """A second party's key on the strongest curve, wherever they keep it."""
+
+    name = "second"
+
+    def __init__(self) -> None:
+        self._private = ec.generate_private_key(ec.SECP521R1())
+        der = self._private.public_key().public_bytes(
+            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+        self.key = b64encode(der).decode()
+        self.key_id = key_id(self.key)
+
+    def seal(self, message: bytes) -> tuple[bytes, None]:
+        return self._private.sign(message, ec.ECDSA(hashes.SHA512())), None
+
+
+def ssh_key(folder: Path) -> Signer:
+    """A second party's OpenSSH key."""
+    made = folder / "second"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(made)], check=True)
+    return import_key("second", str(made))
+
+
+@pytest.mark.parametrize("kind", ["p521", "ssh"])
+def test_a_second_party_countersigns_an_older_range_with_a_key_of_another_kind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    clone = Clone.start(tmp_path / "repo")
+    old = clone.train("first")
+    second = P521() if kind == "p521" else ssh_key(tmp_path)
+    policy = clone.trail.ledger.policy_in_force()
+    assert policy is not None
+    signers = {**policy.content["signers"], "second": {"key": second.key, "roles": ["govern"]}}
+    clone.trail.append("trust", facts={"trust": {**policy.content, "signers": signers}})
+    trail = clone.trail
+    trail.signer = lambda: second
+    entry = write_checkpoint(trail, "countersigned")
+    trail.flush()
+    assert (entry.signer, entry.facts["entries"]) == ("second", 3)
+    assert old.id in Ranges(clone.trail.ledger).ancestors([entry.id])
+    assert clone.verdict(full=True).ok
+    found = Witnesses(clone.trail, lambda token, message: []).assurance(entry)
+    assert found.signature == {"p521": "self-held key", "ssh": "self-held key (SSHSIG)"}[kind]
+    wrong = forged(clone.line(entry.id), clone.signer, signer="second", facts={**entry.facts, "sha512": "0" * 128})
+    clone.replace(entry.id, wrong)
+    assert ("MLO7012", line_id(wrong)) in clone.codes(), "the owner cannot sign it anew"
 
 
 def test_diverged_trails_with_checkpoints_unite(clone: Clone, tmp_path: Path) -> None:

@@ -14,10 +14,14 @@ import pytest
 
 from mlopsctl.adapters.keyless_signer import IdentitySigner, _exactly
 from mlopsctl.adapters.sigstore_trust import trust_source
+from mlopsctl.audit.anchors import add_tokens
 from mlopsctl.audit.changes import countersign, propose, put
+from mlopsctl.audit.checkpoints import write_checkpoint
 from mlopsctl.audit.dsse import encode, pae
 from mlopsctl.audit.entry import read_line
 from mlopsctl.audit.statement import MEMBER, statement
+from mlopsctl.audit.trail import now
+from mlopsctl.cli.anchors import witnesses
 from mlopsctl.errors import EvidenceError
 from mlopsctl.types import Entry
 from tests.sigstore.local import ADA, LocalSigstore
@@ -286,3 +290,26 @@ def test_an_identity_that_the_policy_does_not_list_logs_nothing_anywhere(
     assert caught.value.code == "MLO7105" and "identity" in caught.value.message
     assert sigstore.counts()["entries"] == before
     assert clone.verdict().ok
+
+
+@pytest.mark.parametrize("rekor", ["v1", "v2"])
+def test_a_checkpoint_by_an_identity_has_the_time_that_others_witnessed(
+    tmp_path: Path, job: Callable[..., IdentitySigner], rekor: str
+) -> None:
+    clone = Clone.start(tmp_path / "repo")
+    old = clone.train("first")
+    admit(clone, roles=["govern"])
+    trail = clone.trail
+    signer = job(rekor)
+    trail.signer = lambda: signer
+    checkpoint = write_checkpoint(trail, "nightly")
+    trail.flush()
+    later = clone.train("later")
+    found = witnesses(clone.trail).assurance(old)
+    assert (found.strength, found.by, found.through) == ("self-held key", "Sigstore", checkpoint.id)
+    assert old.at <= found.not_after <= now()
+    assert witnesses(clone.trail).assurance(checkpoint).signature == "identity + transparency log"
+    assert witnesses(clone.trail).assurance(later).not_after == ""
+    add_tokens(clone.trail, checkpoint.id, [b"a token"])
+    assert clone.verdict(full=True).ok
+    assert witnesses(clone.trail).assurance(old) == found, "the line with a time stamp carries the bundle too"

@@ -57,6 +57,17 @@ def test_a_forged_entry_is_silenced_and_stays_named(clone: Clone, stranger: Sign
     assert clone.verdict().ok and clone.verdict().freshness == "anchored"
 
 
+def test_a_signature_that_nobody_asked_for_yet_is_checked_first(clone: Clone) -> None:
+    first, last = (clone.line(entry.id) for entry in clone.trail.entries()[1:])
+    outer = json.loads(forged(last, clone.signer, status="better"))
+    bad = line_id(json.dumps(outer, separators=(",", ":"), sort_keys=True).encode())
+    outer["dsse"]["signatures"] = json.loads(first)["dsse"]["signatures"]
+    spoil(clone, json.dumps(outer, separators=(",", ":"), sort_keys=True).encode())
+    finding, _ = reject(clone.trail, bad, "changed by hand")
+    assert (finding.code, finding.entry) == ("MLO7011", bad)
+    assert clone.verdict(full=True).ok and warned(clone) == {("MLO7170", bad)}
+
+
 def test_a_line_without_an_id_is_named_by_its_bytes(clone: Clone) -> None:
     spoil(clone, b"not json")
     note = clone.trail.entries()[-1].commit

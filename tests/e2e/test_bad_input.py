@@ -145,6 +145,9 @@ def test_a_trainer_that_fails(project: Path, what: str) -> None:
     assert "failed" in failed and "train.classifier" in failed, "a failed step is history too"
 
     (project / "train.py").write_bytes(good)
+    if what == "hangs":
+        # On a busy machine the good script takes longer than a second, too.
+        edit(project / "mlops.yaml", "timeout: 1s", "timeout: 10m")
     assert done(events(project)) == (EVERYTHING[1:] if fresh else []), (
         "the data was pinned before and is not read again"
     )
@@ -333,16 +336,18 @@ def test_a_full_disk(project: Path, room: int) -> None:
 
 @mounting
 def test_a_read_only_repository(project: Path) -> None:
-    """What needs the manifest alone answers; every other verb names the place that it cannot write."""
+    """Whatever only looks answers; apply names the place that it cannot write."""
     readonly = f"mount --bind {project} {project}; mount -o remount,bind,ro {project}"
     for verb in ("graph", "validate", "show train.classifier --resolved", "explain MLO1005"):
         told = _in_namespace(readonly, f"cd {project}", f"mlopsctl {verb}")
         assert told.returncode == 0, told.stdout
     another_row(project)
-    for verb in ("plan", "status", "diff", "audit verify", "apply -y"):
+    for verb in ("plan", "status", "diff", "audit verify"):
         told = _in_namespace(readonly, f"cd {project}", f"mlopsctl {verb}")
-        assert told.returncode == 1, told.stdout
-        check_message(told.stdout, "MLO1005", str(project), "read-only", "run this in a writable clone")
+        assert told.returncode == 0, told.stdout
+    told = _in_namespace(readonly, f"cd {project}", "mlopsctl apply -y")
+    assert told.returncode == 1, told.stdout
+    check_message(told.stdout, "MLO1005", str(project), "read-only", "run this in a writable clone")
     check_left(project)
     assert done(events(project)) == EVERYTHING
 
