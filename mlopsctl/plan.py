@@ -60,6 +60,9 @@ class World(Protocol):
     def root_pinned(self) -> bool:
         """Whether something outside of the trail says which root is the right one."""
 
+    def unverified(self, inputs: Inputs) -> Sequence[str]:
+        """One line an imported model behind the artifact among the inputs whose origin is not proved."""
+
     def undeclared(self, declared: frozenset[Address]) -> Sequence[tuple[Resource, Observed]]:
         """Deployments that run here and that the manifest no longer declares."""
 
@@ -230,6 +233,8 @@ def _controls(
         return blocked, ()
     if people.dirty:
         blocked += ("uncommitted changes",)
+    # What nobody vouches for is no matter for approvals: it is barred.
+    blocked += tuple(world.unverified(inputs))
     return blocked, waits(want, release_digest(want, inputs, verdicts), people)
 
 

@@ -39,6 +39,7 @@ PROVIDERS: Mapping[str, str] = {
     "data/command": "mlopsctl.providers.data.command",
     "train/local": "mlopsctl.providers.train.local",
     "train/command": "mlopsctl.providers.train.command",
+    "train/imported": "mlopsctl.providers.train.imported",
     "gates/metric": "mlopsctl.providers.gates.metric",
     "gates/scan": "mlopsctl.providers.gates.scan",
     "gates/command": "mlopsctl.providers.gates.command",
@@ -57,6 +58,9 @@ DEFAULT_USE: Mapping[str, str] = {
     "targets": "onnxruntime",
     "deployments": "local",
 }
+
+USE_BY_KEY: Mapping[str, Mapping[str, str]] = {"train": {"import": "imported"}}
+"""Keys that say by themselves which provider of the section is meant, where ``use:`` is left out."""
 
 Specs = Mapping[str, Mapping[str, Any]]
 """All specs of a manifest: section, then name."""
@@ -107,8 +111,11 @@ class Trail(Protocol):
 
     def entry(self, entry_id: str) -> Entry | None: ...
 
-    def with_output(self, digest: Digest) -> Entry | None:
-        """The newest result that has this output."""
+    def with_output(self, digest: Digest, section: str = "") -> Entry | None:
+        """The newest result that has this output; with ``section`` one of that section only."""
+
+    def key_of(self, name: str) -> str:
+        """The key (see ``verifiers``) of a signer who may make models, by the policy in force; "" for none."""
 
 
 class Context(NamedTuple):
@@ -225,7 +232,7 @@ def result_fields(spec: Any) -> dict[str, Json]:
         default = item.default_factory() if item.default_factory is not dataclasses.MISSING else item.default
         if value == default and type(value) is type(default):
             continue
-        found[item.name] = _plain_spec(value)
+        found[item.name.rstrip("_")] = _plain_spec(value)
     return found
 
 

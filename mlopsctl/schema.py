@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from .manifest.conform import EXAMPLES, MAPPINGS, PATTERNS, key_of, required, spec_fields, type_of, union_members
 from .manifest.load import API_VERSION, NAME, ProjectSpec
-from .provider import DEFAULT_USE, PROVIDERS, provider
+from .provider import DEFAULT_USE, PROVIDERS, USE_BY_KEY, provider
 from .types import SECTIONS, Json
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -60,10 +60,7 @@ def _section(section: str) -> dict[str, Json]:
     uses = [name.partition("/")[2] for name in PROVIDERS if name.startswith(section + "/")]
     choices: list[Json] = []
     for use in uses:
-        when: dict[str, Json] = {"properties": {"use": {"const": use}}}
-        if use != default:
-            when.update(type="object", required=["use"])
-        choices.append({"if": when, "then": {"$ref": f"#/$defs/{section}.{use}"}})
+        choices.append({"if": _when(section, use), "then": {"$ref": f"#/$defs/{section}.{use}"}})
     # An entry left empty is {} for the default provider, which is valid where that one requires nothing.
     empty = not any(required(item) for item in spec_fields(provider(f"{section}/{default}").Spec))
     return {
@@ -76,6 +73,19 @@ def _section(section: str) -> dict[str, Json]:
             "allOf": choices,
         },
     }
+
+
+def _when(section: str, use: str) -> dict[str, Json]:
+    """The condition under which an entry is of this provider: named, implied by a key, or left out."""
+    named: dict[str, Json] = {"properties": {"use": {"const": use}}}
+    keys = [key for key, word in USE_BY_KEY.get(section, {}).items() if word == use]
+    if use == DEFAULT_USE[section]:
+        others = [{"required": [key]} for key in USE_BY_KEY.get(section, {})]
+        return {**named, "anyOf": [{"required": ["use"]}, {"not": {"anyOf": others}}]} if others else named
+    if not keys:
+        return {**named, "type": "object", "required": ["use"]}
+    implied = {"not": {"required": ["use"]}, "anyOf": [{"required": [key]} for key in keys]}
+    return {"type": "object", "anyOf": [{**named, "required": ["use"]}, implied]}
 
 
 def _use(name: str) -> dict[str, Json]:

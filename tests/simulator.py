@@ -103,6 +103,9 @@ class Simulator:
     def changed_files(self, old_tree: str, sources: Mapping[str, TreeFile]) -> tuple[Change, ...]:
         return tuple(Change(name, None, file.oid) for name, file in sources.items())
 
+    def unverified(self, inputs: Inputs) -> Sequence[str]:
+        return [f"{item.need.address} unverified" for item in inputs if item.seen and item.seen.facts.get("origin")]
+
     def undeclared(self, declared: frozenset[Address]) -> Sequence[tuple[Resource, Observed]]:
         return ()
 

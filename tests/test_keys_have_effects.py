@@ -30,6 +30,7 @@ _KEYS = "providers/test_keys.py::"
 _DVC = "providers/data/test_dvc.py::"
 _PINNED = _COMMAND + "test_a_program_that_was_changed_is_not_run"
 _MADE = _COMMAND + "test_a_deployment_is_made_halted_resumed_and_removed"
+_IMPORT = "e2e/test_imported.py::"
 _SCAN = "providers/gates/test_scan.py::"
 _GIVEN = "manifest/test_examples.py::test_model_data_and_view_decide_what_a_step_is_given"
 _GUARDED = "manifest/test_examples.py::test_the_model_of_a_deployment_decides_which_gates_guard_it"
@@ -69,6 +70,15 @@ EFFECTS: dict[str, str] = {
     "train/command.data": _KEYS + "test_a_training_step_gets_the_data_it_names",
     "train/command.predict": _COMMAND + "test_a_cpp_program_trains_packs_itself_and_answers",
     "train/command.timeout": _KEYS + "test_a_program_gets_as_long_as_its_timeout",
+    "train/imported.import": _IMPORT + "test_unsigned_it_runs_here_and_is_called_unverified_everywhere",
+    "train/imported.digest": _IMPORT + "test_a_path_outside_is_held_to_its_digest",
+    "train/imported.signed_by": _IMPORT + "test_signed_by_the_vendor_it_is_measured_compiled_and_deployed",
+    "train/imported.signature": _IMPORT + "test_the_signature_may_lie_elsewhere",
+    "train/imported.provenance": _IMPORT + "test_provenance_by_the_vendors_builder_takes_the_place_of_a_signature",
+    "train/imported.builder": _IMPORT + "test_provenance_of_something_else_is_refused",
+    "train/imported.data": _IMPORT + "test_it_says_which_data_it_is_measured_on",
+    "train/imported.predict": _IMPORT + "test_an_opaque_model_takes_its_program_along_and_is_verified_without_it",
+    "train/imported.formats": _IMPORT + "test_an_opaque_model_takes_its_program_along_and_is_verified_without_it",
     "gates/command.program": _PINNED,
     "gates/command.digest": _PINNED,
     "gates/command.metric": _COMMAND + "test_what_the_manifest_says_reaches_the_program",

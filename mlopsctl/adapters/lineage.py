@@ -57,6 +57,10 @@ def data_address(model: Address, specs: Specs) -> Address | None:
                 return need.address
             if need.address.section == "train":
                 waiting.append(need.address)
+        # A model that was made elsewhere needs no data; it says itself what it is measured on.
+        named = getattr(spec, "data", "")
+        if not _needs(spec, specs) and isinstance(named, str) and named:
+            return Address("data", named)
     return None
 
 

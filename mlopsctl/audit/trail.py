@@ -212,6 +212,14 @@ class TrailLog:
         rule = policy.signers.get(entry.signer) if entry and policy else None
         return pem(rule.key) if rule else ""
 
+    def key_of(self, name: str) -> str:
+        """The key that the policy in force gives a signer who may make models; "" where there is none."""
+        if not self._synced:
+            self.sync()
+        policy = self.ledger.policy_in_force()
+        rule = policy.signers.get(name) if policy is not None and policy.may(name, "train") else None
+        return "" if rule is None or rule.expired(self.clock()) else rule.key
+
     def tips(self) -> list[str]:
         """Ids of the newest valid entries; several after a merge."""
         if not self._synced:

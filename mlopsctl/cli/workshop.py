@@ -12,7 +12,7 @@ from typing import Self
 
 from ..adapters.ci import under_review
 from ..audit.trail import CodeTree, code_tree, without_secrets
-from ..provider import Context, Inputs
+from ..provider import Context, Inputs, provider
 from ..types import Address, Digest, Json, Observed, Outcome, Resource, TreeFile
 from .project import Project
 from .world import ProjectWorld
@@ -64,8 +64,19 @@ class ProjectWorkshop:
         self._scratch = Path(tempfile.mkdtemp(prefix=f"{address.section}-{address.name}-", dir=work))
         log = self.project.log_file(address)
         log.parent.mkdir(parents=True, exist_ok=True)
+        self._bring_imports(inputs)
         reading = self.project.context(self._scratch, lambda line: self._tell(address, line))
         return reading._replace(log=log, public_key=self._key_behind(inputs))
+
+    def _bring_imports(self, inputs: Inputs) -> None:
+        """A deployment checks the imported models behind its artifact again, on a clone too that never had them."""
+        artifacts = [item.seen for item in inputs if item.role == "artifact" and item.seen]
+        if artifacts:
+            from ..adapters.origin import imports_behind
+
+            for entry in (one for seen in artifacts for one in imports_behind(seen, self.project.trail)):
+                for digest in entry.outputs.values():
+                    self.here(digest)
 
     def _key_behind(self, inputs: Inputs) -> str:
         """PEM of the key that signed the entry of the artifact among the inputs."""
@@ -133,7 +144,9 @@ class ProjectWorkshop:
 
     def _code(self, want: Resource, sources: Mapping[str, TreeFile]) -> CodeTree | None:
         """The code to keep in the trail itself: amend, squash and gc lose nothing that a result was made from."""
-        return code_tree(self.project.tree, sources) if sources and want.address.section != "data" else None
+        code_of = getattr(provider(want.provider), "code_of", None)
+        code = code_of(want, sources) if code_of else sources
+        return code_tree(self.project.tree, code) if code and want.address.section != "data" else None
 
     def here(self, digest: Digest) -> bool:
         store, mirror = self.project.store, self.project.mirror

@@ -96,6 +96,12 @@ class ProjectWorld:
     def root_pinned(self) -> bool:
         return bool(self._trail.ledger.expected.root)
 
+    def unverified(self, inputs: Inputs) -> Sequence[str]:
+        from ..adapters.origin import barred
+
+        artifacts = [item.seen for item in inputs if item.role == "artifact" and item.seen]
+        return [line for seen in artifacts for line in barred(seen, self._trail)]
+
     def undeclared(self, declared: frozenset[Address]) -> Sequence[tuple[Resource, Observed]]:
         found = []
         for address, name in self._trail.deployments():

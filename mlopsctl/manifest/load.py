@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeAlias, cast
 
 from ..canonical import digest_of, plain
 from ..errors import ManifestError, MlopsError
-from ..provider import DEFAULT_USE, PROVIDERS, policy, provider
+from ..provider import DEFAULT_USE, PROVIDERS, USE_BY_KEY, policy, provider
 from ..types import SECTIONS, Address, Digest, Resource, Where
 from .conform import conform, key_of, matches, spec_fields
 from .findings import Findings, did_you_mean
@@ -247,7 +247,8 @@ def _entry(section: str, name: str, node: Node, at: Place, findings: Findings) -
         return None
     items = dict(node.value or {})
     use = items.pop("use", None)
-    word = use.value if use else DEFAULT_USE[section]
+    implied = (word for key, word in USE_BY_KEY.get(section, {}).items() if key in items)
+    word = use.value if use else next(implied, DEFAULT_USE[section])
     if f"{section}/{word}" not in PROVIDERS:
         _unknown_use(section, use, findings)
         return None

@@ -54,9 +54,24 @@ def _row(found: Assessment, probe: Probe | None) -> dict[str, Json]:
         row["endpoint"] = probe.endpoint
     if seen is not None and "proof" in seen.facts:
         row["proof"] = seen.facts["proof"]
+    if seen is not None and seen.facts.get("origin"):
+        row["origin"] = origin_of(seen)
     if step.held_by:
         row["held_by"] = step.held_by
     return row
+
+
+def origin_of(seen: Observed) -> Json:
+    """Of an imported model ``verified by NAME`` or ``unverified``; of a deployment that for each import it runs."""
+    origin = seen.facts["origin"]
+    if "state" not in origin:
+        return dict(origin)
+    return f"{origin['state']} by {origin['by']}" if "by" in origin else origin["state"]
+
+
+def _imports(seen: Observed | None) -> str:
+    origin = origin_of(seen) if seen is not None and seen.facts.get("origin") else {}
+    return ", ".join(f"runs {address}, imported, {text}" for address, text in origin.items())
 
 
 def heading(about: Mapping[str, str]) -> str:
@@ -70,7 +85,7 @@ def details(found: Assessment, probe: Probe | None) -> str:
     """What a person wants to know beside the state, in one line."""
     step, seen = found.step, found.seen
     if probe is not None:
-        return ", ".join(text for text in (probe.endpoint, probe.text, step.held_by) if text)
+        return ", ".join(text for text in (probe.endpoint, probe.text, step.held_by, _imports(seen)) if text)
     if step.blocked_by:
         return "by " + ", ".join(step.blocked_by)
     if step.verdict is not None and step.verdict.text:
@@ -84,6 +99,8 @@ def _figures(section: str, seen: Observed) -> str:
     facts = seen.facts
     if section == "data" and isinstance(facts.get("rows"), dict):
         return ", ".join(f"{view} {rows} rows" for view, rows in facts["rows"].items())
+    if section == "train" and "origin" in facts:
+        return f"{facts.get('kind', 'model')}, imported {seen.at[:16].replace('T', ' ')}, {origin_of(seen)}"
     if section == "train":
         return f"{facts.get('kind', 'model')}, trained {seen.at[:16].replace('T', ' ')}, {facts.get('isolation', '')}"
     if section == "targets":

@@ -31,6 +31,7 @@ data:
 train:
   classifier: {{run: python train.py, data: digits}}
   external: {{use: command, program: export.py, digest: "{export}", data: made, params: {{bias: 1}}}}
+  imported: {{import: vendor, data: made, predict: "python always.py {{model}}"}}
   opaque: {{run: python always.py, data: made, predict: "python {{model}}/predict.py"}}
 gates:
   accuracy: {{metric: accuracy, model: classifier, min: 0.9}}
@@ -83,6 +84,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     manifest = folder / "mlops.yaml"
     top = manifest.read_text().split("data:\n")[0]
     manifest.write_text(top + MANIFEST.format(**pins, to=base / "shelf"))
+    (folder / "vendor").mkdir()
+    (folder / "vendor" / "weights.json").write_text("[1]")
     must("git add -A && git commit -qm everything", folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SHELF_TOKEN", "secret")

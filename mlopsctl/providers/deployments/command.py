@@ -129,6 +129,7 @@ def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
 
     Raises EvidenceError where the signature does not hold, ProviderError where the program fails.
     """
+    from ...adapters.origin import check_again
     from ...adapters.program import load_program
 
     pinned = _Pinned.of(want.spec)
@@ -137,6 +138,7 @@ def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
     if artifact is None or artifact.seen is None:
         raise ProviderError("there is no artifact to deploy", hint="mlopsctl plan says what is missing", code="MLO1502")
     signature = _verified(artifact, ctx)
+    origin = check_again(artifact.seen, ctx.trail, ctx.store, ctx.scratch)
     home = _home(want.address, ctx)
     last = ctx.trail.latest(want.address, ("result",))
     said = {
@@ -150,6 +152,7 @@ def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
     program = ctx.scratch / "kept-program"
     program.write_bytes(code)
     facts: dict[str, Json] = {
+        **({"origin": origin} if origin else {}),
         "address": str(want.address),
         "location": want.spec.to,
         "endpoint": str(answer.get("endpoint", "")),

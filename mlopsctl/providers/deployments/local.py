@@ -162,9 +162,12 @@ def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
     Raises EvidenceError where the signature does not hold, ProviderError where the server cannot serve the artifact;
     then what ran before goes on.
     """
+    from ...adapters.origin import check_again
+
     home, artifact = Home.of(ctx.state, want.address), _artifact(inputs)
     digest = str(artifact.digest)
     here = make_location(ctx.state)
+    origin = check_again(artifact.seen, ctx.trail, ctx.store, ctx.scratch) if artifact.seen else {}
     release = _check_out(home, artifact, ctx)
     before = home.read("config")
     parts = ingredients(want, {}, inputs)
@@ -185,6 +188,7 @@ def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
         kept.add(_release(home, before["artifact"]))
     home.prune(kept)
     facts: dict[str, Json] = {
+        **({"origin": origin} if origin else {}),
         "address": str(want.address),
         "location": here,
         "endpoint": home.endpoint,

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 RESULT_VERSION = 1
 LATER_KEYS = (
-    "search", "output", "threshold", "priority", "budget", "reproducible", "max_age", "import", "signed_by", "each",
+    "search", "output", "threshold", "priority", "budget", "reproducible", "max_age", "each",
     "validation", "toolchain", "shell",
 )  # fmt: skip
 

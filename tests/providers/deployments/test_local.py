@@ -51,7 +51,10 @@ class MemoryTrail:
     def entry(self, entry_id: str) -> Entry | None:
         return next((e for e in self.entries if e.id == entry_id), None)
 
-    def with_output(self, digest: Digest) -> Entry | None:
+    def key_of(self, name: str) -> str:
+        return ""
+
+    def with_output(self, digest: Digest, section: str = "") -> Entry | None:
         return None
 
 
