@@ -132,6 +132,23 @@ def test_unsigned_it_runs_here_and_is_called_unverified_everywhere(vendor: Vendo
     assert "origin: imported, train.classifier unverified" in traced and "origin: imported, unverified" in traced
 
 
+def test_an_unverified_import_is_barred_from_a_protected_deployment(vendor: Vendor) -> None:
+    protected = "local: {target: cpu, approvals: {count: 1}}"
+    vendor.manifest("", protected)
+    done = shell("mlopsctl apply -y", vendor.root)
+    assert "train.classifier unverified (an import without signed_by:)" in done.stdout, done.stdout
+    assert open_project(vendor.root).trail.latest("deployments.local") is None
+    step = json.loads(must("mlopsctl plan --format json 2>/dev/null", vendor.root))["steps"][-1]
+    assert any("unverified" in text for text in step["blocked_by"])
+    # With the vendor's word for it nothing but people's agreement is missing.
+    vendor.trust(vendor=vendor.key)
+    vendor.sign()
+    vendor.manifest("signed_by: [vendor]", protected)
+    shell("mlopsctl apply -y", vendor.root)
+    step = json.loads(must("mlopsctl plan --format json 2>/dev/null", vendor.root))["steps"][-1]
+    assert not any("unverified" in text for text in step["blocked_by"])
+
+
 def test_the_signature_may_lie_elsewhere(vendor: Vendor) -> None:
     vendor.trust(vendor=vendor.key)
     sign_folder(vendor.model, vendor.key, vendor.root / "vendor" / "proof.json")
