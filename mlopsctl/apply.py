@@ -11,7 +11,7 @@ from typing import Protocol
 
 from .errors import EvidenceError, MlopsError
 from .plan import Assessment, World, assess
-from .provider import Context, Inputs, provider
+from .provider import MEANING, Context, Inputs, provider, with_meaning
 from .types import (
     GUARD,
     Action,
@@ -191,7 +191,7 @@ class Walk:
     def _run(self, want: Resource, found: Assessment) -> tuple[Observed, Verdict]:
         """Makes the step and records it, a gate with its verdict; what could not be assessed is tried again next time."""
         context = self._shop.context(want.address, found.inputs)
-        outcome = provider(want.provider).apply(want, found.inputs, context)
+        outcome = provider(want.provider).apply(want, with_meaning(found.inputs, context.store), context)
         outputs = self._shop.keep(outcome.outputs)
         facts = dict(outcome.facts)
         if found.step.action is Action.REPLACE and found.seen:
@@ -221,7 +221,8 @@ class Walk:
         if item.role == GUARD or seen is None or digest is None:
             return
         signature = seen.outputs.get(item.need.output + ".sig", digest)
-        if self._shop.here(digest) and self._shop.here(signature):
+        meaning = seen.outputs.get(MEANING, digest)
+        if self._shop.here(digest) and self._shop.here(signature) and self._shop.here(meaning):
             return
         today = self._seen.get(item.need.address)
         if today is None or today.outputs.get(item.need.output) != digest:
@@ -240,9 +241,10 @@ class Walk:
         for upstream in again.inputs:
             yield from self._have(upstream)
         again = assess(want, self._seen, self._verdicts, self._shop.world)
-        outcome = provider(want.provider).apply(want, again.inputs, self._shop.context(want.address))
+        context = self._shop.context(want.address)
+        outcome = provider(want.provider).apply(want, with_meaning(again.inputs, context.store), context)
         outputs = self._shop.keep(outcome.outputs)
-        if outputs.get(need.output) != digest:
+        if any(outputs.get(name) != seen.outputs.get(name) for name in {need.output, MEANING}):
             raise EvidenceError(
                 f"{need.address} was made again and came out different: {outputs.get(need.output)} instead of {digest}",
                 hint=f"bring back the attested bytes (mlopsctl pull), or accept a new result: "

@@ -10,7 +10,7 @@ from .approvals import People, is_protected, others_made, release_digest, waits
 from .canonical import digest_of
 from .errors import MlopsError
 from .holds import Hold
-from .provider import COSTS, DEFAULT_USE, Inputs, changes_since, fingerprint, ingredients, provider
+from .provider import COSTS, DEFAULT_USE, MEANING, Inputs, changes_since, fingerprint, ingredients, provider
 from .types import (
     GUARD,
     Action,
@@ -178,7 +178,7 @@ def _held_inputs(want: Resource, holds: Sequence[Hold], world: World) -> Inputs 
 def _check_outputs(want: Resource, inputs: Inputs) -> None:
     for item in inputs:
         if item.role != GUARD and item.seen is not None and item.digest is None:
-            have = ", ".join(sorted(item.seen.outputs)) or "nothing"
+            have = ", ".join(sorted(set(item.seen.outputs) - {MEANING})) or "nothing"
             raise MlopsError(
                 f"{want.address} needs '{item.need.output}' of {item.need.address}, which has {have}",
                 hint="for a view of data: add it to the dataset's split, for example split: {test: 0.2, val: 0.1}",

@@ -7,6 +7,7 @@ the module is imported only when a manifest names it.
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
@@ -250,6 +251,12 @@ READ_WITH: Mapping[str, tuple[str, ...]] = {
 }
 """The facts of an input that say how its bytes are read: the same rows have another accuracy under another label."""
 
+MEANING = "meaning"
+"""The output of a dataset that holds what its entry must not: column names, classes, and digests of row keys."""
+
+COMMITTED = ("classes", "positive")
+"""Facts of the meaning that enter fingerprints; the entry of the dataset holds commitments to them, one a view."""
+
 BYTES_ALONE = ("train/local",)
 """Providers that hand over files and nothing else; what the manifest says about a file reaches no command of theirs."""
 
@@ -259,11 +266,12 @@ def _read_with(want: Resource, inputs: Inputs) -> dict[str, list[Json]]:
     found: dict[str, list[Json]] = {}
     for item in inputs if want.provider not in BYTES_ALONE else ():
         facts = item.seen.facts if item.seen else {}
-        split = facts.get("split")
+        split, committed = facts.get("split"), (facts.get("commitments") or {}).get(item.need.output)
         for name in READ_WITH.get(item.need.address.section, ()):
             said = split.get("by") if name == "by" and isinstance(split, dict) else facts.get(name)
             # A digest keeps an entry of the trail small where there are many classes.
             said = digest_of(said) if name == "classes" and said else said
+            said = committed.get(name) if committed and name in COMMITTED else said
             if said is not None:
                 found.setdefault(f"{item.role} {name}", []).append(said)
     return found
@@ -296,6 +304,19 @@ def ingredients(want: Resource, sources: Mapping[str, TreeFile], inputs: Inputs)
 
         found["tree"] = "gitoid:" + tree_oid(sources)
     return found
+
+
+def with_meaning(inputs: Inputs, store: Store) -> Inputs:
+    """The inputs as a step may see them: datasets with what their entries leave out. Raises EvidenceError."""
+    return tuple(item._replace(seen=_understood(item.seen, store)) if item.seen else item for item in inputs)
+
+
+def _understood(seen: Observed, store: Store) -> Observed:
+    if MEANING not in seen.outputs:
+        return seen
+    said = json.loads(store.path(seen.outputs[MEANING]).read_bytes())
+    words = {name: value for name, value in said.items() if name not in ("version", "salt")}
+    return seen._replace(facts={**words, **seen.facts})
 
 
 def fingerprint(parts: Mapping[str, Json]) -> Digest:

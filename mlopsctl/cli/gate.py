@@ -17,7 +17,7 @@ import typer
 
 from ..errors import GateError, MlopsError, UsageError
 from ..plan import survey
-from ..provider import Context, Inputs, fingerprint, ingredients, provider
+from ..provider import MEANING, Context, Inputs, fingerprint, ingredients, provider, with_meaning
 from ..types import Digest, Input, Json, Observed, Outcome, Resource, Status, Verdict
 from . import console
 from .options import Format, check_format
@@ -58,7 +58,7 @@ def run(
     if errors is not None and want.provider != "gates/metric":
         raise UsageError(f"{want.address} judges no rows", hint="--errors is for gates with metric:", code="MLO6470")
     with _context(project, want) as ctx:
-        outcome, assessed = _measure(want, inputs, ctx)
+        outcome, assessed = _measure(want, with_meaning(inputs, ctx.store), ctx)
     verdict = provider(want.provider).judge(want, Observed(Digest(""), {}, outcome.facts), inputs)
     entry = _record(project, want, inputs, outcome, verdict) if record else ""
     if errors is not None and assessed is not None:
@@ -83,7 +83,7 @@ def _wanted(project: Project, name: str, view: str) -> tuple[Resource, Inputs]:
                 code="MLO1317",
             )
         if item.digest is None:
-            have = ", ".join(sorted(item.seen.outputs))
+            have = ", ".join(sorted(set(item.seen.outputs) - {MEANING}))
             raise MlopsError(
                 f"{item.need.address} has no view '{item.need.output}'; it has {have}",
                 hint="choose one of them, or let split: make one: split: {test: 0.2, val: 0.1}",

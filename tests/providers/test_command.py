@@ -18,7 +18,7 @@ from mlopsctl.adapters.model_signature import sign_folder
 from mlopsctl.adapters.store import LocalStore
 from mlopsctl.canonical import canonical
 from mlopsctl.errors import EvidenceError, ManifestError, ProviderError
-from mlopsctl.provider import Context, Trail, Tree
+from mlopsctl.provider import Context, Trail, Tree, with_meaning
 from mlopsctl.providers.data import command as data
 from mlopsctl.providers.deployments import command as deployment
 from mlopsctl.providers.gates import command as gate
@@ -86,7 +86,7 @@ class Bench:
 
     def make(self, address: str, module: Any, *needs: Need, **spec: Any) -> Outcome:
         want = Resource(Address.parse(address), f"{Address.parse(address).section}/command", module.Spec(**spec), needs)
-        inputs = [Input(need, self.made.get(str(need.address))) for need in needs]
+        inputs = with_meaning([Input(need, self.made.get(str(need.address))) for need in needs], self.store)
         outcome = cast(Outcome, module.apply(want, inputs, self.context()))
         assert len(canonical(outcome.facts)) < 6000
         outputs = {name: self.store.put(cast(Path, path)) for name, path in outcome.outputs.items()}
@@ -101,6 +101,12 @@ class Bench:
             Entry("e", len(self.trail.entries), (), "", "ada", "result", address, outputs=outputs, facts=outcome.facts)
         )
         return outcome
+
+
+def meaning(made: Outcome) -> dict[str, Any]:
+    """What the rows mean, which no entry says."""
+    words: dict[str, Any] = json.loads(cast(Path, made.outputs["meaning"]).read_bytes())
+    return words
 
 
 ROWS = Need("data", Address("data", "rows"), "train")
@@ -140,10 +146,11 @@ def make_artifact(bench: Bench, **params: Any) -> Outcome:
 
 def test_data_is_fetched_by_the_program_and_shared_out_by_us(bench: Bench) -> None:
     made = make_rows(bench)
-    assert set(made.outputs) == {"all", "train", "test"}
+    assert set(made.outputs) == {"all", "train", "test", "meaning"}
     rows = made.facts["rows"]
     assert rows["all"] == 200 == rows["train"] + rows["test"]
-    assert (made.facts["features"], made.facts["classes"]) == (["id", "x"], [0, 1])
+    said = meaning(made)
+    assert (said["features"], said["classes"]) == (["id", "x"], [0, 1])
     assert made.facts["claimed"] == {"source": "drawn"}
     assert "drawing rows" in bench.told
 
@@ -297,7 +304,7 @@ def test_an_artifact_whose_signature_does_not_hold_is_not_deployed(bench: Bench)
 
 def test_the_positive_label_must_be_one_of_the_labels(bench: Bench) -> None:
     spec = {**bench.python("rows"), "path": "data/rows.csv", "label": "label", "params": {"rows": 100}}
-    assert bench.make("data.rows", data, **spec, positive=1).facts["positive"] == 1
+    assert meaning(bench.make("data.rows", data, **spec, positive=1))["positive"] == 1
     with pytest.raises(ProviderError, match="positive"):
         bench.make("data.rows", data, **spec, positive=2)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from ...adapters.dvcfile import cache_path, cache_root, find_dvc, parse_folder_object, parse_pin
 from ...adapters.store import dirhash, hash_file, hash_path, listing_of
 from ...errors import EvidenceError
-from ...provider import Store, Tree
+from ...provider import MEANING, Store, Tree
 from ...types import Digest, TreeFile
 
 
@@ -41,7 +41,8 @@ def copies(
     for name, digest in outputs.items():
         if name.endswith(".sig"):
             continue
-        yield Copy(f"view '{name}' in the store", _stored(digest, store), digest)
+        what = "what the rows mean," if name == MEANING else f"view '{name}'"
+        yield Copy(f"{what} in the store", _stored(digest, store), digest)
 
 
 def _hash_working(working: Path, path: str, sources: Mapping[str, TreeFile], pinned: bool) -> Digest:

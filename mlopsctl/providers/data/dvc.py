@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ...errors import ManifestError, ProviderError
 from ...provider import (
+    MEANING,
     Context,
     Inputs,
     Specs,
@@ -22,6 +22,7 @@ from ...provider import (
     result,
 )
 from ...types import Json, Need, Outcome, Resource, TreeFile
+from .meaning import commitments_of, write_meaning
 from .split import Rule, Split, rule_of, split_facts
 
 if TYPE_CHECKING:
@@ -35,9 +36,6 @@ LATER_KEYS = (
 LATER_SPLIT_KEYS = ("time", "train", "stratify")
 
 FORMATS: Mapping[str, str] = {".csv": "csv", ".parquet": "parquet", ".pq": "parquet"}
-LONGEST_LIST = 2500
-"""Characters of JSON that the column names may take in an entry of the trail."""
-
 read = read_from_trail
 diff = diff_by_fingerprint
 judge = always_fine
@@ -160,8 +158,8 @@ def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
                 code="MLO1116",
             )
         views = {"all": bytes_here.path, **({rule.whole: bytes_here.path} if rule.whole else {})}
-        return Outcome(views, {**facts, "rows": {}, "columns": None, "features": None, "classes": None,
-                               "split": split_facts(spec.split, rule, {})})  # fmt: skip
+        return Outcome(views, {**facts, "rows": {},
+                               "split": split_facts(spec.split, rule)})  # fmt: skip
     return _table(spec, rule, kind, bytes_here.path, facts, ctx)
 
 
@@ -181,18 +179,22 @@ def _table(spec: Spec, rule: Rule, kind: str, source: Path, facts: dict[str, Jso
         _check_positive(spec, found)
     aside = {spec.label, rule.column}
     features = [name for name in found.columns if name not in aside]
-    short = len(json.dumps([found.columns, features], ensure_ascii=False).encode()) <= LONGEST_LIST
-    facts |= {
-        "rows": found.rows,
-        "columns": found.columns if short else None,
-        "column_count": len(found.columns),
-        "features": features if short else None,
+    views = {"all": source, **found.paths}
+    meaning: dict[str, Json] = {
+        "columns": found.columns,
+        "features": features,
         "classes": found.classes,
         "positive": spec.positive,
-        "split": split_facts(spec.split, rule, found.membership),
+        "membership": found.membership,
+    }
+    facts |= {
+        "rows": found.rows,
+        "column_count": len(found.columns),
+        "split": split_facts(spec.split, rule),
+        "commitments": commitments_of(meaning, views),
     }
     with_tool = {"pyarrow": _pyarrow_version()} if kind == "parquet" else {}
-    return Outcome({"all": source, **found.paths}, facts, with_tool)
+    return Outcome({**views, MEANING: write_meaning(meaning, source, ctx.scratch)}, facts, with_tool)
 
 
 def _check_positive(spec: Spec, found: Views) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -128,7 +128,7 @@ def _digest_of_keys(keys: bytearray) -> str:
     return total.hexdigest()
 
 
-def split_facts(split: Split | str | None, rule: Rule, membership: Mapping[str, str]) -> dict[str, Json]:
+def split_facts(split: Split | str | None, rule: Rule) -> dict[str, Json]:
     """What the trail keeps about a split."""
     parts = split if isinstance(split, Split) else None
     return {
@@ -137,5 +137,4 @@ def split_facts(split: Split | str | None, rule: Rule, membership: Mapping[str, 
         "by": parts.by or None if parts else None,
         "key": parts.key or None if parts else None,
         "seed": rule.seed,
-        "membership": dict(membership),
     }

@@ -64,6 +64,13 @@ def apply(root: Path, resource: Resource, tree: Any = None) -> tuple[Outcome, Co
     return dvc.apply(resource, (), context), context
 
 
+def meaning(outcome: Outcome) -> dict[str, Any]:
+    """What the output beside the views says, and the entry does not."""
+    words: dict[str, Any] = json.loads(Path(str(outcome.outputs["meaning"])).read_bytes())
+    assert not {"classes", "columns", "features", "positive", "membership"} & set(outcome.facts)
+    return words
+
+
 def refused(root: Path, resource: Resource) -> ProviderError:
     with pytest.raises(ProviderError) as caught:
         apply(root, resource)
@@ -74,7 +81,7 @@ def refused(root: Path, resource: Resource) -> ProviderError:
 def test_a_tracked_table_gives_views_and_facts(root: Path) -> None:
     git(root, "add", ".")
     outcome, _ = apply(root, want(label="y", positive="yes"))
-    assert set(outcome.outputs) == {"all", "train", "test"}
+    assert set(outcome.outputs) == {"all", "train", "test", "meaning"}
     paths = {view: path for view, path in outcome.outputs.items() if isinstance(path, Path)}
     assert paths["all"].read_bytes() == ROWS
     lines = [line for view in ("train", "test") for line in paths[view].read_bytes().splitlines()[1:]]
@@ -82,8 +89,9 @@ def test_a_tracked_table_gives_views_and_facts(root: Path) -> None:
     facts = outcome.facts
     assert facts["rows"]["all"] == 200 == facts["rows"]["train"] + facts["rows"]["test"]
     assert (facts["format"], facts["path"], facts["size"]) == ("csv", "data/t.csv", len(ROWS))
-    assert (facts["columns"], facts["features"]) == (["id", "x", "y"], ["id", "x"])
-    assert (facts["label"], facts["classes"], facts["positive"]) == ("y", ["no", "yes"], "yes")
+    said = meaning(outcome)
+    assert (said["columns"], said["features"]) == (["id", "x", "y"], ["id", "x"])
+    assert (facts["label"], said["classes"], said["positive"]) == ("y", ["no", "yes"], "yes")
     assert facts["split"]["test"] == "0.2"
     canonical(dict(facts))
 
@@ -91,16 +99,16 @@ def test_a_tracked_table_gives_views_and_facts(root: Path) -> None:
 def test_the_column_that_the_split_goes_by_is_no_feature(root: Path) -> None:
     git(root, "add", ".")
     outcome, _ = apply(root, want(label="y", split=Split(test=0.3, val=0.2, key="id")))
-    assert outcome.facts["features"] == ["x"]
+    assert meaning(outcome)["features"] == ["x"]
     assert outcome.facts["key"] == "id"
-    assert set(outcome.outputs) == {"all", "train", "val", "test"}
+    assert set(outcome.outputs) == {"all", "train", "val", "test", "meaning"}
 
 
 def test_where_nothing_is_set_aside_everything_is_there_to_train_on(root: Path) -> None:
     git(root, "add", ".")
     for spec in (want(), want(label="y", split="none")):
         outputs = apply(root, spec)[0].outputs
-        assert set(outputs) == {"all", "train"}
+        assert set(outputs) == {"all", "train", "meaning"}
         assert Path(str(outputs["train"])).read_bytes() == Path(str(outputs["all"])).read_bytes()
 
 
@@ -116,8 +124,8 @@ def test_parquet_of_the_same_rows_has_the_same_membership(root: Path) -> None:
     git(root, "add", ".")
     plain, _ = apply(root, want(label="y"))
     parquet, _ = apply(root, want("data/t.parquet", label="y"))
-    assert parquet.facts["split"]["membership"] == plain.facts["split"]["membership"]
-    assert parquet.facts["classes"] == plain.facts["classes"]
+    assert meaning(parquet)["membership"] == meaning(plain)["membership"]
+    assert meaning(parquet)["classes"] == meaning(plain)["classes"]
     assert parquet.made_with["pyarrow"]
 
 
@@ -245,9 +253,33 @@ def test_entries_of_wide_tables_stay_small(root: Path) -> None:
     text = ",".join([*names, "y"]) + "\n" + "".join(",".join(["1"] * 784 + [str(n % 7)]) + f"{n}\n" for n in range(60))
     (root / "data" / "wide.csv").write_text(text)
     git(root, "add", ".")
-    facts = apply(root, want("data/wide.csv", label="y"))[0].facts
-    assert (facts["features"], facts["column_count"]) == (None, 785)
-    assert len(json.dumps(facts)) < 8000
+    outcome, _ = apply(root, want("data/wide.csv", label="y"))
+    assert (meaning(outcome)["features"], outcome.facts["column_count"]) == (names, 785)
+    assert len(json.dumps(dict(outcome.facts))) < 2000
+
+
+def test_commitments_change_with_the_classes_and_with_the_rows_of_their_own_view_alone(root: Path) -> None:
+    def made(text: bytes, **spec: Any) -> dict[str, Any]:
+        (root / "data" / "t.csv").write_bytes(text)
+        git(root, "add", ".")
+        return dict(apply(root, want(label="y", split=Split(test=0.3, key="id"), **spec))[0].facts["commitments"])
+
+    first, again = made(ROWS), made(ROWS)
+    assert first == again, "the same rows give the same on every machine"
+    test_ids = [line.split(b",")[0] for line in _view(root, "test").splitlines()[1:]]
+    lines = ROWS.splitlines(keepends=True)
+    row = next(line for line in lines[1:] if line.split(b",")[0] not in test_ids)
+    changed = made(ROWS.replace(row, row.replace(b",", b",9", 1)))
+    assert changed["test"] == first["test"] and changed["train"] != first["train"] and changed["all"] != first["all"]
+    positive = made(ROWS, positive="yes")
+    assert positive["test"]["classes"] == first["test"]["classes"] and "positive" not in first["test"]
+    third = made(ROWS.replace(row, row.replace(b"yes", b"maybe").replace(b"no", b"maybe")))
+    assert third["test"]["classes"] != first["test"]["classes"], "another class, though the view stays as it was"
+
+
+def _view(root: Path, name: str) -> bytes:
+    outcome, _ = apply(root, want(label="y", split=Split(test=0.3, key="id")))
+    return Path(str(outcome.outputs[name])).read_bytes()
 
 
 @pytest.mark.parametrize(
