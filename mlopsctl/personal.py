@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from .types import Json
 
 STRUCK = "***"
+PROSE = ("reason", "message", "note", "text", "title", "comment", "endpoint")
+"""Facts that people type, or that name a machine."""
 
 # What follows the @ has a dot: user@host of a coordinate without a domain is no address of a person.
 _ADDRESS = r"[\w.!#$%&'*+/=?^`{|}~-]+@[\w-]+(?:\.[\w-]+)+"
@@ -18,26 +20,43 @@ _NUMBER = r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[-+]?(?:na
 _MOST_NESTED = 4
 
 
-def struck(text: str, words: Sequence[str] = ()) -> str:
-    """``text`` without e-mail addresses and home folders; ``words`` are this machine's own: its name, its home folder."""
+class Machine(NamedTuple):
+    """This machine's own words: the home folder of whoever works on it, and its name."""
+
+    home: str = ""
+    host: str = ""
+
+
+NOBODYS = Machine()
+
+
+def struck(text: str, machine: Machine = NOBODYS, *, prose: bool = False) -> str:
+    """``text`` without e-mail addresses and home folders; in prose, without this machine's name too.
+
+    Elsewhere a machine's name stays, because it may be an ordinary word that a figure has as well.
+    """
     if "@" in text:
         text = re.sub(_ADDRESS, STRUCK, text)
-    for word in words:
-        if word in text:
-            text = re.sub(rf"(?<![\w-]){re.escape(word)}(?![\w-])", "~" if "/" in word else STRUCK, text)
+    if machine.home and machine.home in text:
+        text = re.sub(rf"{re.escape(machine.home)}(?![\w-])", "~", text)
     if "/" in text or "\\" in text:
         text = re.sub(_HOME, "~", text)
+    if prose and machine.host:
+        text = re.sub(rf"(?<![\w-]){re.escape(machine.host)}(?![\w-])", STRUCK, text)
     return text
 
 
-def without_persons(value: Json, words: Sequence[str] = ()) -> Json:
+def without_persons(value: Json, machine: Machine = NOBODYS, *, prose: bool = False) -> Json:
     """The value with every text in it, keys too, ``struck``."""
     if isinstance(value, str):
-        return struck(value, words)
+        return struck(value, machine, prose=prose)
     if isinstance(value, list | tuple):
-        return [without_persons(item, words) for item in value]
+        return [without_persons(item, machine, prose=prose) for item in value]
     if isinstance(value, Mapping):
-        return {struck(str(key), words): without_persons(item, words) for key, item in value.items()}
+        return {
+            struck(str(key), machine): without_persons(item, machine, prose=prose or key in PROSE)
+            for key, item in value.items()
+        }
     return value
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from . import __version__
@@ -9,6 +10,8 @@ from .errors import UsageError
 
 _PACKAGE = Path(__file__).resolve().parent
 _NOT_PROJECTS = ("ci", "hooks")
+EXPLANATIONS = _PACKAGE / "explanations"
+"""The long form of every error code, in paragraphs ``## MLO1234 title``."""
 
 
 def data_dir(name: str) -> Path:
@@ -35,6 +38,15 @@ def ci_job(host: str) -> str:
     """The CI job that ``init`` writes for ``github`` or ``gitlab``."""
     text = (data_dir("templates") / "ci" / f"{host}.yml").read_text(encoding="utf-8")
     return text.replace("{{ version }}", __version__)
+
+
+def title_of(code: str) -> str:
+    """What an error code stands for, in the few words of its explanation; "" for a code that has none."""
+    for path in sorted(EXPLANATIONS.glob("*.md")):
+        found = re.search(rf"^## {re.escape(code)} (\S.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+        if found:
+            return found[1].strip()
+    return ""
 
 
 def schema_text() -> str:

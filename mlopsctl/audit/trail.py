@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from ..errors import EvidenceError, MlopsError
 from ..gitobjects import build_trees, object_id
+from ..personal import NOBODYS, Machine, struck, without_persons
 from ..provider import Tree
 from ..types import Address, Digest, Entry, Json, Observed, TreeFile
 from ..verifiers import is_identity, pem
@@ -97,6 +98,8 @@ class TrailLog:
     ledger: Ledger
     signer: Callable[[], Signer]
     clock: Callable[[], str] = now
+    machine: Machine = NOBODYS
+    """Whose words are struck out of what is appended."""
     _flushed: float = field(default_factory=time.monotonic)
     _pause: float = GROUP_SECONDS
     _synced: bool = False
@@ -296,6 +299,9 @@ class TrailLog:
                     code="MLO7106",
                 )
             signer, at = self.signer(), self.clock()
+            if kind not in ("root", "trust"):  # a policy names its signers, by their addresses too
+                facts, made_with = (without_persons(dict(one or {}), self.machine) for one in (facts, made_with))
+                location = struck(location, self.machine)
             state = _may_append(policy, signer, kind, address, at)
             tips = self.ledger.tips()
             fields = entry_fields(

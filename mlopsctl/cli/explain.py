@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ..errors import UsageError
+from ..resources import EXPLANATIONS
 from . import console
 
-FOLDER = Path(__file__).parent.parent / "explanations"
+FOLDER = EXPLANATIONS
 _HEADING = re.compile(r"## (MLO\d{4}) (\S.*)")
 
 

@@ -131,7 +131,7 @@ def _measure(want: Resource, inputs: Inputs, ctx: Context) -> tuple[Outcome, Ass
 def _record(project: Project, want: Resource, inputs: Inputs, outcome: Outcome, verdict: Verdict) -> str:
     """The id of the entry that holds the measurement; an equal one that stands already is not written twice."""
     from ..adapters.lock import locked
-    from .workshop import ProjectWorkshop
+    from .workshop import ProjectWorkshop, on_record
 
     if verdict.status is Status.NOT_ASSESSED:
         console.note("not recorded: what could not be assessed is no result")
@@ -144,7 +144,7 @@ def _record(project: Project, want: Resource, inputs: Inputs, outcome: Outcome, 
         parts = ingredients(want, sources, inputs)
         made_from = fingerprint(parts) if parts is not None else None
         stands = project.trail.result(made_from) if made_from else None
-        if stands is not None and dict(stands.facts) == dict(outcome.facts):
+        if stands is not None and dict(stands.facts) == on_record("gates", outcome.facts):
             console.note(f"already recorded: {stands.id[:12]}")
             return stands.id
         with ProjectWorkshop(project, lambda address, line: console.note(f"    {address}: {line}")) as workshop:

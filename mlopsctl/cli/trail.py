@@ -26,6 +26,7 @@ from ..audit.trust import one_signer, read_policy
 from ..audit.verify import Expected
 from ..canonical import digest_of
 from ..errors import EvidenceError, MlopsError, NotSharedError
+from ..personal import Machine
 from ..types import Entry
 from ..verifiers import asks_for_identity, is_hardware
 from . import console
@@ -113,7 +114,13 @@ def open_trail(repo: Repo, state: Path, log_id: str = "") -> TrailLog:
         progress=console.Patience(),
     )
     # Kept for the next entry: reading a private key takes longer than signing with it.
-    return TrailLog(ledger, cache(lambda: signing_key(log_id)))
+    return TrailLog(ledger, cache(lambda: signing_key(log_id)), machine=this_machine())
+
+
+def this_machine() -> Machine:
+    """What of this machine must not be signed for ever: the home folder and, unless it is an everyday name, the host."""
+    host, home = os.uname().nodename, str(Path.home())
+    return Machine("" if home == "/" else home, "" if host.startswith("localhost") else host)
 
 
 def _root_of_default_branch(repo: Repo, log_id: str) -> str:

@@ -12,12 +12,29 @@ from typing import Self
 
 from ..adapters.ci import under_review
 from ..audit.trail import CodeTree, code_tree, without_secrets
+from ..personal import claims
 from ..provider import Context, Inputs, provider
+from ..resources import title_of
 from ..types import Address, Digest, Json, Observed, Outcome, Resource, TreeFile
+from .messages import keep_message
 from .project import Project
 from .world import ProjectWorld
 
 _DAY = 86_400.0
+
+
+def on_record(section: str, facts: Mapping[str, Json]) -> dict[str, Json]:
+    """Facts as an entry may hold them: nothing in them quotes a row.
+
+    Messages quote rows, labels and what programs print, so that a failure gets the title of its code. Of what programs
+    claim that have seen rows, figures are kept; one that deploys has seen none.
+    """
+    kept = dict(facts)
+    if "message" in kept:
+        kept["message"] = title_of(str(kept.get("code", ""))) or "it could not be assessed"
+    if isinstance(kept.get("claimed"), dict) and section != "deployments":
+        kept["claimed"] = claims(kept["claimed"])
+    return kept
 
 
 class ProjectWorkshop:
@@ -119,9 +136,8 @@ class ProjectWorkshop:
         sources: Mapping[str, TreeFile] | None = None,
     ) -> Observed:
         given = dict(facts or (outcome.facts if outcome else {}))
-        if "message" in given:
-            # Programs of all kinds write these words, and a failure must go on record whatever they say.
-            given["message"] = without_secrets(str(given["message"]))
+        said = without_secrets(str(given.get("message", "")))
+        given = on_record(want.address.section, given)
         superseded = [str(given.pop("supersedes"))] if "supersedes" in given else []
         entry = self.project.trail.append(
             kind,
@@ -137,6 +153,8 @@ class ProjectWorkshop:
             location=str(given.get("location", "")),
             supersedes=superseded,
         )
+        if said:
+            keep_message(self.project.state, entry, said)
         return entry.observed()
 
     def admit(self, want: Resource, sources: Mapping[str, TreeFile]) -> None:

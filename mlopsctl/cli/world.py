@@ -12,6 +12,7 @@ from ..audit.trust import committer
 from ..holds import KINDS, Hold, holds
 from ..provider import Deployment, Inputs, provider
 from ..types import GUARD, Address, Change, Digest, Entry, Input, Need, Observed, Resource, TreeFile
+from .messages import in_full
 from .project import Project
 
 
@@ -40,7 +41,7 @@ class ProjectWorld:
         return seen._replace(drift=f"it does not answer: {found.text}") if found.state == "down" else seen
 
     def last(self, address: Address) -> Entry | None:
-        return self._trail.latest(address, ("result", "failure"))
+        return in_full(self._trail.latest(address, ("result", "failure")), self._project.state)
 
     def last_result(self, address: Address) -> Entry | None:
         return self._trail.latest(address, ("result",))

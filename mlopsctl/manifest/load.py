@@ -10,7 +10,8 @@ from typing import Any, NamedTuple, TypeAlias, cast
 
 from ..canonical import digest_of, plain
 from ..errors import ManifestError, MlopsError
-from ..provider import DEFAULT_USE, PROVIDERS, USE_BY_KEY, policy, provider
+from ..personal import struck
+from ..provider import DEFAULT_USE, PROVIDERS, USE_BY_KEY, policy, provider, result_fields
 from ..types import SECTIONS, Address, Digest, Resource, Where
 from .conform import conform, key_of, matches, spec_fields
 from .findings import Findings, did_you_mean
@@ -361,12 +362,28 @@ def _resources(entries: _Entries, path: str, findings: Findings) -> list[Resourc
     return found
 
 
+def _personal(spec: Any) -> str:
+    """The first text of a Spec's result fields that looks like somebody's address or folder."""
+    waiting: list[Any] = [result_fields(spec)]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str) and struck(value) != value:
+            return value
+        waiting += value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return ""
+
+
 def _warnings(resources: Iterable[Resource]) -> Iterator[str]:
     """What is allowed and still worth a word."""
     for resource in resources:
         own: Callable[[Any], tuple[str, ...]] | None = getattr(provider(resource.provider), "warnings", None)
         for text in own(resource.spec) if own else ():
             yield f"{resource.where}: {resource.address}: {text}"
+        if personal := _personal(resource.spec):
+            yield (
+                f"{resource.where}: {resource.address}: '{personal}' goes into signed entries as it is written, and they "
+                "do not forget: leave people's addresses and folders out"
+            )
         split = getattr(resource.spec, "split", "none")
         whole = isinstance(split, str) or getattr(split, "test", None) == "all"
         if whole or not getattr(resource.spec, "label", None):

@@ -321,3 +321,10 @@ def test_any_edit_of_a_manifest_is_answered(edits: list[tuple[int, int, str]]) -
     for start, length, piece in edits:
         text = text[:start] + piece + text[start + length :]
     answered(text.encode())
+
+
+def test_text_that_names_a_person_is_warned_about_because_entries_keep_it() -> None:
+    for text in ("--owner jane@example.org", "--to /home/jane/x"):
+        manifest = MINIMAL.replace("python train.py", f"python train.py {text}")
+        assert any("goes into signed entries as it is written" in line for line in load(manifest).warnings)
+    assert not any("signed entries" in line for line in load(MINIMAL).warnings)

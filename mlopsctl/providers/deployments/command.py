@@ -1,11 +1,13 @@
 """``use: command``: a pinned program deploys, halts and removes (docs/command-protocol.md).
 
-The program is an output of the deployment, and lies in its state folder: a halt needs neither manifest nor trail.
+The program is an output of the deployment, and lies in its state folder: a halt needs neither manifest nor trail. So is
+what it was called with, because paths name people's folders, and entries do not forget.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -151,6 +153,8 @@ def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
     _keep(home, pinned, code)
     program = ctx.scratch / "kept-program"
     program.write_bytes(code)
+    command = ctx.scratch / "kept-command"
+    command.write_text(json.dumps({"salt": os.urandom(16).hex(), "command": str(pinned)}), encoding="utf-8")
     facts: dict[str, Json] = {
         **({"origin": origin} if origin else {}),
         "address": str(want.address),
@@ -159,10 +163,9 @@ def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
         "artifact": artifact.digest,
         "target": str(artifact.need.address),
         "evidence": "external",
-        "command": str(pinned),
         "claimed": {key: value for key, value in answer.items() if key != "endpoint"},
     }
-    return Outcome({"program": program}, facts)
+    return Outcome({"program": program, "command": command}, facts)
 
 
 def _verified(artifact: Input, ctx: Context) -> Input:
@@ -225,12 +228,13 @@ def _known(address: Address, ctx: Context) -> tuple[_Pinned, bytes]:
         raise ProviderError(
             f"nothing of {address} was deployed from here", hint="mlopsctl status shows what was", code="MLO1510"
         )
-    return _attested(last.facts, last.outputs, ctx)
+    return _attested(last.outputs, ctx)
 
 
-def _attested(facts: Mapping[str, Json], outputs: Mapping[str, Digest], ctx: Context) -> tuple[_Pinned, bytes]:
+def _attested(outputs: Mapping[str, Digest], ctx: Context) -> tuple[_Pinned, bytes]:
     try:
-        return _Pinned.read(str(facts["command"])), ctx.store.path(outputs["program"]).read_bytes()
+        kept = json.loads(ctx.store.path(outputs["command"]).read_bytes())
+        return _Pinned.read(str(kept["command"])), ctx.store.path(outputs["program"]).read_bytes()
     except (KeyError, TypeError, ValueError) as error:
         raise EvidenceError(
             f"the entry of this deployment does not say which program made it ({error!r})",
@@ -244,7 +248,7 @@ def remove(seen: Observed, ctx: Context) -> Outcome:
     import shutil
 
     address = Address.parse(str(seen.facts["address"]))
-    pinned, code = _attested(seen.facts, seen.outputs, ctx)
+    pinned, code = _attested(seen.outputs, ctx)
     answer = _ask("remove", address, pinned, code, ctx, said={"previous": dict(seen.facts)})
     home = _home(address, ctx)
     if home.exists():

@@ -120,7 +120,8 @@ def _of_guesses(
         return _figures(asked, confidence, Interval(*limits, "wilson limits combined") if groups is None else None)
     positive = _positive(question, said.classes, data_facts)
     asked = measures.f1(truth, guess, positive, groups)
-    average = "macro" if positive is None else f"binary, positive is {said.classes[positive]}"
+    # By its place in the sorted classes: a label may be somebody's name.
+    average = "macro" if positive is None else f"binary, positive is class {positive + 1} of {len(said.classes)}"
     given = None
     if positive is not None:
         both = int(((guess == positive) & (truth == positive)).sum())

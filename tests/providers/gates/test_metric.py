@@ -310,12 +310,12 @@ def of(name: str, truth: Any, outputs: dict[str, Any], classes: Any = None, **mo
 @pytest.mark.parametrize(
     ("classes", "positive", "average"),
     [
-        ([0, 1], None, "binary, positive is 1"),
-        ([False, True], None, "binary, positive is True"),
+        ([0, 1], None, "binary, positive is class 2 of 2"),
+        ([False, True], None, "binary, positive is class 2 of 2"),
         ([1, 2], None, "macro"),
         (["no", "yes"], None, "macro"),
-        (["no", "yes"], "yes", "binary, positive is yes"),
-        ([0, 1, 2], 2, "binary, positive is 2"),
+        (["no", "yes"], "yes", "binary, positive is class 2 of 2"),
+        ([0, 1, 2], 2, "binary, positive is class 3 of 3"),
     ],
 )
 def test_f1_says_what_it_averages(classes: list[Any], positive: Any, average: str) -> None:
@@ -324,11 +324,12 @@ def test_f1_says_what_it_averages(classes: list[Any], positive: Any, average: st
     guess[:20] = classes[0]
     facts = of("f1", truth, {"label": guess}, classes, positive=positive)
     assert facts["average"] == average
+    chosen = str(classes[-1])
     expected = reference.f1_score(
         np.array(truth).astype(str),
         guess.astype(str),
         average="macro" if average == "macro" else None,
-        labels=None if average == "macro" else [average.rpartition(" ")[2]],
+        labels=None if average == "macro" else [chosen],
     )
     assert float(facts["value"]) == pytest.approx(np.ravel(expected)[0])
 
