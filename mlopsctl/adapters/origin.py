@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from ..errors import EvidenceError
 from ..types import Digest, Entry, Json, Observed
-from ..verifiers import key_id, pem
+from ..verifiers import key_id
 from .model_signature import verify_folder
 from .signatures import verify_signature
 from .store import check_name, files_below, hash_file
@@ -80,7 +80,7 @@ def verify_source(source: Path, proof: Proof, signed_by: Sequence[str], key_of: 
 
 def _verify_signature(source: Path, signature: Path, key: str) -> None:
     try:
-        verify_folder(source, signature, pem(key))
+        verify_folder(source, signature, key)
     except EvidenceError as error:
         raise EvidenceError(
             f"the imported model is not what was signed: {error.message}",
