@@ -50,9 +50,11 @@ def details(entry: Entry) -> list[str]:
     """What an entry says of itself, a line each: figures, command, environment, code, outputs, and who signed it."""
     spec: dict[str, Any] = dict(entry.ingredients.get("spec") or {})
     lines = []
-    for name, label in (("run", "command"), ("params", "params"), ("metric", "metric")):
+    for name, label in (("run", "command"), ("import", "import"), ("params", "params"), ("metric", "metric")):
         if spec.get(name):
             lines.append(f"{label}: {words(spec[name])}")
+    if isinstance(entry.facts.get("origin"), dict):
+        lines.append(f"origin: imported, {_origin(entry.facts['origin'])}")
     found = figures(entry)
     if found:
         lines.append(found)
@@ -65,6 +67,13 @@ def details(entry: Entry) -> list[str]:
     lines.append(f"code: commit {entry.commit[:12] or '(none yet)'}{tree}")
     trust = "" if entry.trusted else " (a key without the role: this machine only)"
     return [*lines, f"signed by {entry.signer}{trust} at {entry.at}, entry {entry.id[:12]}"]
+
+
+def _origin(origin: dict[str, Any]) -> str:
+    """Whose word stands for an imported model, or for each that a deployment runs."""
+    if "state" not in origin:
+        return ", ".join(f"{address} {words}" for address, words in origin.items())
+    return f"{origin['state']} by {origin['by']} ({origin.get('how')})" if "by" in origin else str(origin["state"])
 
 
 def figures(entry: Entry) -> str:

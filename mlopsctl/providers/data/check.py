@@ -41,7 +41,7 @@ def copies(
     for name, digest in outputs.items():
         if name.endswith(".sig"):
             continue
-        what = "what the rows mean," if name == MEANING else f"view '{name}'"
+        what = "their meaning" if name == MEANING else f"view '{name}'"
         yield Copy(f"{what} in the store", _stored(digest, store), digest)
 
 
