@@ -14,6 +14,7 @@ from . import console
 from .options import Format, check_format
 from .project import Project, open_project
 from .queue import queued
+from .withdrawn import last_good, withdrawn
 from .world import ProjectWorld
 
 _COLOUR = {
@@ -105,7 +106,9 @@ def _incident(project: Project, one: Assessment) -> None:
     name = one.step.address.name
     console.out("")
     console.out(f"{one.step.address}: live since {one.seen.at} by entry {one.seen.entry[:12]}")
-    before = project.trail.previous_deployment(one.step.address, one.seen)
+    for found in withdrawn(project.trail, own=one.seen):
+        console.out(console.paint(f"  what is live is withdrawn: {found}", "red"))
+    before = last_good(project.trail, one.step.address, one.seen)
     if before is not None:
         console.out(f"  last good before it: entry {before.id[:12]} of {before.at}")
         console.out(f"  to go back:  mlopsctl rollback {name} --to {before.id[:12]}")

@@ -15,6 +15,7 @@ from ..audit.trail import CodeTree, code_tree, without_secrets
 from ..provider import Context, Inputs
 from ..types import Address, Digest, Json, Observed, Outcome, Resource, TreeFile
 from .project import Project
+from .withdrawn import refuse_inputs
 from .world import ProjectWorld
 
 _DAY = 86_400.0
@@ -56,6 +57,8 @@ class ProjectWorkshop:
             self._scratch = None
 
     def context(self, address: Address, inputs: Inputs = ()) -> Context:
+        if address.section == "deployments":
+            refuse_inputs(self.project.trail, inputs, f"what {address} would run")
         self._clear()
         # A key that cannot sign is better known before the work than after it.
         self._signer.ready()

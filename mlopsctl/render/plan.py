@@ -127,6 +127,7 @@ def _last_line(plan: Plan) -> str:
     stopped = [str(step.address) for step in plan.steps if step.verdict and step.verdict.blocks]
     if found["noop"] == len(plan.steps):
         word = f", and {', '.join(stopped)} not passed" if stopped else ""
+        word += f", {found['blocked']} blocked" if found["blocked"] else ""
         return f"No changes: {len(plan.steps)} resources are as the manifest says{word}."
     named = [f"{found[word]} to {word}" for word in ("create", "update", "replace", "delete") if found[word]]
     tail = "".join(f", {found[word]} {word}" for word in ("blocked", "waiting") if found[word])
