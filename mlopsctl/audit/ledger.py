@@ -242,7 +242,7 @@ class Ledger:
         self.sync()
         if not self.index.owes():
             return
-        with self._alone(), self.index.change(), _no_collector():
+        with self._alone(), self.index.change(), no_collector():
             while failed := [one for one in self._counted(self.index.owed()) if not self._holds(one)]:
                 self.index.remember((one[:3] for one in failed), holds=False)
                 self.index.set_settled()  # The others hold, and what is made anew remembers it.

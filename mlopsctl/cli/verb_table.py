@@ -63,7 +63,7 @@ GROUPS: dict[str, tuple[str, dict[str, tuple[str, str, str]]]] = {
         },
     ),
     "audit": (
-        "the trail: log, show, verify, trace, export",
+        "the trail: log, show, verify, trace, impact, export",
         {
             "log": ("audit_log", "log", "the entries, newest first"),
             "show": ("audit", "show", "one entry in full"),
@@ -71,6 +71,7 @@ GROUPS: dict[str, tuple[str, dict[str, tuple[str, str, str]]]] = {
             "adopt": ("audit_adopt", "adopt", "sign own earlier results with the role that the key has now"),
             "reject": ("audit_reject", "reject", "put a line aside that never was valid"),
             "trace": ("audit_trace", "trace", "from a deployment back to data, code and people"),
+            "impact": ("audit_impact", "impact", "from data, code or a key to all that was made with it"),
             "export": ("audit_export", "export", "a bundle or folder that others can verify"),
             "anchor": ("audit_anchor", "anchor", "leave a receipt of the trail outside"),
             "countersign": ("audit_anchor", "countersign", "sign what the trail is with your own key, and keep it"),
