@@ -42,6 +42,15 @@ GROUPS: dict[str, tuple[str, dict[str, tuple[str, str, str]]]] = {
         },
     ),
     "gate": ("gates: run", {"run": ("gate", "run", "measure one gate now")}),
+    "runs": (
+        "training runs: ls, show, compare, tried",
+        {
+            "ls": ("runs", "ls", "every run, with settings and measurements"),
+            "show": ("runs", "show", "one run in full"),
+            "compare": ("runs", "compare_runs", "runs side by side"),
+            "tried": ("runs", "tried", "was this combination tried?"),
+        },
+    ),
     "key": (
         "keys: new, import, show, ls",
         {
