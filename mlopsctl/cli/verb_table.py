@@ -51,6 +51,18 @@ GROUPS: dict[str, tuple[str, dict[str, tuple[str, str, str]]]] = {
             "tried": ("runs", "tried", "was this combination tried?"),
         },
     ),
+    "incident": (
+        "incidents: open, note, link, close, ls, show, bundle",
+        {
+            "open": ("incident", "open_", "sign that something is wrong"),
+            "note": ("incident", "note", "add a dated note"),
+            "link": ("incident", "link", "bind entries, deployments, findings, addresses"),
+            "close": ("incident", "close", "close with a conclusion"),
+            "ls": ("incident", "ls", "the incidents, newest first"),
+            "show": ("incident", "show", "one incident as a timeline"),
+            "bundle": ("incident", "bundle", "everything for the post-mortem in one file or folder"),
+        },
+    ),
     "key": (
         "keys: new, import, show, ls",
         {
