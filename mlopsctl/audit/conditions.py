@@ -63,8 +63,8 @@ def read_setting(text: str) -> Condition:
     if match is None or match["operator"] != "=":
         raise UsageError(f"'{text}' is no setting", hint="NAME=VALUE: mlopsctl runs tried lr=0.01", code="MLO7261")
     name = match["field"]
-    # params wins over nothing: a field of the run is meant only where it cannot be a parameter of that name.
-    known = name == "data" or name in PLAIN or name.partition(".")[0] in GROUPS
+    group, dot, _ = name.partition(".")
+    known = name == "data" or name in PLAIN or (dot and group in GROUPS)
     return Condition(name if known else f"params.{name}", "=", match["value"].strip())
 
 

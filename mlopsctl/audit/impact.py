@@ -17,6 +17,7 @@ from .trail import TrailLog
 
 _DIGEST = r"(sha256|dirhash|gitoid):[0-9a-f]{40,64}"
 _HEX = r"[0-9a-f]{4,64}"
+_TRUST = ("root", "trust")
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,8 @@ def _of(trail: TrailLog, what: str, kind: str, full: str) -> Start:
         return Start(what, (f"gitoid:{full}",), tuple(_of_commit(trail, full)), (f"gitoid:{full}",))
     if kind == "key":
         names = _keys(trail)[full]
-        found = [entry for name in sorted(names) for entry in trail.entries(signer=name)]
+        # Changes of trust are signed by root keys, and stand under the policy that they made.
+        found = [one for name in sorted(names) for one in trail.entries(signer=name) if one.kind not in _TRUST]
         return Start(what, (f"key:{full}",), tuple(one for one in found if signer_key_id(trail, one) == full))
     entry = trail.entry(full)
     if entry is not None and entry.kind == KIND and entry.facts.get("roots"):
