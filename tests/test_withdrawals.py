@@ -161,7 +161,7 @@ def test_a_model_with_thousands_of_ancestors() -> None:
         origin[Digest(f"sha256:{number}")] = past.entries[-1]
     past.makers = lambda digest, section="": [origin[Digest(digest)]]  # type: ignore[method-assign]
     by_id = {one.id: one for one in past.entries}
-    past.entry = by_id.get  # type: ignore[method-assign]
+    past.entry = lambda entry_id: by_id.get(entry_id)  # type: ignore[method-assign]
     last = past.entries[-1].id
     past.withdraw("sha256:0")
     assert past.blamed(last) == ["train.m"]
