@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from ..errors import MlopsError
@@ -149,9 +150,13 @@ def _url(word: str) -> str:
 
 
 def deployment(trail: TrailLog, name: str) -> str:
-    """The address of a deployment that this trail knows. Raises MlopsError."""
+    """The address of a deployment that this trail knows, or in a broken trail any. Raises MlopsError."""
     known = {entry.address for entry in trail.select("address GLOB 'deployments.*' AND kind IN ('result', 'halt')")}
     found = [address for address in sorted(known) if name in (address, address.partition(".")[2])]
+    if not found and trail.problems():
+        # What it knew may be what is broken.
+        with suppress(ValueError):
+            found = [str(Address.parse(name if name.startswith("deployments.") else f"deployments.{name}"))]
     if not found:
         raise MlopsError(
             f"the trail knows no deployment '{name}'",

@@ -55,8 +55,7 @@ def _keys(trail: TrailLog, entry_id: str, signer: str) -> list[tuple[str, str]]:
 
 def key_files(trail: TrailLog, entries: Iterable[Entry]) -> dict[str, str]:
     """``NAME-KEYID.pub`` -> the public key of everybody who signed one of these entries, and the root keys."""
-    found = {}
-    for entry in entries:
-        for name, key in _keys(trail, entry.id, entry.signer):
-            found[f"{name}-{key_id(key)[:12]}.pub"] = pem(key)
-    return dict(sorted(found.items()))
+    pairs = [pair for entry in entries for pair in _keys(trail, entry.id, entry.signer)]
+    # A root key that signs entries too goes by its signer's name.
+    names = {key: name for name, key in sorted(pairs, key=lambda pair: pair[0] != "root")}
+    return {f"{name}-{key_id(key)[:12]}.pub": pem(key) for key, name in sorted(names.items(), key=lambda pair: pair[1])}
