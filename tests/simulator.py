@@ -94,6 +94,7 @@ class Simulator:
 
     def root_pinned(self) -> bool:
         return True
+
     def withdrawn(self, inputs: Inputs, own: Observed | None) -> tuple[str, ...]:
         standing = in_force(self.entries)
         found = reach([i.seen.entry for i in inputs if i.seen] + ([own.entry] if own else []), (), standing, self)

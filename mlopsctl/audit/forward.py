@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..types import Entry
 from ..verifiers import key_id
 from ..withdrawals import KIND, Withdrawal, in_force
+from .ledger import no_collector
+from .statement import MEMBER
 from .trail import TrailLog
+from .verify import VALID
 
 _AT_ONCE = 500
 
@@ -20,6 +25,15 @@ def makers(trail: TrailLog, digest: str, section: str = "") -> list[Entry]:
     return [entry for entry in found if entry.trusted] or found
 
 
+def load(trail: TrailLog, ids: Sequence[str]) -> list[Entry]:
+    """Those of these entries that are valid, oldest first."""
+    found: list[Entry] = []
+    for start in range(0, len(ids), _AT_ONCE):
+        some = ids[start : start + _AT_ONCE]
+        found += trail.select(f"id IN ({','.join('?' * len(some))})", some)
+    return sorted(found, key=lambda entry: (entry.seq, entry.id))
+
+
 def made_with(trail: TrailLog, digests: Sequence[str]) -> list[Entry]:
     """Every entry that has one of these among its inputs, oldest first; failed attempts too."""
     found: dict[str, Entry] = {}
@@ -29,6 +43,47 @@ def made_with(trail: TrailLog, digests: Sequence[str]) -> list[Entry]:
         query = f"id IN (SELECT id FROM inputs WHERE digest IN ({marks})) ORDER BY seq, id"  # noqa: S608 - marks only
         found |= {entry.id: entry for entry in trail.select(query, some)}
     return sorted(found.values(), key=lambda entry: (entry.seq, entry.id))
+
+
+class Brief(NamedTuple):
+    """What the index has of an entry without reading it."""
+
+    id: str
+    seq: int
+    at: str
+    signer: str
+    kind: str
+    address: str
+    status: str
+    trusted: bool
+
+
+def briefs(trail: TrailLog, ids: Sequence[str]) -> list[Brief]:
+    """Those of these entries that are valid, oldest first."""
+    found = []
+    for start in range(0, len(ids), _AT_ONCE):
+        some = ids[start : start + _AT_ONCE]
+        marks = ",".join("?" * len(some))
+        query = f"state IN ('valid', 'local') AND id IN ({marks})"
+        for row in trail.ledger.index.members(query, some):
+            entry_id, seq, at, signer, kind, address, status, state = row
+            found.append(Brief(entry_id, seq, at, signer, kind, address, status, state == VALID))
+    return sorted(found, key=lambda one: (one.seq, one.id))
+
+
+def measurements(trail: TrailLog) -> list[Entry]:
+    """Every gate's result, oldest first, with its facts and inputs only: thousands are read at once."""
+    trail.sync()
+    paths = [f"$.predicate.{MEMBER}.{name}" for name in ("facts", "ingredients.inputs")]
+    where = "state IN ('valid', 'local') AND kind = 'result' AND address GLOB 'gates.*' ORDER BY seq, id"
+    with no_collector():
+        return [
+            Entry(
+                row[0], row[1], (), row[2], row[3], row[4], row[5], row[6], trusted=row[7] == VALID,
+                facts=json.loads(row[8] or "null") or {}, ingredients={"inputs": json.loads(row[9] or "null") or {}},
+            )
+            for row in trail.ledger.index.members(where, (), paths)
+        ]  # fmt: skip
 
 
 def signer_key_id(trail: TrailLog, entry: Entry) -> str:

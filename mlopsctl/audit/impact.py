@@ -12,7 +12,7 @@ from ..types import Address, Entry, Json
 from ..withdrawals import KIND, Withdrawal, inputs_of
 from .dsse import BadLine
 from .entry import Record, read_line
-from .forward import made_with, makers, signer_key_id, standing
+from .forward import Brief, briefs, load, makers, signer_key_id, standing
 from .trail import TrailLog
 
 _DIGEST = r"(sha256|dirhash|gitoid):[0-9a-f]{40,64}"
@@ -34,7 +34,7 @@ class Start:
 class Reached:
     """One entry that follows; ``parents`` are the ids of the entries that it follows from, ``depth`` the steps between."""
 
-    entry: Entry
+    entry: Brief
     depth: int
     parents: tuple[str, ...]
 
@@ -221,14 +221,15 @@ def _keys(trail: TrailLog) -> Mapping[str, set[str]]:
 def impact(trail: TrailLog, start: Start) -> Impact:
     """Everything made from a start, transitively, from the trail alone."""
     reached = _closure(trail, start.entries, start.digests)
-    direct = [one for one in (*start.entries, *(item.entry for item in reached)) if _deploys(one)]
+    below = load(trail, [one.entry.id for one in reached if _deploys(one.entry)])
+    direct = [*(entry for entry in start.entries if _deploys(entry)), *below]
     judged = _judged(trail, [entry for entry in start.entries if entry.address.startswith("gates.")])
     known = {entry.id for entry in direct}
     periods = [*((entry, ()) for entry in direct), *(pair for pair in judged if pair[0].id not in known)]
     return Impact(start, tuple(reached), tuple(_periods(trail, periods)), _naming(trail, start))
 
 
-def _deploys(entry: Entry) -> bool:
+def _deploys(entry: Entry | Brief) -> bool:
     return entry.kind == "result" and entry.address.startswith("deployments.")
 
 
@@ -238,33 +239,49 @@ def _naming(trail: TrailLog, start: Start) -> tuple[Withdrawal, ...]:
 
 
 def _closure(trail: TrailLog, entries: Sequence[Entry], digests: Sequence[str]) -> list[Reached]:
-    """Breadth first: the outputs of a level are asked for all at once."""
+    """Breadth first, by the index alone: no entry is read for it."""
+    trail.sync()
+    inputs, outputs = trail.ledger.index.edges()
+    users, made = _listed(inputs), _listed((entry, digest) for digest, entry in outputs)
     source: dict[str, list[str]] = {digest: [] for digest in digests}
     for entry in entries:
-        _note_outputs(entry, source)
+        for digest in _own(entry):
+            source.setdefault(digest, []).append(entry.id)
     known = {entry.id for entry in entries}
     found: list[Reached] = []
-    asked: set[str] = set()
-    depth = 1
-    while fresh := [digest for digest in source if digest not in asked]:
-        asked |= {*fresh}
-        for entry in made_with(trail, fresh):
-            if entry.id in known:
-                continue
-            known.add(entry.id)
-            found.append(Reached(entry, depth, tuple(_sources(entry, source))))
-            _note_outputs(entry, source)
+    fresh, depth = list(source), 1
+    while fresh:
+        level = briefs(
+            trail, [*dict.fromkeys(one for digest in fresh for one in users.get(digest, ()) if one not in known)]
+        )
+        known |= {one.id for one in level}
+        fresh = []
+        for one in level:
+            for digest in made.get(one.id, ()):
+                if digest not in source:
+                    fresh.append(digest)
+                source.setdefault(digest, []).append(one.id)
+        # Sources of a level may stand in it: an artifact is made of the model, and of the data that this was made of.
+        given = _by_entry(inputs, level)
+        found += [Reached(item, depth, _sources(item.id, given.get(item.id, ()), source)) for item in level]
         depth += 1
     return found
 
 
-def _note_outputs(entry: Entry, source: dict[str, list[str]]) -> None:
-    for digest in _own(entry):
-        source.setdefault(digest, []).append(entry.id)
+def _listed(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for key, value in pairs:
+        found.setdefault(key, []).append(value)
+    return found
 
 
-def _sources(entry: Entry, source: Mapping[str, list[str]]) -> Iterable[str]:
-    return dict.fromkeys(one for _, digest in inputs_of(entry) for one in source.get(digest, ()) if one != entry.id)
+def _by_entry(inputs: Sequence[tuple[str, str]], some: Sequence[Brief]) -> dict[str, list[str]]:
+    wanted = {one.id for one in some}
+    return _listed((entry, digest) for digest, entry in inputs if entry in wanted)
+
+
+def _sources(own: str, given: Sequence[str], source: Mapping[str, list[str]]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(one for digest in given for one in source.get(digest, ()) if one != own))
 
 
 def _judged(trail: TrailLog, gates: Sequence[Entry]) -> Iterator[tuple[Entry, tuple[str, ...]]]:
@@ -274,9 +291,9 @@ def _judged(trail: TrailLog, gates: Sequence[Entry]) -> Iterator[tuple[Entry, tu
     for gate in gates:
         measured = [digest for section, digest in inputs_of(gate) if section in ("train", "targets")]
         for one in _closure(trail, (), measured):
-            if _deploys(one.entry) and one.entry.seq > gate.seq:
-                found[one.entry.id] = one.entry
-                by.setdefault(one.entry.id, set()).add(gate.address)
+            if _deploys(one.entry) and one.entry.seq > gate.seq and (entry := trail.entry(one.entry.id)) is not None:
+                found[entry.id] = entry
+                by.setdefault(entry.id, set()).add(gate.address)
     for entry_id, entry in found.items():
         yield entry, tuple(sorted(by[entry_id]))
 
@@ -306,7 +323,7 @@ def impact_json(found: Impact) -> dict[str, Json]:
         "what": start.what,
         "roots": list(start.roots),
         "entries": [_brief(entry) for entry in start.entries],
-        "reached": [{**_brief(one.entry), "depth": one.depth, "from": list(one.parents)} for one in found.reached],
+        "reached": [{**_short(one.entry), "depth": one.depth, "from": list(one.parents)} for one in found.reached],
         "deployments": [_period(one) for one in found.deployments],
         "withdrawn": [
             {"entry": one.entry, "by": one.by, "since": one.since, "reason": one.reason, "roots": sorted(one.roots)}
@@ -316,6 +333,10 @@ def impact_json(found: Impact) -> dict[str, Json]:
 
 
 def _brief(entry: Entry) -> dict[str, Json]:
+    return {**_short(entry), "commit": entry.commit, "outputs": dict(entry.outputs)}
+
+
+def _short(entry: Entry | Brief) -> dict[str, Json]:
     return {
         "id": entry.id,
         "kind": entry.kind,
@@ -324,8 +345,6 @@ def _brief(entry: Entry) -> dict[str, Json]:
         "at": entry.at,
         "signer": entry.signer,
         "trusted": entry.trusted,
-        "commit": entry.commit,
-        "outputs": dict(entry.outputs),
     }
 
 

@@ -197,6 +197,11 @@ class Index(Protocol):
 
     def many(self, where: str, values: Sequence[Any]) -> Iterator[tuple[bytes, str]]: ...
 
+    def members(self, where: str, values: Sequence[Any], paths: Sequence[str] = ()) -> Iterator[tuple[Any, ...]]: ...
+
+    def edges(self) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+        """Pairs of digest and entry id: what entries were made from, and what they made; of invalid entries too."""
+
     def code_trees(self) -> Iterator[tuple[str, str]]:
         """(entry id, code tree) of every valid entry that names one."""
 

@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import MlopsError
 from ..types import Address, Entry, Json
 from ..withdrawals import inputs_of
-from .forward import made_with, makers
+from .forward import made_with, makers, measurements
 from .trail import TrailLog
 
 KINDS = ("result", "failure")
@@ -111,7 +111,7 @@ def _measured(trail: TrailLog, models: Sequence[str]) -> dict[str, dict[str, Ent
         gates = [*(e for e in users if e.address.startswith("gates.")), *made_with(trail, artifacts)]
     else:
         compiled = trail.entries("targets.*", ("result",))
-        gates = trail.entries("gates.*", ("result",))
+        gates = measurements(trail)
     made_of: dict[str, str] = {model: model for model in models}
     for entry in compiled:
         model = next((digest for section, digest in inputs_of(entry) if section == "train"), "")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ..audit.forward import standing
+from ..audit.forward import Brief, standing
 from ..audit.impact import Impact, Period, Start, impact_json, resolve
 from ..audit.impact import impact as walk_forward
 from ..audit.trail import TrailLog
@@ -143,7 +143,8 @@ def _print(found: Impact, limit: int) -> None:
         console.out(f"  {digest}: made by no valid entry of this trail")
     console.out("")
     console.out(f"made from it: {_count(len(found.reached), 'entry', 'entries')}")
-    names = {entry.id: entry.address or entry.kind for entry in (*start.entries, *(one.entry for one in found.reached))}
+    names = {entry.id: entry.address or entry.kind for entry in start.entries}
+    names |= {one.entry.id: one.entry.address or one.entry.kind for one in found.reached}
     rows = []
     for item in found.reached[: limit if limit >= 0 else None]:
         sources = ", ".join(dict.fromkeys(names[parent] for parent in item.parents))
@@ -166,7 +167,7 @@ def _count(number: int, one: str, many: str) -> str:
     return f"{number or 'no'} {one if number == 1 else many}"
 
 
-def _row(entry: Entry, last: str) -> tuple[str, ...]:
+def _row(entry: Entry | Brief, last: str) -> tuple[str, ...]:
     signer = entry.signer + ("" if entry.trusted else " (untrusted)")
     return entry.id[:12], entry.at, signer, entry.address or entry.kind, entry.status, last
 
