@@ -10,6 +10,7 @@ from ..errors import MlopsError
 from ..types import Address, Entry, Json
 from ..withdrawals import inputs_of
 from .forward import made_with, makers, measurements
+from .ledger import no_collector
 from .trail import TrailLog
 
 KINDS = ("result", "failure")
@@ -80,7 +81,8 @@ def runs(trail: TrailLog, address: str = "", limit: int = -1) -> list[Run]:
         raise MlopsError(
             f"'{address}' is no training step", hint="name one, for example train.classifier", code="MLO7258"
         )
-    return [Run(entry) for entry in trail.entries(pattern, KINDS, newest_first=True, limit=limit)]
+    with no_collector():
+        return [Run(entry) for entry in trail.entries(pattern, KINDS, newest_first=True, limit=limit)]
 
 
 def find_run(trail: TrailLog, prefix: str) -> Run:

@@ -17,7 +17,7 @@ from ..render.text import printable
 from ..types import Address, Entry
 from ..withdrawals import KIND
 from . import console
-from .anywhere import Anywhere, here, share
+from .anywhere import here, share
 from .options import Format, check_format
 from .people import check_words
 
@@ -56,24 +56,24 @@ def impact(
     """
     check_format(format)
     _check_words(what, lift, reason, quarantine=quarantine)
-    place = here()
+    trail = here()
     if lift:
-        return _lift(place, lift, check_words(reason, "the reason"), format)
-    start = resolve(place.trail, what, every_version=every_version)
+        return _lift(trail, lift, check_words(reason, "the reason"), format)
+    start = resolve(trail, what, every_version=every_version)
     if quarantine and len(start.roots) > MOST_ROOTS:
         raise MlopsError(
             f"'{what}' has {len(start.roots)} roots, and one withdrawal names at most {MOST_ROOTS}",
             hint="withdraw what they have in common: a dataset, a commit, signer:NAME or a key",
             code="MLO7254",
         )
-    entry = _withdraw(place.trail, start, check_words(reason, "the reason")) if quarantine else None
-    found = walk_forward(place.trail, start)
+    entry = _withdraw(trail, start, check_words(reason, "the reason")) if quarantine else None
+    found = walk_forward(trail, start)
     if format == "json":
         console.out(json.dumps({**impact_json(found), "quarantine": entry.id if entry else None}, indent=2))
     else:
         _print(found, limit)
         _advise(found, quarantined=entry is not None)
-    return share(place) if entry is not None else 0
+    return share(trail) if entry is not None else 0
 
 
 def _check_words(what: str, lift: str, reason: str, *, quarantine: bool) -> None:
@@ -109,24 +109,22 @@ def _newest_commit(trail: TrailLog) -> str:
     return entry.commit if entry else ""
 
 
-def _lift(place: Anywhere, wanted: str, reason: str, format: str) -> int:
-    named = place.trail.find(wanted)
-    ended = next((one for one in standing(place.trail) if one.entry == named.id), None)
+def _lift(trail: TrailLog, wanted: str, reason: str, format: str) -> int:
+    named = trail.find(wanted)
+    ended = next((one for one in standing(trail) if one.entry == named.id), None)
     if ended is None:
         raise MlopsError(
             f"entry {named.id[:12]} is no withdrawal in force",
             hint="mlopsctl audit log --kind withdraw shows them",
             code="MLO7257",
         )
-    entry = place.trail.append(
-        KIND, facts={"lifts": [ended.entry], "reason": reason}, commit=_newest_commit(place.trail)
-    )
+    entry = trail.append(KIND, facts={"lifts": [ended.entry], "reason": reason}, commit=_newest_commit(trail))
     if format == "json":
         console.out(json.dumps({"schema_version": 1, "lifted": ended.entry, "entry": entry.id}, indent=2))
     else:
         console.out(f"ended: {printable(str(ended))}")
         console.out(f"  by entry {entry.id[:12]}, signed by {entry.signer}")
-    return share(place)
+    return share(trail)
 
 
 # --- Text --------------------------------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ from ..render.incident import heading, name, story_markdown, story_text
 from ..render.text import printable
 from ..types import Entry
 from . import console
-from .anywhere import Anywhere, here, share
+from .anywhere import here, share
 from .options import Format, check_format
 from .people import check_words
 
@@ -58,12 +58,11 @@ def open_(
     check_format(format)
     if severity and severity not in SEVERITIES:
         raise UsageError(f"--severity {severity} is not known", hint="one of " + ", ".join(SEVERITIES), code="MLO7267")
-    place = here()
-    trail = place.trail
+    trail = here()
     text = _words(title, "the title")
     made = open_incident(trail, text, deployment(trail, deployed), severity=severity, began=_moment(began, "--began"))
     if format == "json":
-        return _done(place, made, made.id, format)
+        return _done(trail, made, made.id, format)
     one = find_incident(trail, made.id)
     for line in heading(one):
         console.out(line)
@@ -72,7 +71,7 @@ def open_(
         console.out(f"the trail: NOT OK, {len(found['findings'])} findings: mlopsctl audit verify")
     console.note(f'to cut it out:  mlopsctl halt {name(one)} --reason "incident {one.id[:12]}"')
     console.note(f'to go on:       mlopsctl incident note {one.id[:12]} "…"')
-    return share(place)
+    return share(trail)
 
 
 def note(
@@ -88,11 +87,11 @@ def note(
       mlopsctl incident note 3f9a1c20 "rolled back; error rate is normal again"
     """
     check_format(format)
-    place = here()
+    trail = here()
     moment = _moment(when, "--when")
-    found = find_incident(place.trail, incident)
+    found = find_incident(trail, incident)
     facts = {"text": _words(text, "the note"), **({"when": moment} if moment else {})}
-    return _done(place, add(place.trail, found, "note", **facts), found.id, format)
+    return _done(trail, add(trail, found, "note", **facts), found.id, format)
 
 
 def link(
@@ -107,10 +106,10 @@ def link(
       mlopsctl incident link 3f9a1c20 77ab03d2 MLO7011 https://tracker.example/RISK-114
     """
     check_format(format)
-    place = here()
-    found = find_incident(place.trail, incident)
-    links = sort_links(place.trail, [check_words(word, "the link") for word in what])
-    return _done(place, add(place.trail, found, "link", links=links), found.id, format)
+    trail = here()
+    found = find_incident(trail, incident)
+    links = sort_links(trail, [check_words(word, "the link") for word in what])
+    return _done(trail, add(trail, found, "link", links=links), found.id, format)
 
 
 def close(
@@ -125,16 +124,16 @@ def close(
       mlopsctl incident close 3f9a1c20 --conclusion "mislabelled rows in the batch of May; retrained without them"
     """
     check_format(format)
-    place = here()
-    found = find_incident(place.trail, incident)
+    trail = here()
+    found = find_incident(trail, incident)
     if found.closing is not None:
         raise MlopsError(
             f"incident {found.id[:12]} was closed by {found.closing.signer} at {found.closing.at}",
             hint=f'mlopsctl incident note {found.id[:12]} "…" adds to it; what is signed is not changed',
             code="MLO7268",
         )
-    entry = add(place.trail, found, "close", conclusion=_words(conclusion, "the conclusion"))
-    return _done(place, entry, found.id, format)
+    entry = add(trail, found, "close", conclusion=_words(conclusion, "the conclusion"))
+    return _done(trail, entry, found.id, format)
 
 
 def ls(
@@ -148,7 +147,7 @@ def ls(
       mlopsctl incident ls --open
     """
     check_format(format)
-    found = [one for one in incidents(here().trail) if not (open_only and one.closing)]
+    found = [one for one in incidents(here()) if not (open_only and one.closing)]
     if format == "json":
         console.out(json.dumps({"schema_version": 1, "incidents": [summary_json(one) for one in found]}, indent=2))
         return 0
@@ -242,7 +241,7 @@ def _moment(text: str, option: str) -> str:
     return known.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _done(place: Anywhere, entry: Entry, incident: str, format: str) -> int:
+def _done(trail: TrailLog, entry: Entry, incident: str, format: str) -> int:
     if format == "json":
         shown = {"schema_version": 1, "incident": incident, "entry": entry.id, "at": entry.at, "signer": entry.signer}
         console.out(json.dumps(shown, indent=2))
@@ -250,11 +249,11 @@ def _done(place: Anywhere, entry: Entry, incident: str, format: str) -> int:
         console.out(
             f"incident {incident[:12]}: {entry.facts['event']}, signed by {entry.signer} (entry {entry.id[:12]})"
         )
-    return share(place)
+    return share(trail)
 
 
 def _story(prefix: str) -> tuple[Story, TrailLog]:
-    trail = here().trail
+    trail = here()
     found: Incident = find_incident(trail, prefix)
     return tell(trail, found), trail
 

@@ -59,7 +59,7 @@ def ls(
     conditions = [read_condition(text) for text in where or ()]
     if sort:
         check_field(sort)
-    trail = here().trail
+    trail = here()
     data = Data(trail)
     found = _chosen(trail, address, conditions, sort, data, limit=limit, reverse=reverse)
     if format == "json":
@@ -106,7 +106,7 @@ def show(
       mlopsctl runs show 3f2a9c01
     """
     check_format(format)
-    trail = here().trail
+    trail = here()
     run = find_run(trail, entry)
     shown = run_json(run, Data(trail))
     if format == "json":
@@ -144,7 +144,7 @@ def compare_runs(
     check_format(format)
     if len(entries) < 2:
         raise UsageError("one run compares with nothing", hint="mlopsctl runs compare RUN RUN", code="MLO7263")
-    trail = here().trail
+    trail = here()
     chosen = [find_run(trail, entry) for entry in entries]
     lines = compare(trail, chosen)
     if format == "json":
@@ -182,7 +182,7 @@ def tried(
     """
     check_format(format)
     conditions = [read_setting(text) for text in settings]
-    trail = here().trail
+    trail = here()
     data = Data(trail)
     plain = [one for one in conditions if not one.needs_gates]
     found = with_gates(trail, select(all_runs(trail), plain, data))
