@@ -140,6 +140,8 @@ class Walk:
         planned = self._planned[want.address]
         if planned.action is not Action.NOOP:
             yield Event("skip", str(want.address), text="already there: what it is made from did not change")
+        if found.step.blocked_by:
+            yield Event("block", str(want.address), text=", ".join(found.step.blocked_by))
         if found.step.verdict is not None and found.step.verdict.blocks:
             yield Event("verdict", str(want.address), verdict=found.step.verdict)
         if found.step.held_by:

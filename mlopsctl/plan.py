@@ -45,6 +45,9 @@ class World(Protocol):
 
     def holds(self, address: Address) -> tuple[Hold, ...]: ...
 
+    def withdrawn(self, inputs: Inputs, own: Observed | None) -> tuple[str, ...]:
+        """The withdrawals in force that inputs, or a result that stands, follow from: one line each."""
+
     def inputs_of(self, entry_id: str, want: Resource) -> Inputs | None:
         """The inputs an older deployment was made of; None where the trail no longer knows them."""
 
@@ -138,6 +141,7 @@ def assess(
     verdict = by_name.judge(want, observed, inputs) if action is Action.NOOP and observed else None
     # A rollback was judged when it was signed; what blocks today's model says nothing about the older one.
     blocked = (() if held else _blockers(want, verdicts)) + _untrusted(want, inputs)
+    blocked += world.withdrawn(inputs, observed if action is Action.NOOP else None)
     waiting: tuple[str, ...] = ()
     if action is not Action.NOOP and not held and want.address.section == "deployments":
         more, waiting = _controls(want, inputs, verdicts, world)

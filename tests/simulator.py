@@ -29,6 +29,7 @@ from mlopsctl.types import (
     Resource,
     TreeFile,
 )
+from mlopsctl.withdrawals import in_force, reach
 from tests import simple
 
 PROVIDERS = {f"{section}/simple": "tests.simple" for section in ("data", "train", "gates", "targets", "deployments")}
@@ -93,6 +94,20 @@ class Simulator:
 
     def root_pinned(self) -> bool:
         return True
+
+    def withdrawn(self, inputs: Inputs, own: Observed | None) -> tuple[str, ...]:
+        standing = in_force(self.entries)
+        found = reach([i.seen.entry for i in inputs if i.seen] + ([own.entry] if own else []), (), standing, self)
+        return tuple(map(str, found))
+
+    def entry(self, entry_id: str) -> Entry | None:
+        return next((e for e in self.entries if e.id == entry_id), None)
+
+    def makers(self, digest: str, section: str = "") -> Sequence[Entry]:
+        return [e for e in self.entries if digest in e.outputs.values() and e.address.startswith(section)]
+
+    def key_id(self, entry: Entry) -> str:
+        return f"key of {entry.signer}"
 
     def inputs_of(self, entry_id: str, want: Resource) -> Inputs | None:
         """For a step with one need: what an older entry of it was made of."""

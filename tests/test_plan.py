@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mlopsctl.errors import MlopsError
 from mlopsctl.plan import digest, pending
 from mlopsctl.provider import fingerprint, ingredients
-from mlopsctl.types import Action, Input, TreeFile
+from mlopsctl.types import Action, Entry, Input, TreeFile
 from tests import simple
 from tests.simulator import PROVIDERS, Simulator, need, resource
 
@@ -79,6 +79,43 @@ def test_a_moved_bar_is_judged_without_measuring_again(project: Simulator) -> No
     assert plan.steps[2].action is Action.NOOP
     assert verdict is not None and verdict.blocks
     assert plan.steps[3].blocked_by == ("gates.size failed",)
+
+
+def withdraw(project: Simulator, *roots: str) -> None:
+    facts = {"roots": list(roots), "reason": "consent ended"}
+    project.entries.append(Entry("w" * 64, len(project.entries) + 1, (), "2026-02-01", "gov", "withdraw", facts=facts))
+
+
+def test_what_follows_from_something_withdrawn_is_blocked_and_stays_the_result(project: Simulator) -> None:
+    project.apply(*ALL)
+    withdraw(project, f"entry:{project.entries[0].id}")
+    plan = project.plan(*ALL)
+    why = "data.rows withdrawn by gov since 2026-02-01: consent ended"
+    assert [step.action for step in plan.steps] == [Action.NOOP] * 4
+    assert [step.blocked_by for step in plan.steps] == [(why,)] * 4
+    events = project.apply(*ALL)
+    assert project.applied == [] and {event.event for event in events} == {"block"}
+
+
+def test_other_data_is_the_way_out_of_a_withdrawal(project: Simulator) -> None:
+    project.apply(*ALL)
+    withdraw(project, f"entry:{project.entries[0].id}")
+    other = resource("data.rows", text="other rows")
+    # What is not made yet may turn out clean: nothing blocks it before.
+    assert not any(step.blocked_by for step in project.plan(other, MODEL, GATE, LIVE).steps)
+    project.apply(other, MODEL, GATE, LIVE)
+    plan = project.plan(other, MODEL, GATE, LIVE)
+    assert pending(plan) == () and not any(step.blocked_by for step in plan.steps)
+
+
+def test_a_withdrawn_model_is_replaced_on_purpose_only(project: Simulator) -> None:
+    project.apply(*ALL)
+    withdraw(project, f"entry:{project.entries[1].id}")
+    plan = project.plan(*ALL)
+    assert [bool(step.blocked_by) for step in plan.steps] == [False, True, True, True]
+    replaced = project.plan(*ALL, replaced=["train.model"])
+    assert replaced.steps[1].action is Action.REPLACE
+    assert not any(step.blocked_by for step in replaced.steps)
 
 
 def test_a_renamed_resource_is_not_made_again(project: Simulator) -> None:

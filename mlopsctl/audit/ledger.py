@@ -175,7 +175,7 @@ class Ledger:
 
     def _take_in(self, lines: Iterable[Line]) -> None:
         self._nothing_known = self.index.is_empty()
-        with _no_collector(), self.index.load():
+        with no_collector(), self.index.load():
             judge = self._judge(lazy=True)
             judged = judge.judge_records(list(self._kept(judge.read(lines))))
             for digest, policy in judge.policies.items():
@@ -194,15 +194,19 @@ class Ledger:
 
     def _kept(self, found: Iterable[tuple[Record, Line]]) -> Iterator[tuple[Record, Line]]:
         """Writes payloads away as they come and passes on what judging needs."""
-        last, waiting = self.index.last_row(), list[tuple[int, bytes]]()
+        last, waiting, inputs = self.index.last_row(), list[tuple[int, bytes]](), list[tuple[str, str]]()
         for row, (record, line) in enumerate(found, last + 1):
             waiting.append((row, record.payload))
+            inputs += _inputs(record)
             if len(waiting) == _GROUP:
                 self.index.add_payloads(waiting)
+                self.index.add_inputs(inputs)
                 waiting.clear()
+                inputs.clear()
                 self.progress("reading the audit trail", row)
             yield slim(record, row), _OWN_LINE if line.local else _SHARED_LINE
         self.index.add_payloads(waiting)
+        self.index.add_inputs(inputs)
 
     def store(self, judged: Iterable[Judged]) -> None:
         """Writes judged entries into the index; invalid ones stay known, and count for nothing."""
@@ -227,6 +231,7 @@ class Ledger:
         """Writes an entry that was just signed here; nothing may be owed before."""
         row = self.index.last_row() + 1
         self.index.add_payloads([(row, judged.record.payload)])
+        self.index.add_inputs(_inputs(judged.record))
         self.store([judged._replace(record=judged.record._replace(row=row))])
         self.index.set_settled()
 
@@ -237,7 +242,7 @@ class Ledger:
         self.sync()
         if not self.index.owes():
             return
-        with self._alone(), self.index.change(), _no_collector():
+        with self._alone(), self.index.change(), no_collector():
             while failed := [one for one in self._counted(self.index.owed()) if not self._holds(one)]:
                 self.index.remember((one[:3] for one in failed), holds=False)
                 self.index.set_settled()  # The others hold, and what is made anew remembers it.
@@ -293,7 +298,7 @@ class Ledger:
 
 
 @contextmanager
-def _no_collector() -> Iterator[None]:
+def no_collector() -> Iterator[None]:
     """Thousands of new objects, none of them garbage: the cycle collector would walk them again and again."""
     enabled = gc.isenabled()
     gc.disable()
@@ -302,6 +307,13 @@ def _no_collector() -> Iterator[None]:
     finally:
         if enabled:
             gc.enable()
+
+
+def _inputs(record: Record) -> Iterator[tuple[str, str]]:
+    """(digest, entry id) of everything that the entry was made from."""
+    given = record.fields.get("ingredients", {}).get("inputs", {})
+    for digests in given.values() if isinstance(given, dict) else ():
+        yield from ((str(digest), record.id) for digest in (digests if isinstance(digests, list) else [digests]))
 
 
 def _row(one: Judged) -> IndexRow:

@@ -139,6 +139,8 @@ class Index(Protocol):
     def add_payloads(self, payloads: Iterable[tuple[int, bytes]]) -> None: ...
 
     def last_row(self) -> int: ...
+    def add_inputs(self, inputs: Iterable[tuple[str, str]]) -> None:
+        """Pairs of digest and id of the entry that was made from it."""
 
     def add_findings(self, findings: Iterable[tuple[str, str, str]]) -> None: ...
 
@@ -194,6 +196,11 @@ class Index(Protocol):
     def one(self, where: str, values: Sequence[Any]) -> tuple[bytes, str] | None: ...
 
     def many(self, where: str, values: Sequence[Any]) -> Iterator[tuple[bytes, str]]: ...
+
+    def members(self, where: str, values: Sequence[Any], paths: Sequence[str] = ()) -> Iterator[tuple[Any, ...]]: ...
+
+    def edges(self) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+        """Pairs of digest and entry id: what entries were made from, and what they made; of invalid entries too."""
 
     def code_trees(self) -> Iterator[tuple[str, str]]:
         """(entry id, code tree) of every valid entry that names one."""

@@ -19,7 +19,7 @@ from ..types import Address, Digest, Entry, Json, Observed, TreeFile
 from ..verifiers import is_identity, pem
 from .dsse import MAX_PAYLOAD, encode, pae
 from .entry import Record, entry_fields, proofs, read_line, to_entry
-from .ledger import Ledger
+from .ledger import Ledger, no_collector
 from .ports import Signer
 from .reading import JOURNAL_NOTE, LOCAL_NOTE
 from .statement import EMPTY_TREE, statement
@@ -121,6 +121,14 @@ class TrailLog:
             self.sync()
         row = self.ledger.index.one(f"state IN ('valid', 'local') AND {where}", values)
         return to_entry(row[0], trusted=row[1] == VALID) if row else None
+
+    def select(self, where: str, values: Sequence[str] = ()) -> list[Entry]:
+        """Valid entries under a condition of our own making, in its order."""
+        if not self._synced:
+            self.sync()
+        found = self.ledger.index.many(f"state IN ('valid', 'local') AND {where}", values)
+        with no_collector():
+            return [to_entry(payload, trusted=state == VALID) for payload, state in found]
 
     def result(self, made_from: Digest) -> Entry | None:
         """The result in force for a fingerprint: the smallest (seq, id) not superseded, trusted ones first.
@@ -245,14 +253,13 @@ class TrailLog:
             if entry.kind == "result"
         ]
 
-    def previous_deployment(self, address: Address | str, seen: Observed) -> Entry | None:
-        """The newest result at the same location, before the one seen, that ran another artifact."""
+    def previous_deployments(self, address: Address | str, seen: Observed) -> Iterator[Entry]:
+        """The results at the same location, before the one seen, that ran another artifact; newest first."""
         place, here = self.ledger.place(seen.entry), str(seen.facts.get("location", ""))
         for entry in self.entries(str(address), ("result",), newest_first=True):
             older = place is not None and (entry.seq, entry.id) < (place.seq, seen.entry) and entry.location == here
             if older and entry.ingredients.get("inputs") != seen.ingredients.get("inputs"):
-                return entry
-        return None
+                yield entry
 
     def code_files(self, oid: str) -> dict[str, TreeFile]:
         """The files of a code tree that the trail keeps; {} where it is not here."""

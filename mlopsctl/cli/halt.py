@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, cast
@@ -12,12 +12,13 @@ import typer
 from ..adapters.git import find_repo
 from ..adapters.store import LocalStore
 from ..errors import MlopsError, NotSharedError
-from ..holds import KINDS, holds
+from ..holds import KINDS, Hold, holds
 from ..provider import NO_SCRATCH, Context, Deployment, Trail, Tree, provider
-from ..types import Address, Json
+from ..types import Address, Json, Resource
 from . import console
 from .project import Project, open_project
 from .queue import queue, queued, sign_queued, try_to_sign
+from .withdrawn import refuse, withdrawn
 
 
 def halt(
@@ -174,17 +175,36 @@ def resume(
     if not standing and not halted:
         console.note(f"nothing holds {want.address}")
         return 0
+    lifts = _lifts(project, want, standing, halted=halted)
     project.trail.append(
         "resume",
         address=str(want.address),
-        facts={"lifts": ["halt", "rollback"], "reason": reason, **_location(project.state)},
+        facts={"lifts": lifts, "reason": reason, **_location(project.state)},
         commit=project.repo.rev("HEAD"),
     )
     project.trail.flush()
-    module.resume(want.address, ctx)
+    if "halt" in lifts:
+        module.resume(want.address, ctx)
     for hold in standing:
-        console.out(f"{want.address}: lifted: {hold}")
+        if hold.kind in lifts:
+            console.out(f"{want.address}: lifted: {hold}")
     if any(hold.kind == "rollback" for hold in standing):
         console.note("mlopsctl apply deploys what the manifest says")
     console.out(f"{want.address}: {module.probe(want.address, ctx).state}")
     return 0
+
+
+def _lifts(project: Project, want: Resource, standing: Sequence[Hold], *, halted: bool) -> list[str]:
+    """What may be lifted: a halt of something withdrawn stays, so that it answers nobody again.
+
+    Raises GateError where nothing else is to be lifted.
+    """
+    kinds = ["halt", "rollback"]
+    seen = provider(want.provider).read(want, None, project.context())
+    found = withdrawn(project.trail, own=seen) if seen is not None else ()
+    if not found or not (halted or any(hold.kind == "halt" for hold in standing)):
+        return kinds
+    if not any(hold.kind == "rollback" for hold in standing):
+        refuse(found, f"what {want.address} runs")
+    console.note(f"{want.address} stays halted: what it runs is withdrawn; mlopsctl apply deploys something else")
+    return ["rollback"]

@@ -14,6 +14,7 @@ import typer
 from ..adapters.table import Table
 from ..errors import MlopsError, ProviderError, UsageError
 from . import console
+from .withdrawn import refuse, refuse_path, withdrawn
 
 if TYPE_CHECKING:
     import numpy as np
@@ -71,6 +72,8 @@ def _answer(model: str, table: Table) -> Answers:
         return _ask(match["endpoint"], unquote(match["name"]), table, {})
     path = Path(model)
     if path.is_dir() or path.suffix == ".onnx":
+        if path.exists():
+            refuse_path(path)
         return _run(path, table)
     return _deployed(model, table)
 
@@ -128,6 +131,7 @@ def _deployed(name: str, table: Table) -> Answers:
     endpoint = str(seen.facts.get("endpoint", "")) if seen else ""
     if not endpoint:
         raise MlopsError(f"{want.address} is not deployed here", hint="mlopsctl apply deploys it", code="MLO1533")
+    refuse(withdrawn(project.trail, own=seen), f"what {want.address} runs")
     from ..adapters.lineage import data_address, model_address
 
     specs: dict[str, dict[str, Any]] = {}

@@ -13,6 +13,7 @@ from ..types import GUARD, Digest, Entry, Observed, Resource
 from . import console
 from .project import Project, open_project
 from .queue import sign_queued
+from .withdrawn import last_good, refuse_inputs
 from .workshop import ProjectWorkshop
 
 
@@ -42,6 +43,7 @@ def rollback(
             inputs = workshop.world.inputs_of(entry.id, want)
             if inputs is None:
                 raise _lost(entry, "the trail no longer says what it was made from")
+            refuse_inputs(project.trail, inputs, f"entry {entry.id[:12]}")
             unmeasured = _judge(project, want, entry, inputs)
             _fetch(workshop, entry, inputs)
             project.trail.append(
@@ -72,7 +74,7 @@ def _entry(project: Project, want: Resource, to: str) -> Entry:
             )
         return entry
     seen = provider(want.provider).read(want, None, project.context())
-    before = project.trail.previous_deployment(want.address, seen) if seen else None
+    before = last_good(project.trail, want.address, seen) if seen else None
     if before is None:
         raise MlopsError(
             f"{want.address} ran no other artifact before",

@@ -12,6 +12,7 @@ import typer
 
 from ..errors import ProviderError, UsageError
 from . import console
+from .withdrawn import refuse_path
 
 _REFUSED, _CANNOT_BIND = 3, 4
 
@@ -38,6 +39,7 @@ def serve(
         raise UsageError(f"--to {to} is no host:port", hint="--to 127.0.0.1:8080", code="MLO6466")
     if not model.exists():
         raise UsageError(f"there is no {model}", hint="name a .onnx file or an artifact folder", code="MLO6467")
+    refuse_path(model)
     host, port = match["host"].strip("[]") or "127.0.0.1", match["port"]
     command = [sys.executable, "-I", "-m", "mlopsctl.serving.foreground", str(model.resolve()), host, port]
     console.note("serving without a signature, for trying it out; Ctrl-C stops")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -9,11 +10,13 @@ import typer
 from ..audit.sharing import waiting
 from ..plan import Assessment, survey
 from ..provider import Deployment, Probe, provider
+from ..render.text import printable
 from ..types import Address
 from . import console
 from .options import Format, check_format
 from .project import Project, open_project
 from .queue import queued
+from .withdrawn import last_good, withdrawn
 from .world import ProjectWorld
 
 _COLOUR = {
@@ -49,12 +52,17 @@ def status(
     chosen = [one for one in found if wanted is None or one.step.address == wanted]
     probes = {one.step.address: probe(project, one) for one in chosen if one.step.address.section == "deployments"}
     shared = waiting(project.trail)
+    ruled_out = {
+        one.step.address: tuple(map(str, withdrawn(project.trail, own=one.seen)))
+        for one in chosen
+        if one.step.address in probes and one.seen is not None
+    }
     if format == "json":
         import json
 
         from ..render.status import status_json
 
-        console.out(json.dumps(status_json(chosen, probes, _about(project), shared), indent=2))
+        console.out(json.dumps(status_json(chosen, probes, _about(project), shared, ruled_out), indent=2))
         return 0
     _print(chosen, probes, _about(project))
     for record in queued(project.state):
@@ -64,7 +72,7 @@ def status(
             console.out(f"trail: {count} entries are not on '{remote}' yet; mlopsctl push")
     for one in chosen:
         if one.step.address in probes:
-            _incident(project, one)
+            _incident(project, one, ruled_out.get(one.step.address, ()))
     return 0
 
 
@@ -98,14 +106,16 @@ def _print(chosen: list[Assessment], probes: dict[Address, Probe], about: dict[s
         console.out(line.replace(row[1], console.paint(row[1], _COLOUR.get(row[1], "grey")), 1))
 
 
-def _incident(project: Project, one: Assessment) -> None:
+def _incident(project: Project, one: Assessment, ruled_out: Sequence[str]) -> None:
     """The lines somebody needs at night: since when, what is live, and the exact way back."""
     if one.seen is None:
         return
     name = one.step.address.name
     console.out("")
     console.out(f"{one.step.address}: live since {one.seen.at} by entry {one.seen.entry[:12]}")
-    before = project.trail.previous_deployment(one.step.address, one.seen)
+    for line in ruled_out:
+        console.out(console.paint(f"  what is live is withdrawn: {printable(line)}", "red"))
+    before = last_good(project.trail, one.step.address, one.seen)
     if before is not None:
         console.out(f"  last good before it: entry {before.id[:12]} of {before.at}")
         console.out(f"  to go back:  mlopsctl rollback {name} --to {before.id[:12]}")

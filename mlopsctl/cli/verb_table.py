@@ -42,6 +42,27 @@ GROUPS: dict[str, tuple[str, dict[str, tuple[str, str, str]]]] = {
         },
     ),
     "gate": ("gates: run", {"run": ("gate", "run", "measure one gate now")}),
+    "runs": (
+        "training runs: ls, show, compare, tried",
+        {
+            "ls": ("runs", "ls", "every run, with settings and measurements"),
+            "show": ("runs", "show", "one run in full"),
+            "compare": ("runs", "compare_runs", "runs side by side"),
+            "tried": ("runs", "tried", "was this combination tried?"),
+        },
+    ),
+    "incident": (
+        "incidents: open, note, link, close, ls, show, bundle",
+        {
+            "open": ("incident", "open_", "sign that something is wrong"),
+            "note": ("incident", "note", "add a dated note"),
+            "link": ("incident", "link", "bind entries, deployments, findings, addresses"),
+            "close": ("incident", "close", "close with a conclusion"),
+            "ls": ("incident", "ls", "the incidents, newest first"),
+            "show": ("incident", "show", "one incident as a timeline"),
+            "bundle": ("incident", "bundle", "everything for the post-mortem in one file or folder"),
+        },
+    ),
     "key": (
         "keys: new, import, show, ls",
         {
@@ -63,7 +84,7 @@ GROUPS: dict[str, tuple[str, dict[str, tuple[str, str, str]]]] = {
         },
     ),
     "audit": (
-        "the trail: log, show, verify, trace, export",
+        "the trail: log, show, verify, trace, impact, export",
         {
             "log": ("audit_log", "log", "the entries, newest first"),
             "show": ("audit", "show", "one entry in full"),
@@ -71,6 +92,7 @@ GROUPS: dict[str, tuple[str, dict[str, tuple[str, str, str]]]] = {
             "adopt": ("audit_adopt", "adopt", "sign own earlier results with the role that the key has now"),
             "reject": ("audit_reject", "reject", "put a line aside that never was valid"),
             "trace": ("audit_trace", "trace", "from a deployment back to data, code and people"),
+            "impact": ("audit_impact", "impact", "from data, code or a key to all that was made with it"),
             "export": ("audit_export", "export", "a bundle or folder that others can verify"),
             "anchor": ("audit_anchor", "anchor", "leave a receipt of the trail outside"),
             "countersign": ("audit_anchor", "countersign", "sign what the trail is with your own key, and keep it"),

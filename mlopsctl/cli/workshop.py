@@ -18,6 +18,7 @@ from ..resources import title_of
 from ..types import Address, Digest, Json, Observed, Outcome, Resource, TreeFile
 from .messages import keep_message
 from .project import Project
+from .withdrawn import refuse_inputs
 from .world import ProjectWorld
 
 _DAY = 86_400.0
@@ -73,6 +74,8 @@ class ProjectWorkshop:
             self._scratch = None
 
     def context(self, address: Address, inputs: Inputs = ()) -> Context:
+        if address.section == "deployments":
+            refuse_inputs(self.project.trail, inputs, f"what {address} would run")
         self._clear()
         # A key that cannot sign is better known before the work than after it.
         self._signer.ready()

@@ -12,6 +12,7 @@ from ..audit.trust import committer
 from ..holds import KINDS, Hold, holds
 from ..provider import Deployment, Inputs, provider
 from ..types import GUARD, Address, Change, Digest, Entry, Input, Need, Observed, Resource, TreeFile
+from . import withdrawn
 from .messages import in_full
 from .project import Project
 
@@ -48,6 +49,9 @@ class ProjectWorld:
 
     def holds(self, address: Address) -> tuple[Hold, ...]:
         return holds(self._trail.entries(address=str(address), kinds=KINDS))
+
+    def withdrawn(self, inputs: Inputs, own: Observed | None) -> tuple[str, ...]:
+        return withdrawn.lines(self._trail, inputs, own)
 
     def inputs_of(self, entry_id: str, want: Resource) -> Inputs | None:
         """The artifact that an older deployment ran, with today's guards."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from ..plan import digest
 from ..types import Action, Json, Need, Plan, Step
+from .text import printable
 
 SCHEMA_VERSION = 1
 
@@ -89,18 +90,22 @@ def _step_lines(step: Step, width: int, paint: Paint, why: bool) -> list[str]:
     cost = f"{step.cost.value}: " if step.cost.value else ""
     text = f"{cost}{step.reason.text}" if step.action is not Action.NOOP else ""
     if step.blocked_by:
-        text = "by " + ", ".join(step.blocked_by)
+        text = printable("by " + ", ".join(step.blocked_by))
     head = f"  {step.action.value} {step.address!s:<{width}}  {word:<9}"
     lines = [f"{paint(head, colour)}  {text}".rstrip()]
     indent = " " * (width + 17)
     if step.verdict is not None and step.verdict.text:
         blocks = step.verdict.blocks
-        lines[0] = f"{paint(head, 'red' if blocks else 'grey')}  {step.verdict.status.value}: {step.verdict.text}"
+        verdict = f"{step.verdict.status.value}: {step.verdict.text}"
+        if step.blocked_by:
+            lines.append(indent + verdict)
+        else:
+            lines[0] = f"{paint(head, 'red' if blocks else 'grey')}  {verdict}"
         if blocks and step.verdict.hint:
             lines.append(f"{indent}what would help: {step.verdict.hint}")
     lines += [f"{indent}waits for {what}" for what in step.waits_for]
     if step.held_by:
-        lines.append(f"{indent}held: {step.held_by}")
+        lines.append(f"{indent}held: {printable(step.held_by)}")
     if step.action is not Action.NOOP:
         lines += [f"{indent}{note}" for note in step.notes]
     if why:
@@ -127,6 +132,7 @@ def _last_line(plan: Plan) -> str:
     stopped = [str(step.address) for step in plan.steps if step.verdict and step.verdict.blocks]
     if found["noop"] == len(plan.steps):
         word = f", and {', '.join(stopped)} not passed" if stopped else ""
+        word += f", {found['blocked']} blocked" if found["blocked"] else ""
         return f"No changes: {len(plan.steps)} resources are as the manifest says{word}."
     named = [f"{found[word]} to {word}" for word in ("create", "update", "replace", "delete") if found[word]]
     tail = "".join(f", {found[word]} {word}" for word in ("blocked", "waiting") if found[word])

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from ..plan import Assessment
 from ..provider import Probe
 from ..types import Action, Address, Json, Observed
 from .plan import SCHEMA_VERSION
+from .text import printable
 
 
 def state_of(found: Assessment, probe: Probe | None) -> str:
@@ -27,20 +29,23 @@ def status_json(
     probes: Mapping[Address, Probe],
     about: Mapping[str, str],
     shared: Sequence[tuple[str, int]] = (),
+    withdrawn: Mapping[Address, Sequence[str]] = MappingProxyType({}),
 ) -> dict[str, Json]:
     """As ``status --format json`` prints it; see schemas/status.schema.json.
 
-    ``shared`` are pairs of a remote and how many entries it does not have.
+    ``shared`` are pairs of a remote and how many entries it does not have; ``withdrawn`` is about what is live.
     """
     return {
         "schema_version": SCHEMA_VERSION,
         "project": dict(about),
         "trail": {"remotes": [{"name": name, "unpushed": count} for name, count in shared]},
-        "resources": [_row(found, probes.get(found.step.address)) for found in survey],
+        "resources": [
+            _row(found, probes.get(found.step.address), withdrawn.get(found.step.address, ())) for found in survey
+        ],
     }
 
 
-def _row(found: Assessment, probe: Probe | None) -> dict[str, Json]:
+def _row(found: Assessment, probe: Probe | None, withdrawn: Sequence[str]) -> dict[str, Json]:
     step, seen = found.step, found.seen
     row: dict[str, Json] = {
         "address": str(step.address),
@@ -58,6 +63,8 @@ def _row(found: Assessment, probe: Probe | None) -> dict[str, Json]:
         row["origin"] = origin_of(seen)
     if step.held_by:
         row["held_by"] = step.held_by
+    if withdrawn:
+        row["withdrawn"] = list(withdrawn)
     return row
 
 
@@ -87,7 +94,7 @@ def details(found: Assessment, probe: Probe | None) -> str:
     if probe is not None:
         return ", ".join(text for text in (probe.endpoint, probe.text, step.held_by, _imports(seen)) if text)
     if step.blocked_by:
-        return "by " + ", ".join(step.blocked_by)
+        return printable("by " + ", ".join(step.blocked_by))
     if step.verdict is not None and step.verdict.text:
         return step.verdict.text
     if step.action is not Action.NOOP or seen is None:

@@ -58,8 +58,6 @@ def details(entry: Entry) -> list[str]:
     found = figures(entry)
     if found:
         lines.append(found)
-    if entry.facts.get("origin"):
-        lines.append(f"origin: imported, {origin(entry.facts['origin'])}")
     lines += [f"{name}: {digest}" for name, digest in entry.outputs.items() if not name.endswith(".sig")]
     if entry.made_with:
         lines.append("made with: " + ", ".join(f"{name} {value}" for name, value in sorted(entry.made_with.items())))
@@ -80,13 +78,6 @@ def figures(entry: Entry) -> str:
     """What was measured, in one line."""
     found = ((name, entry.facts.get(name)) for name in _FIGURES)
     return ", ".join(f"{name} {words(value)}" for name, value in found if value not in (None, "", [], {}))
-
-
-def origin(said: dict[str, Any]) -> str:
-    """Whose word stands for an imported model, or for each that a deployment runs."""
-    if "state" not in said:
-        return ", ".join(f"{address} {one}" for address, one in said.items())
-    return f"{said['state']} by {said['by']} ({said['how']})" if "by" in said else str(said["state"])
 
 
 def words(value: Any) -> str:

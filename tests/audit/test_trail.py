@@ -93,8 +93,8 @@ def test_what_ran_before_is_told_by_order_and_place(clone: Clone) -> None:
     first = deploy("1", "2026-11-03T00:00:00Z", "here")
     deploy("2", "2026-11-02T00:00:00Z", "there")
     now = deploy("3", "2026-11-01T00:00:00Z", "here")
-    assert clone.trail.previous_deployment("deployments.local", now.observed()) == first
-    assert clone.trail.previous_deployment("deployments.local", first.observed()) is None
+    assert list(clone.trail.previous_deployments("deployments.local", now.observed())) == [first]
+    assert list(clone.trail.previous_deployments("deployments.local", first.observed())) == []
 
 
 def test_a_failure_is_history_and_no_result(clone: Clone) -> None:
