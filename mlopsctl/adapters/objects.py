@@ -44,7 +44,7 @@ def read_objects(repo: Repo, names: Sequence[str]) -> Iterator[tuple[str, str, b
     process = subprocess.Popen(
         ["git", *HARDENED, "cat-file", "--batch", "--buffer"],
         cwd=repo.root, env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        bufsize=1 << 20,
+        bufsize=1 << 16,
     )  # fmt: skip
     # Beside the reading below: git may wait for us to read before it takes more names.
     feeder = Thread(target=_feed, args=(cast(IO[bytes], process.stdin), asked), daemon=True)

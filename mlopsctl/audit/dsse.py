@@ -28,7 +28,7 @@ MAX_MATERIAL = 65536
 """Bytes of the material of one line."""
 MATERIAL = frozenset({"sigstore", "timestamps"})
 
-_FEW = 64
+_FEW = 300
 """Lines that are read with the standard library, before a parser that takes longer to import pays."""
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True)

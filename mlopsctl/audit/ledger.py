@@ -189,7 +189,8 @@ class Ledger:
             for record in fresh:
                 if record.kind == "root":
                     self.index.set_meta("root", record.id)
-            self.store(judged)
+            for start in range(0, len(judged), _GROUP):
+                self.store(judged[start : start + _GROUP])
         retire(self, [record.id for record in fresh])
 
     def _kept(self, found: Iterable[tuple[Record, Line]]) -> Iterator[tuple[Record, Line]]:
