@@ -189,7 +189,7 @@ def mails() -> set[str]:
     return {line.split(",")[0] for line in table().splitlines()[1:]}
 
 
-def test_a_clone_with_the_rows_measures_again_and_one_without_them_serves(clinic: Path, tmp_path: Path) -> None:
+def test_a_clone_with_the_rows_makes_their_meaning_anew_and_measures(clinic: Path, tmp_path: Path) -> None:
     must(f"git init -q --bare {tmp_path}/hub.git && git remote add origin {tmp_path}/hub.git", clinic)
     manifest = clinic / "mlops.yaml"
     manifest.write_text(manifest.read_text().split("deployments:\n")[0] + f"store: {tmp_path}/store\n")

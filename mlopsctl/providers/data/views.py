@@ -19,7 +19,7 @@ from .split import Rule, Sides
 
 MOST_CLASSES = 256
 LONGEST_CLASSES = 2000
-"""Characters of all class names together: an entry of the trail holds 8 KB."""
+"""Characters of all class names together: more is a text to predict, not a class."""
 
 
 @dataclass
