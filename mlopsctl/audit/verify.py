@@ -269,7 +269,11 @@ class Judge:
             return ",".join(newest), ("MLO7016", record.id, "it names another trust policy than the one in force there")
         message = pae(record.payload)
         given = proofs(record)
-        signed = {key for key in judges.root_keys if any(self.check(key, message, sig) for _, sig in given)}
+        signed = {
+            key
+            for key in judges.root_keys
+            if any(hint == _hint(key) and self.check(key, message, sig) for hint, sig in given)
+        }
         if len(signed) < judges.threshold:
             text = f"a change of trust with {len(signed)} of the {judges.threshold} root signatures it needs"
             return ",".join(newest), ("MLO7017", record.id, text)
