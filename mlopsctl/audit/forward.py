@@ -10,12 +10,15 @@ from typing import NamedTuple
 from ..types import Entry
 from ..verifiers import key_id
 from ..withdrawals import KIND, Withdrawal, in_force
-from .ledger import no_collector
 from .statement import MEMBER
 from .trail import TrailLog
 from .verify import VALID
 
 _AT_ONCE = 500
+_SKIMMED = (
+    *(f"$.predicate.{MEMBER}.{name}" for name in ("facts", "ingredients", "outputs", "made_with")),
+    "$.subject[0].digest.gitCommit",
+)
 
 
 def makers(trail: TrailLog, digest: str, section: str = "") -> list[Entry]:
@@ -66,24 +69,29 @@ def briefs(trail: TrailLog, ids: Sequence[str]) -> list[Brief]:
         marks = ",".join("?" * len(some))
         query = f"state IN ('valid', 'local') AND id IN ({marks})"
         for row in trail.ledger.index.members(query, some):
-            entry_id, seq, at, signer, kind, address, status, state = row
+            entry_id, seq, at, signer, kind, address, status, state, _ = row
             found.append(Brief(entry_id, seq, at, signer, kind, address, status, state == VALID))
     return sorted(found, key=lambda one: (one.seq, one.id))
 
 
-def measurements(trail: TrailLog) -> list[Entry]:
-    """Every gate's result, oldest first, with its facts and inputs only: thousands are read at once."""
+def skim(trail: TrailLog, pattern: str, kinds: Sequence[str]) -> list[Entry]:
+    """The valid entries of these addresses and kinds, oldest first, without parents, tree and what they supersede.
+
+    For thousands at once: half of a payload is there for readers of standard predicates, and is not read.
+    """
     trail.sync()
-    paths = [f"$.predicate.{MEMBER}.{name}" for name in ("facts", "ingredients.inputs")]
-    where = "state IN ('valid', 'local') AND kind = 'result' AND address GLOB 'gates.*' ORDER BY seq, id"
-    with no_collector():
-        return [
+    where = f"state IN ('valid', 'local') AND address GLOB ? AND kind IN ({','.join('?' * len(kinds))})"
+    found = []
+    for row in trail.ledger.index.members(where, (pattern.replace("[", "[[]"), *kinds), _SKIMMED):
+        entry_id, seq, at, signer, kind, address, status, state, text = row
+        facts, ingredients, outputs, made_with, commit, _ = json.loads(text)
+        found.append(
             Entry(
-                row[0], row[1], (), row[2], row[3], row[4], row[5], row[6], trusted=row[7] == VALID,
-                facts=json.loads(row[8] or "null") or {}, ingredients={"inputs": json.loads(row[9] or "null") or {}},
+                entry_id, seq, (), at, signer, kind, address, status, facts=facts or {}, ingredients=ingredients or {},
+                outputs=outputs or {}, made_with=made_with or {}, commit=commit or "", trusted=state == VALID,
             )
-            for row in trail.ledger.index.members(where, (), paths)
-        ]  # fmt: skip
+        )  # fmt: skip
+    return sorted(found, key=lambda entry: (entry.seq, entry.id))
 
 
 def signer_key_id(trail: TrailLog, entry: Entry) -> str:

@@ -13,6 +13,7 @@ from ..withdrawals import KIND, Withdrawal, inputs_of
 from .dsse import BadLine
 from .entry import Record, read_line
 from .forward import Brief, briefs, load, makers, signer_key_id, standing
+from .ledger import no_collector
 from .trail import TrailLog
 
 _DIGEST = r"(sha256|dirhash|gitoid):[0-9a-f]{40,64}"
@@ -220,6 +221,11 @@ def _keys(trail: TrailLog) -> Mapping[str, set[str]]:
 
 def impact(trail: TrailLog, start: Start) -> Impact:
     """Everything made from a start, transitively, from the trail alone."""
+    with no_collector():
+        return _impact(trail, start)
+
+
+def _impact(trail: TrailLog, start: Start) -> Impact:
     reached = _closure(trail, start.entries, start.digests)
     below = load(trail, [one.entry.id for one in reached if _deploys(one.entry)])
     direct = [*(entry for entry in start.entries if _deploys(entry)), *below]
@@ -300,16 +306,16 @@ def _judged(trail: TrailLog, gates: Sequence[Entry]) -> Iterator[tuple[Entry, tu
 
 def _periods(trail: TrailLog, deployed: Sequence[tuple[Entry, tuple[str, ...]]]) -> Iterator[Period]:
     """When each ran: until the next deployment at the same address and place, or until it was taken down."""
-    after: dict[str, list[Entry]] = {}
+    until: dict[str, str] = {}
+    asked: set[str] = set()
     for entry, judged_by in sorted(deployed, key=lambda pair: (pair[0].seq, pair[0].id)):
-        if entry.address not in after:
-            after[entry.address] = trail.entries(entry.address, ("result", "destroy"))
-        later = (
-            one.at
-            for one in after[entry.address]
-            if (one.seq, one.id) > (entry.seq, entry.id) and one.location == entry.location
-        )
-        yield Period(entry, next(later, ""), judged_by)
+        if entry.address not in asked:
+            asked.add(entry.address)
+            newer: dict[str, str] = {}
+            for one in trail.entries(entry.address, ("result", "destroy"), newest_first=True):
+                until[one.id] = newer.get(one.location, "")
+                newer[one.location] = one.at
+        yield Period(entry, until.get(entry.id, ""), judged_by)
 
 
 # --- As JSON -----------------------------------------------------------------------------------------------------

@@ -9,8 +9,7 @@ from typing import Any
 from ..errors import MlopsError
 from ..types import Address, Entry, Json
 from ..withdrawals import inputs_of
-from .forward import made_with, makers, measurements
-from .ledger import no_collector
+from .forward import load, made_with, makers, skim
 from .trail import TrailLog
 
 KINDS = ("result", "failure")
@@ -75,14 +74,24 @@ def unplain(value: Json) -> Json:
 
 
 def runs(trail: TrailLog, address: str = "", limit: int = -1) -> list[Run]:
-    """The runs of all training steps or of one (globs allowed), newest first, without their measurements."""
+    """The runs of all training steps or of one (globs allowed), newest first, without their measurements.
+
+    Without a limit they are skimmed: ``complete`` reads those in full that are shown.
+    """
     pattern = address or "train.*"
     if not pattern.startswith("train."):
         raise MlopsError(
             f"'{address}' is no training step", hint="name one, for example train.classifier", code="MLO7258"
         )
-    with no_collector():
+    if limit >= 0:
         return [Run(entry) for entry in trail.entries(pattern, KINDS, newest_first=True, limit=limit)]
+    return [Run(entry) for entry in reversed(skim(trail, pattern, KINDS))]
+
+
+def complete(trail: TrailLog, some: Sequence[Run]) -> list[Run]:
+    """The same runs, read in full."""
+    whole = {entry.id: entry for entry in load(trail, [run.entry.id for run in some])}
+    return [Run(whole[run.entry.id], run.gates) for run in some if run.entry.id in whole]
 
 
 def find_run(trail: TrailLog, prefix: str) -> Run:
@@ -112,8 +121,8 @@ def _measured(trail: TrailLog, models: Sequence[str]) -> dict[str, dict[str, Ent
         artifacts = [digest for entry in compiled for digest in entry.outputs.values()]
         gates = [*(e for e in users if e.address.startswith("gates.")), *made_with(trail, artifacts)]
     else:
-        compiled = trail.entries("targets.*", ("result",))
-        gates = measurements(trail)
+        compiled = skim(trail, "targets.*", ("result",))
+        gates = skim(trail, "gates.*", ("result",))
     made_of: dict[str, str] = {model: model for model in models}
     for entry in compiled:
         model = next((digest for section, digest in inputs_of(entry) if section == "train"), "")

@@ -19,7 +19,8 @@ from ..audit.conditions import (
     sort_key,
     text_of,
 )
-from ..audit.runs import Data, Line, Run, compare, find_run, gate_json, run_json, with_gates
+from ..audit.ledger import no_collector
+from ..audit.runs import Data, Line, Run, compare, complete, find_run, gate_json, run_json, with_gates
 from ..audit.runs import runs as all_runs
 from ..audit.trail import TrailLog
 from ..errors import UsageError
@@ -61,7 +62,8 @@ def ls(
         check_field(sort)
     trail = here()
     data = Data(trail)
-    found = _chosen(trail, address, conditions, sort, data, limit=limit, reverse=reverse)
+    with no_collector():
+        found = _chosen(trail, address, conditions, sort, data, limit=limit, reverse=reverse)
     if format == "json":
         console.out(json.dumps({"schema_version": 1, "runs": [run_json(run, data) for run in found]}, indent=2))
         return 0
@@ -87,12 +89,12 @@ def _chosen(
     if asked or sort.startswith("gates."):
         found = select(with_gates(trail, found), asked, data)
     if sort:
-        have = [run for run in found if sort_key(run, sort, data)[0]]
-        rest = [run for run in found if not sort_key(run, sort, data)[0]]
-        found = sorted(have, key=lambda run: sort_key(run, sort, data), reverse=not reverse) + rest
+        keyed = [(sort_key(run, sort, data), run) for run in found]
+        have = sorted((one for one in keyed if one[0][0]), key=lambda one: one[0], reverse=not reverse)
+        found = [run for _, run in (*have, *(one for one in keyed if not one[0][0]))]
     elif reverse:
         found.reverse()
-    found = found[:limit] if limit >= 0 else found
+    found = complete(trail, found[:limit] if limit >= 0 else found)
     return found if asked or sort.startswith("gates.") else with_gates(trail, found)
 
 
@@ -185,8 +187,9 @@ def tried(
     trail = here()
     data = Data(trail)
     plain = [one for one in conditions if not one.needs_gates]
-    found = with_gates(trail, select(all_runs(trail), plain, data))
-    found = [run for run in found if all(holds(run, one, data) for one in conditions)]
+    with no_collector():
+        found = with_gates(trail, select(all_runs(trail), plain, data))
+    found = complete(trail, [run for run in found if all(holds(run, one, data) for one in conditions)])
     if format == "json":
         shown = {"schema_version": 1, "tried": bool(found), "runs": [run_json(run, data) for run in found]}
         console.out(json.dumps(shown, indent=2))
