@@ -21,6 +21,7 @@ from .anywhere import here, share
 from .options import Format, check_format
 from .people import check_words
 
+_MUCH = 1000
 MOST_ROOTS = 80
 """What fits into the 8 KiB of an entry."""
 
@@ -69,7 +70,9 @@ def impact(
     entry = _withdraw(trail, start, check_words(reason, "the reason")) if quarantine else None
     found = walk_forward(trail, start)
     if format == "json":
-        console.out(json.dumps({**impact_json(found), "quarantine": entry.id if entry else None}, indent=2))
+        shown = {**impact_json(found), "quarantine": entry.id if entry else None}
+        # Indenting is done in Python, and takes longer than all the rest where there is much.
+        console.out(json.dumps(shown, indent=2 if len(found.reached) < _MUCH else None))
     else:
         _print(found, limit)
         _advise(found, quarantined=entry is not None)
