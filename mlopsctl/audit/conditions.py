@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import NamedTuple
 
 from ..errors import UsageError
@@ -160,8 +161,13 @@ def number(value: Json) -> Decimal | None:
     """A number, or text that is one; never infinity or what is no number."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
+    return _decimal(str(value).strip())
+
+
+@lru_cache(maxsize=1024)
+def _decimal(text: str) -> Decimal | None:
     try:
-        found = Decimal(str(value).strip())
+        found = Decimal(text)
     except InvalidOperation:
         return None
     return found if found.is_finite() else None

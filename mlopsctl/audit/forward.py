@@ -74,17 +74,20 @@ def briefs(trail: TrailLog, ids: Sequence[str]) -> list[Brief]:
     return sorted(found, key=lambda one: (one.seq, one.id))
 
 
-def skim(trail: TrailLog, pattern: str, kinds: Sequence[str]) -> list[Entry]:
+def skim(trail: TrailLog, pattern: str, kinds: Sequence[str], *, inputs_only: bool = False) -> list[Entry]:
     """The valid entries of these addresses and kinds, oldest first, without parents, tree and what they supersede.
 
-    For thousands at once: half of a payload is there for readers of standard predicates, and is not read.
+    For thousands at once: half of a payload is there for readers of standard predicates, and is not read. With
+    ``inputs_only`` of the ingredients neither is anything else.
     """
     trail.sync()
     where = f"state IN ('valid', 'local') AND address GLOB ? AND kind IN ({','.join('?' * len(kinds))})"
+    paths = [f"{path}.inputs" if inputs_only and path.endswith("ingredients") else path for path in _SKIMMED]
     found = []
-    for row in trail.ledger.index.members(where, (pattern.replace("[", "[[]"), *kinds), _SKIMMED):
+    for row in trail.ledger.index.members(where, (pattern.replace("[", "[[]"), *kinds), paths):
         entry_id, seq, at, signer, kind, address, status, state, text = row
         facts, ingredients, outputs, made_with, commit, _ = json.loads(text)
+        ingredients = {"inputs": ingredients or {}} if inputs_only else ingredients
         found.append(
             Entry(
                 entry_id, seq, (), at, signer, kind, address, status, facts=facts or {}, ingredients=ingredients or {},

@@ -121,8 +121,8 @@ def _measured(trail: TrailLog, models: Sequence[str]) -> dict[str, dict[str, Ent
         artifacts = [digest for entry in compiled for digest in entry.outputs.values()]
         gates = [*(e for e in users if e.address.startswith("gates.")), *made_with(trail, artifacts)]
     else:
-        compiled = skim(trail, "targets.*", ("result",))
-        gates = skim(trail, "gates.*", ("result",))
+        compiled = skim(trail, "targets.*", ("result",), inputs_only=True)
+        gates = skim(trail, "gates.*", ("result",), inputs_only=True)
     made_of: dict[str, str] = {model: model for model in models}
     for entry in compiled:
         model = next((digest for section, digest in inputs_of(entry) if section == "train"), "")
