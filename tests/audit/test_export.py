@@ -78,9 +78,9 @@ def codes(found: dict[str, Any]) -> set[str]:
 
 
 def test_every_line_of_a_bundle_is_an_envelope_whose_signature_holds(project: Path) -> None:
-    must("mlopsctl audit export -o all.intoto.jsonl && mlopsctl key show > key.txt", project)
-    pem = (project / "key.txt").read_text().partition("-----BEGIN")
-    key: Any = serialization.load_pem_public_key((pem[1] + pem[2]).encode())
+    must("mlopsctl audit export -o all.intoto.jsonl", project)
+    (owner,) = json.loads(must("mlopsctl trust show --format json", project))["policy"]["signers"].values()
+    key: Any = serialization.load_der_public_key(b64decode(owner["key"]))
     statement_type: Any = import_module("in_toto_attestation.v1.statement_pb2").Statement
     json_format: Any = import_module("google.protobuf.json_format")
     lines = (project / "all.intoto.jsonl").read_text().splitlines()
