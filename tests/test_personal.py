@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mlopsctl.personal import Machine, claims, struck, without_persons
 
-HERE = Machine("/work/people/jane", "jane-laptop")
+HERE = Machine("/srv/people/jane", "jane-laptop")
 
 
 @pytest.mark.parametrize(
@@ -18,8 +18,8 @@ HERE = Machine("/work/people/jane", "jane-laptop")
         ("/home/jane/models/m.onnx", "~/models/m.onnx"),
         ("in /Users/Jane Roe", "in ~ Roe"),
         (r"C:\Users\jane\m.onnx", r"~\m.onnx"),
-        ("/work/people/jane/m.onnx", "~/m.onnx"),
-        ("/work/people/janet/m.onnx", "/work/people/janet/m.onnx"),
+        ("/srv/people/jane/m.onnx", "~/m.onnx"),
+        ("/srv/people/janet/m.onnx", "/srv/people/janet/m.onnx"),
         ("accuracy 0.93 @ 360 rows, user@host", "accuracy 0.93 @ 360 rows, user@host"),
         ("https://models.example/m.onnx", "https://models.example/m.onnx"),
         ("jane-laptop is down", "jane-laptop is down"),

@@ -9,14 +9,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..errors import EvidenceError, MlopsError
-from ..gitobjects import build_trees, object_id
 from ..personal import NOBODYS, Machine, struck, without_persons
-from ..provider import Tree
 from ..types import Address, Digest, Entry, Json, Observed, TreeFile
 from ..verifiers import is_identity, pem
+from .code import CodeTree, holds_secret
 from .dsse import MAX_PAYLOAD, encode, pae
 from .entry import Record, entry_fields, proofs, read_line, to_entry
 from .ledger import Ledger, no_collector
@@ -29,43 +28,6 @@ from .verify import LOCAL, VALID, Judged, Line, fingerprint_problem, steers
 GROUP_SECONDS = 2.0
 _LOCAL_ROLES = ("data", "train", "gate", "compile")
 _ATTEMPTS = 60
-_SECRET = (
-    rb"-----BEGIN [A-Z ]*PRIVATE KEY-----|\bAKIA[0-9A-Z]{16}\b|\bgh[pousr]_[A-Za-z0-9]{36,}\b"
-    rb"|\bglpat-[A-Za-z0-9_-]{20,}\b|\bxox[abp]-[A-Za-z0-9-]{20,}\b|\bsk-[A-Za-z0-9]{40,}\b"
-)
-
-
-def without_secrets(text: str) -> str:
-    """``text`` with what looks like a private key or an access token struck out."""
-    return re.sub(_SECRET.decode(), "***", text)
-
-
-class CodeTree(NamedTuple):
-    """The code that a result was made from: the git tree's id and every object below it as (kind, body)."""
-
-    oid: str
-    objects: tuple[tuple[str, bytes], ...]
-
-
-def code_tree(tree: Tree, sources: Mapping[str, TreeFile]) -> CodeTree:
-    """Reads the sources as git objects, so that the trail can keep them.
-
-    Raises EvidenceError where a file changed since it was hashed (MLO7121) or holds a secret (MLO7120).
-    """
-    oid, trees = build_trees(sources)
-    objects = [("tree", body) for body in trees.values()]
-    for path, file in sources.items():
-        body = tree.read(path)
-        if object_id("blob", body) != file.oid:
-            raise EvidenceError(f"{path} changed while it was used", hint="run apply again", code="MLO7121")
-        if re.search(_SECRET, body):
-            raise EvidenceError(
-                f"{path} seems to hold a secret, and the trail would keep it for ever",
-                hint="move the secret into an environment variable and name it under env:",
-                code="MLO7120",
-            )
-        objects.append(("blob", body))
-    return CodeTree(oid, tuple(objects))
 
 
 def attempts() -> Iterator[int]:
@@ -465,7 +427,7 @@ def signed_line(payload: bytes, signer: Signer, what: str) -> bytes:
 
 def check_payload(payload: bytes, what: str) -> None:
     """Raises EvidenceError where a statement is too large (MLO7107) or holds a secret (MLO7120)."""
-    if re.search(_SECRET, payload):
+    if holds_secret(payload):
         raise EvidenceError(
             f"the entry for {what} would hold a secret, and the trail would keep it for ever",
             hint="take the secret out of params:, run: and the like; name it under env:",

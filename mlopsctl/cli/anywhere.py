@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from ..audit.sharing import push_trail
+from pathlib import Path
+
+from ..adapters.git import find_repo
 from ..audit.trail import TrailLog
-from ..errors import MlopsError
-from . import audit_source, console
-from .trail import warn
+from . import audit_source
+from .share import share_trail
 
 
 def here() -> TrailLog:
@@ -16,11 +17,4 @@ def here() -> TrailLog:
 
 def share(trail: TrailLog) -> int:
     """Writes the trail out and pushes it where git has a remote; exit code 0, or why others do not see it yet."""
-    trail.flush()
-    for remote in trail.ledger.log.remotes()[:1]:
-        try:
-            warn(push_trail(trail, remote))
-        except MlopsError as error:
-            console.show_error(error)
-            return error.exit_code
-    return 0
+    return share_trail(trail, find_repo(Path.cwd()))

@@ -69,7 +69,7 @@ def apply(
             _ask()
         codes = _walk(project, made, replaced, format)
     if not offline:
-        codes += push_after_apply(project)
+        codes.append(push_after_apply(project))
     return worst(codes)
 
 

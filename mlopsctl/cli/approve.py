@@ -14,7 +14,7 @@ from ..render.release import release_text
 from ..types import Action, Address, Digest, Resource, Verdict
 from . import console
 from .project import Project, open_project
-from .share import push_after_approval
+from .share import share_trail
 from .world import ProjectWorld
 
 
@@ -67,7 +67,7 @@ def approve(
     project.trail.flush()
     have = count(want.spec, release, world.people(want, one.inputs))
     console.out(f"approved: entry {entry.id[:12]}, {len(have.approvers)} of {want.spec.approvals.count} approvals")
-    return 0 if offline else push_after_approval(project)
+    return 0 if offline else share_trail(project.trail, project.repo)
 
 
 def _release(want: Resource, one: Assessment, verdicts: dict[Address, Verdict | None]) -> Digest:

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from ..audit.changes import needed_policy
-from ..audit.trail import CodeTree, TrailLog
+from ..audit.code import CodeTree
+from ..audit.trail import TrailLog
 from ..audit.trust import role_of
 from ..errors import EvidenceError
 from ..types import Entry

@@ -8,7 +8,9 @@ from typing import Annotated
 
 import typer
 
+from ..adapters.git import Repo
 from ..audit.sharing import Pulled, pull_trail, push_trail, recover, unpushed, waiting
+from ..audit.trail import TrailLog
 from ..errors import EvidenceError, MlopsError, NotSharedError, UsageError
 from ..types import Digest
 from . import console
@@ -85,33 +87,32 @@ def pull(
     return 7 if pulled.refused else 0
 
 
-def push_after_apply(project: Project) -> list[int]:
-    """Shares what an apply recorded, where there is a remote or a store; the exit codes of what did not arrive."""
-    return [_tried(lambda: _push_outputs(project, ""), project)]
+def push_after_apply(project: Project) -> int:
+    """Shares what an apply recorded, where there is a remote or a store; the exit code of what did not arrive."""
+    return share_trail(project.trail, project.repo, lambda: _push_outputs(project, ""))
 
 
-def push_after_approval(project: Project) -> int:
-    """Shares an approval, where there is a remote: others wait for it. The exit code."""
-    return _tried(lambda: 0, project)
+def share_trail(trail: TrailLog, repo: Repo, first: Callable[[], object] = lambda: None) -> int:
+    """Does something first, then pushes the trail where git has a remote: others wait for what was signed.
 
-
-def _tried(first: Callable[[], object], project: Project) -> int:
-    """Does something first, then pushes the trail; 0, or the exit code of what did not arrive, which is shown."""
+    0, or the exit code of what did not arrive, which is shown.
+    """
     try:
         first()
-        for remote in project.repo.remotes()[:1]:
-            refuse_programs(project.repo, remote)
-            warn(push_trail(project.trail, remote))
+        trail.flush()
+        for remote in repo.remotes()[:1]:
+            refuse_programs(repo, remote)
+            warn(push_trail(trail, remote))
     except MlopsError as error:
         console.show_error(error)
-        tell_unpushed(project)
+        tell_unpushed(trail)
         return error.exit_code if error.exit_code == EvidenceError.exit_code else NotSharedError.exit_code
     return 0
 
 
-def tell_unpushed(project: Project) -> None:
+def tell_unpushed(trail: TrailLog) -> None:
     """Says on stderr what this clone has and its remotes don't."""
-    for remote, count in waiting(project.trail):
+    for remote, count in waiting(trail):
         if count:
             console.note(f"not shared: {count} entries are not on '{remote}' yet; mlopsctl push")
 

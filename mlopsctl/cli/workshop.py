@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Self
 
 from ..adapters.ci import under_review
-from ..audit.trail import CodeTree, code_tree, without_secrets
+from ..audit.code import CodeTree, code_tree, without_secrets
 from ..personal import claims
 from ..provider import Context, Inputs, provider
 from ..resources import title_of

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from mlopsctl.adapters.keys import new_key
+from mlopsctl.audit.code import CodeTree, code_tree, without_secrets
 from mlopsctl.audit.sharing import pull_trail
-from mlopsctl.audit.trail import CodeTree, code_tree, without_secrets
 from mlopsctl.audit.trust import read_policy
 from mlopsctl.canonical import digest_of
 from mlopsctl.errors import EvidenceError

@@ -210,7 +210,7 @@ def test_was_it_tried(say: Said, entries: dict[str, Entry]) -> None:
 
 
 def test_code_that_the_trail_keeps_is_compared_by_file(say: Said, clone: Clone) -> None:
-    from mlopsctl.audit.trail import code_tree
+    from mlopsctl.audit.code import code_tree
     from mlopsctl.canonical import digest_of
 
     ids = []
