@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
 import subprocess
@@ -97,6 +98,7 @@ class Clone:
 
     def forget(self) -> None:
         """Deletes what this clone remembers, the anchor too."""
+        gc.collect()  # An index that nobody holds any more still takes its own files away.
         shutil.rmtree(self.state)
 
     # --- The attacker ------------------------------------------------------------------------------------

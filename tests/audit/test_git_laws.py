@@ -38,7 +38,8 @@ def play(history: list[tuple[int, str]]) -> None:
                 pull_trail(clones[-1].trail, "origin")
                 continue
             made |= act(clones[who], action, number)
-            assert clones[who].verdict().ok
+            # Without a mark of its own, a clone cannot tell news of the remote from entries that were cut off here.
+            assert {finding.code for finding in clones[who].verdict().findings} <= {"MLO7041"}
         for clone in clones:
             push_trail(clone.trail, "origin")
         for clone in clones:
