@@ -12,6 +12,7 @@ from typing import Self
 
 from ..adapters.ci import under_review
 from ..audit.code import CodeTree, code_tree, without_secrets
+from ..errors import MlopsError
 from ..personal import claims
 from ..provider import Context, Inputs, provider
 from ..resources import title_of
@@ -46,6 +47,7 @@ class ProjectWorkshop:
         self.world = ProjectWorld(project, review=under_review())
         self._tell = tell
         self._scratch: Path | None = None
+        self._failed = False
         self._signer = project.signer()
         self._commit, _, dirty = project.repo.head()
         # Whoever looks for the commit of an entry must know that it alone did not make the result.
@@ -59,7 +61,13 @@ class ProjectWorkshop:
         self._clear()
         # An interrupt may have come between the making of a scratch folder and its being known here.
         self._sweep()
-        self.project.trail.flush()
+        try:
+            self.project.trail.flush()
+        except MlopsError:
+            # What the step could not do, for want of room say, the trail cannot do either: one message is enough, and
+            # the signed entries wait in the journal, which every reader counts in.
+            if not self._failed:
+                raise
 
     def _sweep(self) -> None:
         """Takes away what killed commands left; without the lock that is held here only ``gate run`` works there."""
@@ -138,6 +146,7 @@ class ProjectWorkshop:
         facts: Mapping[str, Json] | None = None,
         sources: Mapping[str, TreeFile] | None = None,
     ) -> Observed:
+        self._failed = self._failed or kind == "failure"
         given = dict(facts or (outcome.facts if outcome else {}))
         said = without_secrets(str(given.get("message", "")))
         given = on_record(want.address.section, given)

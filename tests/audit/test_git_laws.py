@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mlopsctl.audit.sharing import pull_trail, push_trail
 
-from .clone import Clone, Notes, append, clone_of, ids, run
+from .clone import Clone, Notes, append, clone_of, ids, line_id, run
 
 ACTIONS = ("append", "append", "flush", "push", "push", "pull", "reorder", "forget", "clone", "repack", "git-fetch")
 steps = st.lists(st.tuples(st.integers(0, 2), st.sampled_from(ACTIONS)), max_size=14)
@@ -38,8 +38,9 @@ def play(history: list[tuple[int, str]]) -> None:
                 pull_trail(clones[-1].trail, "origin")
                 continue
             made |= act(clones[who], action, number)
-            # Without a mark of its own, a clone cannot tell news of the remote from entries that were cut off here.
-            assert {finding.code for finding in clones[who].verdict().findings} <= {"MLO7041"}
+            # A clone that just lost its mark cannot tell news of the remote from entries that were cut off here.
+            lacking = fetched(clones[who]) if action == "forget" else set()
+            assert clones[who].codes() == {("MLO7041", entry) for entry in lacking}
         for clone in clones:
             push_trail(clone.trail, "origin")
         for clone in clones:
@@ -49,6 +50,12 @@ def play(history: list[tuple[int, str]]) -> None:
             assert verdict.ok and not verdict.warnings
         assert len({frozenset(ids(clone)) for clone in clones}) == 1
         assert len({clone.trail.ledger.log.tip() for clone in clones}) == 1
+
+
+def fetched(clone: Clone) -> set[str]:
+    """Entries that the remote's trail has, as last fetched, and this clone has not; read past the clone's own memory."""
+    here, there = clone.notes(), clone.notes("refs/notes/origin/mlops")
+    return {line_id(line) for note, lines in there.items() for line in lines if line not in here.get(note, [])}
 
 
 def act(clone: Clone, action: str, number: int) -> set[str]:
