@@ -79,6 +79,7 @@ def read_folder(path: Path) -> Folder:
         listed = _parse((path / SUMS).read_bytes())
     except (OSError, ProviderError, ValueError) as error:
         words = error.message if isinstance(error, ProviderError) else str(error)
+        words = error.strerror or words if isinstance(error, OSError) else words
         raise EvidenceError(
             f"{path} is no folder that mlopsctl exported: {words}",
             hint="mlopsctl audit export --folder DIR writes one; it holds plain files only",

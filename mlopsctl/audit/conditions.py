@@ -13,7 +13,7 @@ from ..errors import UsageError
 from ..types import Json
 from .runs import Data, Run, figure
 
-_CONDITION = re.compile(r"\s*(?P<field>[A-Za-z_][\w.\-]*(?:\[[\w.\-]+\])?)\s*(?P<operator>!=|<=|>=|=|<|>|~)(?P<value>.*)", re.DOTALL)  # fmt: skip
+_CONDITION = re.compile(r"\s*(?P<field>[A-Za-z_][\w.\-]*(?:\[[\w.\-]+\])?)\s*(?P<operator>!=|<=|>=|=|<|>|~)(?![=<>~!])(?P<value>.*)", re.DOTALL)  # fmt: skip
 
 PLAIN: Mapping[str, Callable[[Run], Json]] = {
     "address": lambda run: run.entry.address,

@@ -85,6 +85,8 @@ def _table(found: Iterable[Entry], most: int) -> Entry | None:
     """Aligned lines as the entries come, with the widths of the first page; the last one shown where more are left."""
     entries = iter(found)
     first = list(islice(entries, _PAGE))
+    if not first:
+        console.note("no entries")
     widths = [max((len(cell) for cell in column), default=0) for column in zip(*map(_cells, first), strict=True)]
     last = None
     for number, entry in enumerate(chain(first, entries)):

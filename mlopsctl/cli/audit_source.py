@@ -41,7 +41,9 @@ def audit_trail(offline: Path | None = None, root: str = "", at: str = "") -> Tr
     """The trail that the options name. Raises MlopsError where there is none, UsageError for malformed options."""
     if root and offline is None:
         raise UsageError(
-            "--root goes with --offline", hint="a clone pins its root: MLOPS_TRUST_ROOT=ID, or init", code="MLO7242"
+            "--root goes with --offline",
+            hint="a clone pins its root: mlopsctl trust pin ID, or MLOPS_TRUST_ROOT=ID",
+            code="MLO7242",
         )
     when = at if not at or re.fullmatch(r"[0-9a-f]{4,64}", at) else day_end(at, "--at")
     trail = folder_trail(offline, root)[0] if offline is not None else here()[0]

@@ -102,7 +102,10 @@ def test_ids_and_digests_are_named_by_how_they_begin(clone: Clone, entries: dict
     assert chosen(clone, f"commit={clone.repo.rev('HEAD')[:7]}") == both
 
 
-@pytest.mark.parametrize("text", ["", "lr", "params.lr", "<3", "__import__('os')=1", "params.lr\n", "gates<1"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "lr", "params.lr", "<3", "__import__('os')=1", "params.lr\n", "gates<1", "params.lr<>1", "params.lr==1"],
+)
 def test_other_words_are_no_conditions(text: str) -> None:
     with pytest.raises(UsageError) as caught:
         read_condition(text)
