@@ -5,7 +5,7 @@ from __future__ import annotations
 from .checkpoints import checkpoint_findings
 from .entry import read_line
 from .ledger import Ledger
-from .verify import LOCAL, VALID, WARNINGS, Finding, Verdict
+from .verify import LOCAL, VALID, WARNINGS, Finding, Line, Verdict
 
 
 def verify(ledger: Ledger, *, full: bool = False, roots: bool = False) -> Verdict:
@@ -20,7 +20,9 @@ def verify(ledger: Ledger, *, full: bool = False, roots: bool = False) -> Verdic
     found = {Finding(*one) for one in ledger.index.findings()}
     found |= set(_anchor(ledger, before)) | set(_history(ledger)) | set(_code(ledger))
     found |= set(checkpoint_findings(ledger))
-    remotes, met = _remotes(ledger, anchored=before is not None)
+    # A mark that was made while a remote was known to hold more vouches for nothing that the remote holds.
+    anchored = before is not None and not before.get("behind")
+    remotes, met = _remotes(ledger, anchored=anchored)
     found |= set(remotes)
     found |= {
         Finding("MLO7015", one, "signed with a key that was retired, after its last good entry: it counts for nothing")
@@ -37,7 +39,7 @@ def verify(ledger: Ledger, *, full: bool = False, roots: bool = False) -> Verdic
         tips=tuple(ledger.tips()),
         findings=tuple(sorted(one for one in found if one.code not in WARNINGS)),
         warnings=tuple(sorted(one for one in found if one.code in WARNINGS)),
-        freshness="anchored" if before is not None or met else "unproven",
+        freshness="anchored" if anchored or met else "unproven",
         root="pinned" if pinned else "unpinned",
     )
 
@@ -99,19 +101,27 @@ def _remotes(ledger: Ledger, *, anchored: bool) -> tuple[list[Finding], bool]:
         if theirs == tip or (tip and ledger.log.is_ancestor(theirs, tip)):
             met = True
             continue
-        here, there = ledger.log.notes(tip), ledger.log.notes(theirs)
-        blobs = [blob for note, blob in there.items() if here.get(note) != blob]
-        missing = [
-            entry
-            for _, body in ledger.log.blobs(blobs)
-            for line in _lines(body)
-            if (entry := _id_of(line, "")) and not _there(ledger, entry)
-        ]
+        missing = _only_there(ledger, tip, theirs)
         met = met or not missing
         if not anchored:
             text = f"'{remote}' holds it and this clone does not: mlopsctl pull --trail-only"
             found += [Finding("MLO7041", entry, text) for entry in missing]
     return found, met
+
+
+def _only_there(ledger: Ledger, tip: str, theirs: str) -> list[str]:
+    """Ids of the entries that would be valid here, and that only the fetched commit ``theirs`` has."""
+    here, there = ledger.log.notes(tip), ledger.log.notes(theirs)
+    changed = {note: blob for note, blob in there.items() if here.get(note) != blob}
+    bodies = ledger.log.blobs(list(changed.values()))
+    lines = [
+        Line(text, note)
+        for note, (_, body) in zip(changed, bodies, strict=True)
+        for text in sorted(_lines(body))
+        if not _there(ledger, _id_of(text, ""))
+    ]
+    # Somebody else's ref may hold anything: what is no entry of this trail is not missing from it.
+    return [one.record.id for one in ledger.judge(lines)[0] if one.state == VALID]
 
 
 def _code(ledger: Ledger) -> list[Finding]:

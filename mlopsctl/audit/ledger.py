@@ -12,11 +12,12 @@ from __future__ import annotations
 import gc
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 
 from ..errors import MlopsError
+from ..types import Json
 from .dsse import pae
 from .entry import Record
 from .graph import Place, heads, in_force, new_tips
@@ -293,9 +294,22 @@ class Ledger:
         # The commit too: where the ref is overwritten, and its own log with it, what stood there is found by it.
         new = bool(tips) and (seen is None or (seen["tips"], seen.get("commit")) != (tips, commit))
         if new and not self.missing_from_anchor() and not self.broken() and not self.index.owes():
+            mark: dict[str, Json] = {"log": self.expected.log, "root": self._root(), "tips": tips, "commit": commit}
+            behind = self._behind(seen, commit)
             # Without room to write the mark stays where it is, which is never wrong.
             with suppress(OSError):
-                self.anchor.write({"log": self.expected.log, "root": self._root(), "tips": tips, "commit": commit})
+                self.anchor.write({**mark, "behind": behind} if behind else mark)
+
+    def _behind(self, seen: Mapping[str, Json] | None, commit: str) -> dict[str, str]:
+        """Remote -> what was fetched of it and is not part of this trail, from the first mark on until it is.
+
+        A clone that lost its mark, and entries with it, must not take a shorter trail for all there ever was.
+        """
+        held: Mapping[str, str] = self.log.tracking() if seen is None else seen.get("behind", {})
+        return {name: theirs for name, theirs in held.items() if not self._within(theirs, commit)}
+
+    def _within(self, theirs: str, commit: str) -> bool:
+        return theirs == commit or bool(commit and self.log.is_ancestor(theirs, commit))
 
 
 @contextmanager

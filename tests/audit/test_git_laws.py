@@ -28,6 +28,7 @@ def play(history: list[tuple[int, str]]) -> None:
         push_trail(first.trail, "origin")
         clones = [first] + [clone_of(origin, folder / f"c{n}", first) for n in (1, 2)]
         made: set[str] = set()
+        behind: set[int] = set()
         for clone in clones:
             run(clone.folder, "config", "--add", "remote.origin.fetch", "+refs/notes/mlops*:refs/notes/origin/mlops*")
             run(clone.folder, "fetch", "-q")
@@ -38,9 +39,10 @@ def play(history: list[tuple[int, str]]) -> None:
                 pull_trail(clones[-1].trail, "origin")
                 continue
             made |= act(clones[who], action, number)
-            # A clone that just lost its mark cannot tell news of the remote from entries that were cut off here.
-            lacking = fetched(clones[who]) if action == "forget" else set()
-            assert clones[who].codes() == {("MLO7041", entry) for entry in lacking}
+            # A clone that lost its mark cannot tell news of the remote from entries that were cut off here.
+            lacking = fetched(clones[who])
+            behind = behind | {who} if action == "forget" and lacking else behind if lacking else behind - {who}
+            assert clones[who].codes() == {("MLO7041", entry) for entry in lacking if who in behind}
         for clone in clones:
             push_trail(clone.trail, "origin")
         for clone in clones:

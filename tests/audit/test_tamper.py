@@ -11,6 +11,7 @@ import pytest
 from mlopsctl.adapters.keys import Signer, key_file, load_signer, new_key
 from mlopsctl.audit.dsse import encode, pae
 from mlopsctl.audit.entry import read_line
+from mlopsctl.audit.sharing import pull_trail, push_trail
 from mlopsctl.audit.trust import one_signer, read_policy
 from mlopsctl.types import Entry
 
@@ -104,6 +105,23 @@ def test_the_ref_is_rolled_back(clone: Clone, entries: list[Entry]) -> None:
 def test_the_ref_is_deleted(clone: Clone, entries: list[Entry]) -> None:
     run(clone.folder, "update-ref", "-d", "refs/notes/mlops")
     assert clone.codes() == {("MLO7027", ""), ("MLO7040", entries[3].id)}
+
+
+def test_entries_are_cut_with_the_mark_and_the_remote_remembers(
+    clone: Clone, entries: list[Entry], tmp_path: Path
+) -> None:
+    """A look at the shorter trail makes a new mark, which must not vouch for it."""
+    run(tmp_path, "init", "-q", "--bare", "origin.git")
+    run(clone.folder, "remote", "add", "origin", str(tmp_path / "origin.git"))
+    push_trail(clone.trail, "origin")
+    run(clone.folder, "update-ref", "refs/notes/mlops", "refs/notes/mlops~1")
+    clone.forget()
+    clone.trail.tips()
+    for _ in range(2):
+        assert clone.codes() == {("MLO7041", entries[3].id)}
+        assert clone.verdict().freshness == "unproven"
+    pull_trail(clone.trail, "origin")
+    assert clone.verdict().ok and clone.verdict().freshness == "anchored"
 
 
 def test_without_an_anchor_the_verdict_says_so(clone: Clone, entries: list[Entry]) -> None:
