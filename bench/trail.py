@@ -17,9 +17,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from binascii import a2b_base64
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from mlopsctl.adapters.git import find_repo
 from mlopsctl.adapters.keys import new_key
@@ -227,6 +231,12 @@ def verifying(place: Path, number: int, name: str) -> int:
     found = [child("cold", folder) for _ in range(rounds)]
     ratio = min(one["cold"] for one in found) / min(one["bare"] for one in found)
     missed = tell(ratio, 2, f"cold verify of {name} entries / as many bare signature checks")
+    least = child("floor", folder)
+    bare = min(one["bare"] for one in found)
+    parts = ", ".join(f"{what} {took / bare:.2f}" for what, took in least.items())
+    print(
+        f"                      of them signatures 1, and library calls that must be made {sum(least.values()) / bare:.2f}: {parts}"
+    )
     missed += tell(max(one["verifying"] for one in found), 700, f"MB peak memory of a cold verify of {name} entries")
     more = opened(folder)
     more.settle()
@@ -256,6 +266,32 @@ def cold(folder: Path) -> dict[str, Any]:
         bare += cpu() - begun
         total += 1000
     return {"cold": took, "bare": bare, "verifying": memory}
+
+
+def floor(folder: Path) -> dict[str, Any]:
+    """Processor time of the library calls that no reader of these entries can do without, and of nothing else."""
+    log = opened(folder).ledger.log
+    wanted = "\n".join(log.notes(log.tip()).values()).encode()
+    begun = cpu()
+    git = ("git", "cat-file", "--batch", "--buffer")
+    answer = subprocess.run(git, cwd=folder, input=wanted, capture_output=True, check=True).stdout
+    took = {"git": cpu() - begun}
+    encoded = [line.split(b'"')[5] for line in answer.split(b"\n") if line.startswith(b"{")]
+    begun = cpu()
+    payloads = [a2b_base64(text, strict_mode=True) for text in encoded]
+    for payload in payloads:
+        hashlib.sha256(payload).digest()
+    took["base64 and sha256"] = cpu() - begun
+    begun = cpu()
+    for payload in payloads:
+        msgspec.json.encode(msgspec.json.decode(payload))
+    took["JSON"] = cpu() - begun
+    begun = cpu()
+    with closing(sqlite3.connect(folder / "floor.db")) as database, database:
+        database.execute("CREATE TABLE payloads (n INTEGER PRIMARY KEY, payload BLOB)")
+        database.executemany("INSERT INTO payloads VALUES (?, ?)", enumerate(payloads))
+    took["SQLite"] = cpu() - begun
+    return took
 
 
 def again(folder: Path) -> dict[str, Any]:
@@ -310,7 +346,7 @@ def planning(place: Path) -> int:
 
 
 PARTS: dict[str, Callable[..., dict[str, Any]]] = {
-    "append": append, "write": write, "count": count, "cold": cold, "again": again,
+    "append": append, "write": write, "count": count, "cold": cold, "floor": floor, "again": again,
 }  # fmt: skip
 
 

@@ -6,13 +6,16 @@ import json
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from ..errors import MlopsError
 
 FORMAT = "4"
+
+_PATIENCE = 300
+"""Seconds to wait for another process, which may be filling the index of a very long trail."""
 
 _TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
@@ -70,6 +73,7 @@ class TrailIndex:
     def __init__(self, path: Path | None):
         self._path = path
         self.vouch: Callable[[Sequence[OwedRow]], bool] = _nobody
+        self._loaded = False
         if path is not None and path.parent.is_dir() and not os.access(path.parent, os.W_OK):
             self._db = self._copy(path)
             return
@@ -88,9 +92,8 @@ class TrailIndex:
                 path.parent.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise sqlite3.OperationalError(str(error)) from None
-        db = sqlite3.connect(path or ":memory:", timeout=30, isolation_level=None)
+        db = sqlite3.connect(path or ":memory:", timeout=_PATIENCE, isolation_level=None)
         db.execute("PRAGMA page_size=8192")  # three payloads a page; of the usual size, one
-        db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=NORMAL")
         try:
             row = db.execute("SELECT value FROM meta WHERE key = 'format'").fetchone()
@@ -98,6 +101,9 @@ class TrailIndex:
             row = None
         if row is None or row[0] != FORMAT:
             self._create(db)
+        # A log of what is written would hold a second copy of all that a first load writes.
+        elif db.execute("SELECT 1 FROM entries LIMIT 1").fetchone() is not None:
+            db.execute("PRAGMA journal_mode=WAL")
         return db
 
     def _copy(self, path: Path) -> sqlite3.Connection:
@@ -137,6 +143,7 @@ class TrailIndex:
             self._db.execute("BEGIN IMMEDIATE")
             yield
             self._db.execute("COMMIT")
+            self._log_writes()
         except BaseException as error:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
@@ -147,6 +154,13 @@ class TrailIndex:
                     code="MLO7034",
                 ) from None
             raise
+
+    def _log_writes(self) -> None:
+        """After a first load many small changes follow; as long as others have the file open, it stays as it is."""
+        if self._loaded:
+            self._loaded = False
+            with suppress(sqlite3.OperationalError):
+                self._db.execute("PRAGMA journal_mode=WAL")
 
     def close(self) -> None:
         self._db.close()
@@ -173,6 +187,7 @@ class TrailIndex:
             yield
             for command in _INDICES.split(";") if empty else ():
                 self._db.execute(command)
+            self._loaded = self._loaded or empty
 
     # --- Writing -------------------------------------------------------------------------------------------
 
