@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from .canonical import digest_of, plain
-from .provider import Inputs
+from .canonical import digest_of
+from .provider import Inputs, declared_fields
 from .types import GUARD, Address, Digest, Entry, Json, Resource, Verdict
 
 KINDS = ("approval",)
@@ -49,9 +49,9 @@ def is_protected(spec: Any) -> bool:
 
 
 def release_digest(want: Resource, inputs: Inputs, verdicts: Mapping[Address, Verdict | None]) -> Digest | None:
-    """What an approval is bound to: deployment, its whole Spec, artifact, and what every guard measured and ruled.
+    """What an approval is bound to: deployment, all it declares, artifact, and what every guard measured and ruled.
 
-    None while any of it is unknown.
+    None while any of it is unknown. Defaults are left out: a new version with new keys voids no approval.
     """
     evidence: dict[str, Json] = {}
     given: list[Json] = []
@@ -69,15 +69,11 @@ def release_digest(want: Resource, inputs: Inputs, verdicts: Mapping[Address, Ve
         {
             "deployment": str(want.address),
             "provider": want.provider,
-            "spec": plain({name: _plain(value) for name, value in vars(want.spec).items()}),
+            "spec": declared_fields(want.spec),
             "inputs": given,
             "evidence": evidence,
         }
     )
-
-
-def _plain(value: Any) -> Any:
-    return {name: _plain(item) for name, item in vars(value).items()} if hasattr(value, "__dict__") else value
 
 
 def count(spec: Any, release: Digest, people: People) -> Count:

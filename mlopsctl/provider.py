@@ -225,22 +225,26 @@ def policy(default: Any = ..., *, doc: str, **schema: Any) -> Any:
 
 def result_fields(spec: Any) -> dict[str, Json]:
     """The result fields of a Spec that differ from their defaults, ready for canonical JSON."""
+    return _fields(spec, lambda kind: kind == "result")
+
+
+def declared_fields(spec: Any) -> dict[str, Json]:
+    """Every field of a Spec that differs from its default: a key that a later version knows changes nothing here."""
+    return _fields(spec, lambda kind: True)
+
+
+def _fields(spec: Any, wanted: Callable[[str], bool]) -> dict[str, Json]:
     found: dict[str, Json] = {}
     for item in dataclasses.fields(spec):
-        if item.metadata.get("kind") != "result":
+        if not wanted(item.metadata.get("kind", "")):
             continue
         value = getattr(spec, item.name)
         default = item.default_factory() if item.default_factory is not dataclasses.MISSING else item.default
         if value == default and type(value) is type(default):
             continue
-        found[item.name.rstrip("_")] = _plain_spec(value)
+        inside = dataclasses.is_dataclass(value) and not isinstance(value, type)
+        found[item.name.rstrip("_")] = _fields(value, wanted) if inside else plain(value)
     return found
-
-
-def _plain_spec(value: Any) -> Json:
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return result_fields(value)
-    return plain(value)
 
 
 # --- Fingerprints ------------------------------------------------------------------------------------------

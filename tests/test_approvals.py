@@ -96,6 +96,26 @@ def test_an_approval_is_of_one_release(other: Digest) -> None:
     assert count(WANT.spec, other, people(approval("ann"))) == ((), ())
 
 
+@dataclass(frozen=True)
+class LaterSpec(Spec):
+    """The same deployment as a later version knows it, with a key that this manifest does not write."""
+
+    branch: str = ""
+
+
+@dataclass(frozen=True)
+class LaterApprovals(Approvals):
+    """The same inside of a key."""
+
+    teams: tuple[str, ...] = ()
+
+
+def test_an_upgrade_that_brings_new_keys_voids_no_approval() -> None:
+    assert release(LaterSpec()) == release()
+    assert release(Spec(approvals=LaterApprovals(3))) == release(Spec(approvals=Approvals(3)))
+    assert release(LaterSpec(branch="release")) != release()
+
+
 def test_what_is_not_measured_yet_has_no_release() -> None:
     guard = Input(Need(GUARD, GATE), None)
     assert release_digest(WANT, (guard,), {GATE: None}) is None
