@@ -84,12 +84,12 @@ class Workshop(Protocol):
 class Walk:
     """One apply: goes through the resources in plan order and keeps what it has seen."""
 
-    def __init__(self, plan: Plan, resources: Sequence[Resource], workshop: Workshop, replaced: Sequence[str] = ()):
+    def __init__(self, plan: Plan, resources: Sequence[Resource], workshop: Workshop):
         self._planned = {step.address: step for step in plan.steps}
         self._resources = {want.address: want for want in resources}
         self._removals = [step for step in plan.steps if step.address not in self._resources]
         self._shop = workshop
-        self._replaced = replaced
+        self._selection = plan.selection
         self._seen: dict[Address, Observed | None] = {}
         self._verdicts: dict[Address, Verdict | None] = {}
         self._stuck: dict[Address, str] = {}
@@ -115,7 +115,7 @@ class Walk:
             yield Event("skip", str(want.address), text=f"waits for {stuck}")
             return
         try:
-            found = assess(want, self._seen, self._verdicts, self._shop.world, self._replaced)
+            found = assess(want, self._seen, self._verdicts, self._shop.world, self._selection)
         except MlopsError as error:
             yield self._fail(want, self._planned[want.address], error)
             return

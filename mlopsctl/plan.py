@@ -25,10 +25,14 @@ from .types import (
     Plan,
     Reason,
     Resource,
+    Selection,
     Step,
     TreeFile,
     Verdict,
 )
+
+EVERYTHING = Selection()
+"""Nothing was asked beyond the manifest."""
 
 
 class World(Protocol):
@@ -87,29 +91,26 @@ def make_plan(
     resources: Sequence[Resource],
     world: World,
     *,
-    replaced: Sequence[str] = (),
+    selection: Selection = EVERYTHING,
     warnings: Sequence[str] = (),
     commit: str = "",
     dirty: bool = False,
     trail_tips: Sequence[str] = (),
 ) -> Plan:
-    """What apply would do and why. ``resources`` stand in an order in which each follows what it needs.
-
-    ``replaced`` are addresses or globs of them that are made anew on purpose.
-    """
-    steps = [found.step for found in survey(resources, world, replaced)]
+    """What apply would do and why. ``resources`` stand in an order in which each follows what it needs."""
+    steps = [found.step for found in survey(resources, world, selection)]
     declared = frozenset(want.address for want in resources)
     steps += [_removal(want, observed) for want, observed in world.undeclared(declared)]
-    return Plan(project, manifest_digest, tuple(steps), tuple(warnings), commit, dirty, tuple(trail_tips))
+    return Plan(project, manifest_digest, tuple(steps), tuple(warnings), commit, dirty, tuple(trail_tips), selection)
 
 
-def survey(resources: Sequence[Resource], world: World, replaced: Sequence[str] = ()) -> list[Assessment]:
+def survey(resources: Sequence[Resource], world: World, selection: Selection = EVERYTHING) -> list[Assessment]:
     """Every resource assessed in order; what an upstream step will make is unknown to those after it."""
     seen: dict[Address, Observed | None] = {}
     verdicts: dict[Address, Verdict | None] = {}
     found = []
     for want in resources:
-        one = assess(want, seen, verdicts, world, replaced)
+        one = assess(want, seen, verdicts, world, selection)
         seen[want.address] = one.seen if one.step.action is Action.NOOP else None
         verdicts[want.address] = one.step.verdict
         found.append(one)
@@ -121,7 +122,7 @@ def assess(
     seen: Mapping[Address, Observed | None],
     verdicts: Mapping[Address, Verdict | None],
     world: World,
-    replaced: Sequence[str] = (),
+    selection: Selection = EVERYTHING,
 ) -> Assessment:
     """What one resource needs now, given what stands behind the resources it needs."""
     holds = world.holds(want.address) if want.address.section == "deployments" else ()
@@ -134,7 +135,7 @@ def assess(
     made_from = fingerprint(parts) if parts is not None else None
     observed = world.read(want, made_from)
     action, reason = by_name.diff(want, inputs, observed)
-    if action is Action.NOOP and _is_replaced(want.address, replaced):
+    if action is Action.NOOP and _is_replaced(want.address, selection.replaced):
         action, reason = Action.REPLACE, Reason("made anew on purpose (--replace)")
     elif action is not Action.NOOP:
         action, reason = _explain(want, action, reason, parts, sources, world)

@@ -199,6 +199,15 @@ class Step(NamedTuple):
     """Lines for people about what will be done, such as the power of a gate; outside the digest."""
 
 
+class Selection(NamedTuple):
+    """What the command line asked of a plan beyond the manifest; a saved plan keeps all of it."""
+
+    replaced: tuple[str, ...] = ()
+    """Addresses, or globs of them, that are made anew on purpose."""
+    refresh: bool = False
+    """Whether the running deployments are asked."""
+
+
 class Plan(NamedTuple):
     """Data without side effects: what is planned is what is applied."""
 
@@ -209,6 +218,7 @@ class Plan(NamedTuple):
     commit: str = ""
     dirty: bool = False
     trail_tips: tuple[str, ...] = ()
+    selection: Selection = Selection()
 
 
 class Outcome(NamedTuple):

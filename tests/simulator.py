@@ -27,6 +27,7 @@ from mlopsctl.types import (
     Outcome,
     Plan,
     Resource,
+    Selection,
     TreeFile,
 )
 from mlopsctl.withdrawals import in_force, reach
@@ -174,10 +175,11 @@ class Simulator:
 
     # --- what tests call -------------------------------------------------------------------------------
 
-    def plan(self, *resources: Resource, replaced: Sequence[str] = ()) -> Plan:
-        return make_plan("test", Digest("sha256:00"), resources, self, replaced=replaced)
+    def plan(self, *resources: Resource, **selected: Any) -> Plan:
+        """``selected`` are fields of a Selection."""
+        return make_plan("test", Digest("sha256:00"), resources, self, selection=Selection(**selected))
 
-    def apply(self, *resources: Resource, replaced: Sequence[str] = ()) -> list[Event]:
+    def apply(self, *resources: Resource, **selected: Any) -> list[Event]:
         """The events of planning and applying; ``applied`` then names what really ran."""
         self.applied.clear()
-        return list(Walk(self.plan(*resources, replaced=replaced), resources, self, replaced))
+        return list(Walk(self.plan(*resources, **selected), resources, self))

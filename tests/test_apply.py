@@ -70,7 +70,7 @@ def test_after_a_failure_the_next_apply_repeats_only_what_did_not_finish(project
 def test_replace_records_what_it_supersedes(project: Simulator) -> None:
     project.apply(DATA)
     first = project.entries[-1].id
-    project.apply(DATA, replaced=["data.rows"])
+    project.apply(DATA, replaced=("data.rows",))
     assert project.entries[-1].facts["supersedes"] == first
 
 
@@ -96,7 +96,7 @@ def test_a_rolled_back_deployment_that_is_made_again_gets_what_it_was_rolled_bac
     newer = resource("train.model", need("data", "data.rows"), text="a newer model")
     project.apply(DATA, newer, live)
     project.record("rollback", live, facts={"to": old})
-    project.apply(DATA, newer, live, replaced=["deployments.live"])
+    project.apply(DATA, newer, live, replaced=("deployments.live",))
     (artifact,) = project.given["deployments.live"]
     assert artifact.seen is not None and artifact.seen.facts["text"] == "model"
 

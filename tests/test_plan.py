@@ -113,7 +113,7 @@ def test_a_withdrawn_model_is_replaced_on_purpose_only(project: Simulator) -> No
     withdraw(project, f"entry:{project.entries[1].id}")
     plan = project.plan(*ALL)
     assert [bool(step.blocked_by) for step in plan.steps] == [False, True, True, True]
-    replaced = project.plan(*ALL, replaced=["train.model"])
+    replaced = project.plan(*ALL, replaced=("train.model",))
     assert replaced.steps[1].action is Action.REPLACE
     assert not any(step.blocked_by for step in replaced.steps)
 
@@ -127,7 +127,7 @@ def test_a_renamed_resource_is_not_made_again(project: Simulator) -> None:
 
 def test_replace_makes_anew_on_purpose(project: Simulator) -> None:
     project.apply(*ALL)
-    plan = project.plan(*ALL, replaced=["train.*"])
+    plan = project.plan(*ALL, replaced=("train.*",))
     assert plan.steps[1].action is Action.REPLACE
     assert plan.steps[2].made_from is None
 

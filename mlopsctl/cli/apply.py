@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated, TypedDict
+from typing import Annotated, NamedTuple
 
 import typer
 
@@ -13,7 +13,8 @@ from ..adapters.lock import locked
 from ..apply import Walk, summary
 from ..errors import ApprovalError, GateError, MlopsError, StaleError, UsageError, worst
 from ..plan import digest, pending
-from ..types import Plan
+from ..render.plan import read_selection
+from ..types import Plan, Selection
 from . import console
 from .options import Format, check_format
 from .plan import Replace, plan_project, replaced_addresses, show
@@ -24,11 +25,11 @@ from .share import push_after_apply
 from .workshop import ProjectWorkshop
 
 
-class SavedPlan(TypedDict):
+class SavedPlan(NamedTuple):
     """The parts of a saved plan that apply needs: everything else is planned again and must agree."""
 
-    plan_digest: str
-    replaced: list[str]
+    digest: str
+    selection: Selection
 
 
 def apply(
@@ -52,32 +53,37 @@ def apply(
     """
     check_format(format)
     saved = _saved(planfile) if planfile else None
-    replaced = list(replace or ()) + (saved["replaced"] if saved else [])
+    if saved is not None and replace:
+        raise UsageError(
+            f"{planfile} is applied as it was saved: --replace cannot change it",
+            hint=f"mlopsctl plan --replace {replace[0]} -o {planfile}, or apply without the file",
+            code="MLO6003",
+        )
     project = open_project()
     project.need_log()
     project.need_commit()
     project.need_trail(offline=offline)
     with locked(project.state / "lock", "mlopsctl apply"):
         sign_queued(project)
-        replaced = replaced_addresses(project, replaced)
-        made = plan_project(project, replaced)
+        asked = saved.selection if saved else Selection(replaced_addresses(project, replace or ()))
+        made = plan_project(project, asked)
         if saved is not None:
             _check_stale(saved, made, planfile)
         if format == "text":
             show(made, "text")
         if pending(made) and saved is None and not yes:
             _ask()
-        codes = _walk(project, made, replaced, format)
+        codes = _walk(project, made, format)
     if not offline:
         codes.append(push_after_apply(project))
     return worst(codes)
 
 
 def _saved(path: Path) -> SavedPlan:
-    """Digest and replaced addresses of a saved plan. Raises UsageError."""
+    """Digest and selection of a saved plan. Raises UsageError."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        return {"plan_digest": str(found["plan_digest"]), "replaced": [str(item) for item in found["replaced"]]}
+        return SavedPlan(str(found["plan_digest"]), read_selection(found["selection"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         # Never the path that was given: a hint that is copied must not overwrite what is there.
         hint = "save one: mlopsctl plan -o release.plan && mlopsctl apply release.plan"
@@ -85,9 +91,9 @@ def _saved(path: Path) -> SavedPlan:
 
 
 def _check_stale(saved: SavedPlan, made: Plan, path: Path | None) -> None:
-    if saved["plan_digest"] != digest(made):
+    if saved.digest != digest(made):
         raise StaleError(
-            f"the plan in {path} is stale: planning again gives {digest(made)[:19]}, not {str(saved['plan_digest'])[:19]}",
+            f"the plan in {path} is stale: planning again gives {digest(made)[:19]}, not {saved.digest[:19]}",
             hint=f"look at what changed and save it again: mlopsctl plan -o {path}",
             code="MLO6002",
         )
@@ -104,12 +110,12 @@ def _ask() -> None:
         raise MlopsError("not applied", hint="nothing was changed", code="MLO1013")
 
 
-def _walk(project: Project, made: Plan, replaced: list[str], format: str) -> list[int]:
+def _walk(project: Project, made: Plan, format: str) -> list[int]:
     """Runs the steps; the exit codes of what went wrong."""
     printer = Printer(format)
     codes, events = [0], []
-    with closing(printer), ProjectWorkshop(project, printer.tell) as workshop:
-        for event in Walk(made, project.resources, workshop, replaced):
+    with closing(printer), ProjectWorkshop(project, printer.tell, refresh=made.selection.refresh) as workshop:
+        for event in Walk(made, project.resources, workshop):
             events.append(event)
             printer.event(event)
             if event.error is not None:

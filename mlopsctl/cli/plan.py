@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 
 from ..adapters.git import WorkTree
-from ..plan import make_plan, pending
-from ..types import Plan
+from ..plan import EVERYTHING, make_plan, pending
+from ..types import Plan, Selection
 from . import console
 from .options import Format, check_format
 from .project import Project, open_project
@@ -48,11 +48,11 @@ def plan(
     check_format(format)
     project = open_project()
     project.need_trail(offline=offline)
-    replaced = replaced_addresses(project, replace or ())
+    selection = Selection(replaced_addresses(project, replace or ()), refresh)
     # A text shows neither the commit nor whether the tree is dirty, so git is not asked.
-    made = plan_project(project, replaced, refresh=refresh, head=out is not None or format == "json")
+    made = plan_project(project, selection, head=out is not None or format == "json")
     if out is not None:
-        save(made, replaced, out)
+        save(made, out)
     show(made, format, why=why)
     if out is not None and format == "text":
         console.note(f"saved: mlopsctl apply {out}")
@@ -65,26 +65,24 @@ def plan(
     return 2 if pending(made) else 0
 
 
-def replaced_addresses(project: Project, patterns: Sequence[str]) -> list[str]:
+def replaced_addresses(project: Project, patterns: Sequence[str]) -> tuple[str, ...]:
     """What ``--replace`` names, globs as they are. Raises MlopsError for one that names nothing."""
     known = [str(want.address) for want in project.resources] if patterns else []
-    return [
+    return tuple(
         pattern if any(fnmatchcase(name, pattern) for name in known) else str(project.resource(pattern).address)
         for pattern in patterns
-    ]
+    )
 
 
-def plan_project(
-    project: Project, replaced: list[str] | tuple[str, ...] = (), *, refresh: bool = False, head: bool = True
-) -> Plan:
+def plan_project(project: Project, selection: Selection = EVERYTHING, *, head: bool = True) -> Plan:
     """The plan of an opened project; with ``head`` it also names the commit and whether tracked files differ from it."""
     commit, _, dirty = project.repo.head() if head else ("", "", False)
     made = make_plan(
         project.manifest.project.name,
         project.manifest.digest,
         project.resources,
-        ProjectWorld(project, refresh=refresh),
-        replaced=replaced,
+        ProjectWorld(project, refresh=selection.refresh),
+        selection=selection,
         warnings=project.trail.problems(),
         commit=commit,
         dirty=dirty,
@@ -110,12 +108,11 @@ def show(made: Plan, format: str, *, why: bool = False) -> None:
         console.out(line)
 
 
-def save(made: Plan, replaced: list[str] | tuple[str, ...], path: Path) -> None:
+def save(made: Plan, path: Path) -> None:
     """Writes the plan for a later apply, whole or not at all."""
     import json
 
     from ..adapters.files import write_atomically
     from ..render.plan import plan_json
 
-    text = json.dumps({**plan_json(made), "replaced": list(replaced)}, indent=2) + "\n"
-    write_atomically(path, text.encode())
+    write_atomically(path, (json.dumps(plan_json(made), indent=2) + "\n").encode())

@@ -42,9 +42,9 @@ def on_record(section: str, facts: Mapping[str, Json]) -> dict[str, Json]:
 class ProjectWorkshop:
     """The workshop of one apply; use it as a context manager, which ends with the trail written out."""
 
-    def __init__(self, project: Project, tell: Callable[[Address, str], None]):
+    def __init__(self, project: Project, tell: Callable[[Address, str], None], *, refresh: bool = False):
         self.project = project
-        self.world = ProjectWorld(project, review=under_review())
+        self.world = ProjectWorld(project, refresh=refresh, review=under_review())
         self._tell = tell
         self._scratch: Path | None = None
         self._failed = False

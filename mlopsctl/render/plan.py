@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from ..plan import digest
-from ..types import Action, Json, Need, Plan, Step
+from ..types import Action, Json, Need, Plan, Selection, Step
 from .text import printable
 
 SCHEMA_VERSION = 1
@@ -32,10 +32,21 @@ def plan_json(plan: Plan) -> dict[str, Json]:
         "commit": plan.commit,
         "dirty": plan.dirty,
         "trail_tips": list(plan.trail_tips),
+        "selection": selection_json(plan.selection),
         "steps": [_step_json(step) for step in plan.steps],
         "summary": counts(plan),
         "warnings": list(plan.warnings),
     }
+
+
+def selection_json(selection: Selection) -> dict[str, Json]:
+    """What was asked beyond the manifest: a saved plan is planned again with the same."""
+    return {"replaced": list(selection.replaced), "refresh": selection.refresh}
+
+
+def read_selection(found: Mapping[str, Json]) -> Selection:
+    """The inverse of ``selection_json``. Raises KeyError for what is missing."""
+    return Selection(tuple(str(item) for item in found["replaced"]), bool(found["refresh"]))
 
 
 def _step_json(step: Step) -> dict[str, Json]:

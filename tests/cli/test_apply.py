@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+from mlopsctl.render.plan import read_selection
+from mlopsctl.types import Selection
 from tests.quickstart import must, shell
 
 EDIT = "echo '# another line' >> train.py && git commit -qam edit"
@@ -50,3 +53,15 @@ def test_what_is_made_anew_supersedes(project: Path) -> None:
     assert "1 applied" in said
     assert must("mlopsctl show gates.accuracy --history", project).count("result") == 2
     assert "No changes" in must("mlopsctl plan", project)
+
+
+def test_a_saved_plan_is_not_changed_by_further_options(project: Path) -> None:
+    must("mlopsctl plan -o next.plan --replace gates.accuracy", project)
+    done = shell("mlopsctl apply next.plan --replace gates.scan", project)
+    assert done.returncode == 64 and "MLO6003" in done.stdout
+
+
+def test_a_saved_plan_keeps_all_that_it_was_asked(project: Path) -> None:
+    must("mlopsctl plan --refresh --replace 'gates.*' -o next.plan", project)
+    assert read_selection(json.loads((project / "next.plan").read_text())["selection"]) == Selection(("gates.*",), True)
+    assert "2 applied" in must("mlopsctl apply next.plan", project)

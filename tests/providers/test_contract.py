@@ -18,7 +18,7 @@ from mlopsctl.cli.project import Project, open_project
 from mlopsctl.cli.workshop import ProjectWorkshop
 from mlopsctl.plan import Assessment, pending, survey
 from mlopsctl.provider import PROVIDERS, Deployment, Provider, fingerprint, ingredients, provider
-from mlopsctl.types import Action, Resource, Verdict
+from mlopsctl.types import Action, Resource, Selection, Verdict
 from tests.quickstart import make_quickstart, must, take_down
 
 PROGRAMS = Path(__file__).parent / "programs"
@@ -185,14 +185,14 @@ def test_a_deployment_can_be_asked_cut_out_and_set_going_again(project: Project,
 
 def test_made_anew_on_purpose_everything_reproducible_comes_out_the_same(project: Project) -> None:
     fresh = open_project(project.root)
-    wanted = ["data.*", "train.*", "targets.*"]
+    wanted = Selection(replaced=("data.*", "train.*", "targets.*"))
     before = {str(one.address): fresh.trail.latest(one.address) for one in fresh.resources}
     from mlopsctl.apply import Walk
 
     plan = plan_project(fresh, wanted)
     assert {step.address.section for step in pending(plan)} >= {"data", "train", "targets"}
     with ProjectWorkshop(fresh, Printer("json").tell) as workshop:
-        events = list(Walk(plan, fresh.resources, workshop, wanted))
+        events = list(Walk(plan, fresh.resources, workshop))
     assert not [event for event in events if event.event == "fail"]
     for address, entry in before.items():
         again = fresh.trail.latest(address)
