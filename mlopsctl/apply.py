@@ -86,8 +86,10 @@ class Walk:
 
     def __init__(self, plan: Plan, resources: Sequence[Resource], workshop: Workshop):
         self._planned = {step.address: step for step in plan.steps}
-        self._resources = {want.address: want for want in resources}
-        self._removals = [step for step in plan.steps if step.address not in self._resources]
+        # What the plan leaves out is not looked at.
+        self._resources = {want.address: want for want in resources if want.address in self._planned}
+        self._declared = frozenset(want.address for want in resources)
+        self._removals = [step for step in plan.steps if step.address not in self._declared]
         self._shop = workshop
         self._selection = plan.selection
         self._seen: dict[Address, Observed | None] = {}
@@ -103,7 +105,7 @@ class Walk:
             for event in self._step(want):
                 failed = failed or event.event == "fail"
                 yield event
-        removed = {want.address: (want, seen) for want, seen in self._shop.world.undeclared(frozenset(self._resources))}
+        removed = {want.address: (want, seen) for want, seen in self._shop.world.undeclared(self._declared)}
         for step in self._removals:
             if not failed and step.address in removed:
                 yield from self._remove(*removed[step.address])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from fnmatch import fnmatchcase
 from typing import Any, NamedTuple, Protocol
 
 from .approvals import People, is_protected, others_made, release_digest, waits
@@ -11,6 +10,7 @@ from .canonical import digest_of
 from .errors import MlopsError
 from .holds import Hold
 from .provider import COSTS, DEFAULT_USE, MEANING, Inputs, changes_since, fingerprint, ingredients, provider
+from .selection import chosen, is_named
 from .types import (
     GUARD,
     Action,
@@ -98,10 +98,20 @@ def make_plan(
     trail_tips: Sequence[str] = (),
 ) -> Plan:
     """What apply would do and why. ``resources`` stand in an order in which each follows what it needs."""
-    steps = [found.step for found in survey(resources, world, selection)]
-    declared = frozenset(want.address for want in resources)
-    steps += [_removal(want, observed) for want, observed in world.undeclared(declared)]
-    return Plan(project, manifest_digest, tuple(steps), tuple(warnings), commit, dirty, tuple(trail_tips), selection)
+    wanted, left_out = chosen(resources, selection)
+    steps = [found.step for found in survey(wanted, world, selection)]
+    steps += _removals(resources, world, selection)
+    return Plan(
+        project,
+        manifest_digest,
+        tuple(steps),
+        tuple(warnings),
+        commit,
+        dirty,
+        tuple(trail_tips),
+        selection,
+        left_out,
+    )
 
 
 def survey(resources: Sequence[Resource], world: World, selection: Selection = EVERYTHING) -> list[Assessment]:
@@ -135,7 +145,7 @@ def assess(
     made_from = fingerprint(parts) if parts is not None else None
     observed = world.read(want, made_from)
     action, reason = by_name.diff(want, inputs, observed)
-    if action is Action.NOOP and _is_replaced(want.address, selection.replaced):
+    if action is Action.NOOP and is_named(want.address, selection.replaced):
         action, reason = Action.REPLACE, Reason("made anew on purpose (--replace)")
     elif action is not Action.NOOP:
         action, reason = _explain(want, action, reason, parts, sources, world)
@@ -190,10 +200,6 @@ def _check_outputs(want: Resource, inputs: Inputs) -> None:
                 where=want.where,
                 code="MLO1011",
             )
-
-
-def _is_replaced(address: Address, patterns: Sequence[str]) -> bool:
-    return any(fnmatchcase(str(address), pattern) for pattern in patterns)
 
 
 def _relies_on(inputs: Inputs, own: Observed | None) -> tuple[str, ...]:
@@ -289,6 +295,15 @@ def _in_words(want: Resource, changes: Sequence[Change], files: Sequence[Change]
 def _upstream(want: Resource, role: str) -> str:
     names = sorted({str(need.address) for need in want.needs if need.role == role})
     return ", ".join(names) or role
+
+
+def _removals(resources: Sequence[Resource], world: World, selection: Selection) -> list[Step]:
+    """What left the manifest; a plan about named resources is about nothing else."""
+    if selection.targets:
+        return []
+    declared = frozenset(want.address for want in resources)
+    gone = world.undeclared(declared)
+    return [_removal(want, seen) for want, seen in gone if not is_named(want.address, selection.excluded)]
 
 
 def _removal(want: Resource, observed: Observed) -> Step:

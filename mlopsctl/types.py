@@ -199,11 +199,25 @@ class Step(NamedTuple):
     """Lines for people about what will be done, such as the power of a gate; outside the digest."""
 
 
-class Selection(NamedTuple):
-    """What the command line asked of a plan beyond the manifest; a saved plan keeps all of it."""
+class LeftOut(NamedTuple):
+    """A resource that a partial plan says nothing about, and why."""
 
+    address: Address
+    reason: str
+
+
+class Selection(NamedTuple):
+    """What the command line asked of a plan beyond the manifest; a saved plan keeps all of it.
+
+    The first three are addresses or globs of them; selection.py says what they match.
+    """
+
+    targets: tuple[str, ...] = ()
+    """What the plan is about, with all that it needs; empty: everything."""
+    excluded: tuple[str, ...] = ()
+    """What is left out, with all that needs it."""
     replaced: tuple[str, ...] = ()
-    """Addresses, or globs of them, that are made anew on purpose."""
+    """What is made anew on purpose."""
     refresh: bool = False
     """Whether the running deployments are asked."""
 
@@ -219,6 +233,7 @@ class Plan(NamedTuple):
     dirty: bool = False
     trail_tips: tuple[str, ...] = ()
     selection: Selection = Selection()
+    left_out: tuple[LeftOut, ...] = ()
 
 
 class Outcome(NamedTuple):

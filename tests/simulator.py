@@ -57,6 +57,8 @@ class Simulator:
     told: list[str] = field(default_factory=list)
     applied: list[str] = field(default_factory=list)
     given: dict[str, Inputs] = field(default_factory=dict)
+    gone: list[Resource] = field(default_factory=list)
+    """Deployments that run here and that a test takes out of its manifest."""
 
     @property
     def world(self) -> Simulator:
@@ -123,7 +125,8 @@ class Simulator:
         return [f"{item.need.address} unverified" for item in inputs if item.seen and item.seen.facts.get("origin")]
 
     def undeclared(self, declared: frozenset[Address]) -> Sequence[tuple[Resource, Observed]]:
-        return ()
+        last = [(want, self.last_result(want.address)) for want in self.gone if want.address not in declared]
+        return [(want, entry.observed()) for want, entry in last if entry]
 
     # --- workshop --------------------------------------------------------------------------------------
 

@@ -16,8 +16,9 @@ from ..plan import digest, pending
 from ..render.plan import read_selection
 from ..types import Plan, Selection
 from . import console
+from .asked import Exclude, Replace, Target, selection
 from .options import Format, check_format
-from .plan import Replace, plan_project, replaced_addresses, show
+from .plan import plan_project, show
 from .progress import Printer
 from .project import Project, open_project
 from .queue import sign_queued
@@ -35,6 +36,8 @@ class SavedPlan(NamedTuple):
 def apply(
     planfile: Annotated[Path | None, typer.Argument(help="A plan saved by 'mlopsctl plan -o'.")] = None,
     yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")] = False,
+    target: Target = None,
+    exclude: Exclude = None,
     replace: Replace = None,
     offline: Annotated[bool, typer.Option("--offline", help="Neither fetch nor push the trail.")] = False,
     format: Format = "text",
@@ -50,13 +53,15 @@ def apply(
       mlopsctl apply -y --format json
 
       mlopsctl apply release.plan
+
+      mlopsctl apply -y --target train.classifier
     """
     check_format(format)
     saved = _saved(planfile) if planfile else None
-    if saved is not None and replace:
+    if saved is not None and (target or exclude or replace):
         raise UsageError(
-            f"{planfile} is applied as it was saved: --replace cannot change it",
-            hint=f"mlopsctl plan --replace {replace[0]} -o {planfile}, or apply without the file",
+            f"{planfile} is applied as it was saved: no option changes what it does",
+            hint="give the option to mlopsctl plan -o, or apply without the file",
             code="MLO6003",
         )
     project = open_project()
@@ -65,7 +70,7 @@ def apply(
     project.need_trail(offline=offline)
     with locked(project.state / "lock", "mlopsctl apply"):
         sign_queued(project)
-        asked = saved.selection if saved else Selection(replaced_addresses(project, replace or ()))
+        asked = saved.selection if saved else selection(project, target, exclude, replace)
         made = plan_project(project, asked)
         if saved is not None:
             _check_stale(saved, made, planfile)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated
 
@@ -13,13 +11,10 @@ from ..adapters.git import WorkTree
 from ..plan import EVERYTHING, make_plan, pending
 from ..types import Plan, Selection
 from . import console
+from .asked import Exclude, Replace, Target, selection
 from .options import Format, check_format
 from .project import Project, open_project
 from .world import ProjectWorld
-
-Replace = Annotated[
-    list[str] | None, typer.Option("--replace", metavar="ADDR", help="Make this anew on purpose; globs allowed.")
-]
 
 
 def plan(
@@ -28,6 +23,8 @@ def plan(
         bool, typer.Option(help="Exit 2 when changes are pending, 4 when blocked, 5 when people must approve.")
     ] = False,
     refresh: Annotated[bool, typer.Option("--refresh", help="Ask the running deployments too.")] = False,
+    target: Target = None,
+    exclude: Exclude = None,
     replace: Replace = None,
     why: Annotated[bool, typer.Option("--why", help="Show every input that differs, old and new.")] = False,
     offline: Annotated[
@@ -43,14 +40,16 @@ def plan(
 
       mlopsctl plan -o release.plan && mlopsctl apply release.plan
 
+      mlopsctl plan --target 'train.*' --exclude gates.slow
+
       mlopsctl plan --why --format json
     """
     check_format(format)
     project = open_project()
     project.need_trail(offline=offline)
-    selection = Selection(replaced_addresses(project, replace or ()), refresh)
+    asked = selection(project, target, exclude, replace, refresh=refresh)
     # A text shows neither the commit nor whether the tree is dirty, so git is not asked.
-    made = plan_project(project, selection, head=out is not None or format == "json")
+    made = plan_project(project, asked, head=out is not None or format == "json")
     if out is not None:
         save(made, out)
     show(made, format, why=why)
@@ -65,24 +64,15 @@ def plan(
     return 2 if pending(made) else 0
 
 
-def replaced_addresses(project: Project, patterns: Sequence[str]) -> tuple[str, ...]:
-    """What ``--replace`` names, globs as they are. Raises MlopsError for one that names nothing."""
-    known = [str(want.address) for want in project.resources] if patterns else []
-    return tuple(
-        pattern if any(fnmatchcase(name, pattern) for name in known) else str(project.resource(pattern).address)
-        for pattern in patterns
-    )
-
-
-def plan_project(project: Project, selection: Selection = EVERYTHING, *, head: bool = True) -> Plan:
+def plan_project(project: Project, asked: Selection = EVERYTHING, *, head: bool = True) -> Plan:
     """The plan of an opened project; with ``head`` it also names the commit and whether tracked files differ from it."""
     commit, _, dirty = project.repo.head() if head else ("", "", False)
     made = make_plan(
         project.manifest.project.name,
         project.manifest.digest,
         project.resources,
-        ProjectWorld(project, refresh=selection.refresh),
-        selection=selection,
+        ProjectWorld(project, refresh=asked.refresh),
+        selection=asked,
         warnings=project.trail.problems(),
         commit=commit,
         dirty=dirty,

@@ -34,6 +34,7 @@ def plan_json(plan: Plan) -> dict[str, Json]:
         "trail_tips": list(plan.trail_tips),
         "selection": selection_json(plan.selection),
         "steps": [_step_json(step) for step in plan.steps],
+        "left_out": [{"address": str(one.address), "reason": one.reason} for one in plan.left_out],
         "summary": counts(plan),
         "warnings": list(plan.warnings),
     }
@@ -41,12 +42,18 @@ def plan_json(plan: Plan) -> dict[str, Json]:
 
 def selection_json(selection: Selection) -> dict[str, Json]:
     """What was asked beyond the manifest: a saved plan is planned again with the same."""
-    return {"replaced": list(selection.replaced), "refresh": selection.refresh}
+    return {
+        "targets": list(selection.targets),
+        "excluded": list(selection.excluded),
+        "replaced": list(selection.replaced),
+        "refresh": selection.refresh,
+    }
 
 
 def read_selection(found: Mapping[str, Json]) -> Selection:
     """The inverse of ``selection_json``. Raises KeyError for what is missing."""
-    return Selection(tuple(str(item) for item in found["replaced"]), bool(found["refresh"]))
+    targets, excluded, replaced = (tuple(map(str, found[name])) for name in ("targets", "excluded", "replaced"))
+    return Selection(targets, excluded, replaced, bool(found["refresh"]))
 
 
 def _step_json(step: Step) -> dict[str, Json]:
@@ -91,7 +98,7 @@ def plan_text(plan: Plan, paint: Paint, *, why: bool = False) -> list[str]:
     width = max((len(str(step.address)) for step in plan.steps), default=0)
     for step in plan.steps:
         lines += _step_lines(step, width, paint, why)
-    return [*lines, "", _last_line(plan)]
+    return [*lines, "", _last_line(plan), *_partial(plan)]
 
 
 def _step_lines(step: Step, width: int, paint: Paint, why: bool) -> list[str]:
@@ -136,6 +143,22 @@ def value(item: Json) -> str:
     text = str(item)
     algorithm, colon, rest = text.partition(":")
     return f"{algorithm}:{rest[:12]}" if colon and len(rest) >= 40 else text
+
+
+_LISTED = 10
+
+
+def _partial(plan: Plan) -> list[str]:
+    """Says that the plan is about a part of the manifest only, and what it leaves out."""
+    if not plan.selection.targets and not plan.selection.excluded:
+        return []
+    only = f"only {', '.join(plan.selection.targets)} and what that needs" if plan.selection.targets else ""
+    without = f"without {', '.join(plan.selection.excluded)} and what needs that" if plan.selection.excluded else ""
+    word = "resource is" if len(plan.left_out) == 1 else "resources are"
+    lines = [f"Partial: {', '.join(filter(None, (only, without)))}; {len(plan.left_out)} {word} left out."]
+    listed = [one for one in plan.left_out if one.reason != "not named by --target"]
+    lines += [f"  left out: {one.address} ({one.reason})" for one in listed[:_LISTED]]
+    return lines + ([f"  and {len(listed) - _LISTED} more"] if len(listed) > _LISTED else [])
 
 
 def _last_line(plan: Plan) -> str:

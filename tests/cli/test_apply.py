@@ -63,5 +63,7 @@ def test_a_saved_plan_is_not_changed_by_further_options(project: Path) -> None:
 
 def test_a_saved_plan_keeps_all_that_it_was_asked(project: Path) -> None:
     must("mlopsctl plan --refresh --replace 'gates.*' -o next.plan", project)
-    assert read_selection(json.loads((project / "next.plan").read_text())["selection"]) == Selection(("gates.*",), True)
+    assert read_selection(json.loads((project / "next.plan").read_text())["selection"]) == Selection(
+        replaced=("gates.*",), refresh=True
+    )
     assert "2 applied" in must("mlopsctl apply next.plan", project)

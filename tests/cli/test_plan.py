@@ -72,3 +72,31 @@ def test_what_it_refuses(project: Path, line: str, code: int, words: str) -> Non
 def test_a_plan_that_cannot_be_saved_there_says_why(project: Path, place: str) -> None:
     done = shell(f"mlopsctl plan -o {place}", project)
     assert done.returncode == 1 and "MLO1005" in done.stdout and "folder" in done.stdout
+
+
+def test_a_partial_plan_says_what_it_is_about(project: Path) -> None:
+    said = must("mlopsctl plan --target train.classifier", project)
+    assert "gates.accuracy" not in said and "Partial: only train.classifier and what that needs; 3 resources" in said
+    said = must("mlopsctl plan --exclude classifier", project)
+    assert "left out: gates.accuracy (needs train.classifier)" in said
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "word"),
+    [
+        ("--target train.clasifier", "MLO1012", "did you mean 'train.classifier'"),
+        ("--exclude 'trian.*'", "MLO1012", "it has data.digits"),
+        ("--target train.classifier --exclude 'data.*'", "MLO6004", "needs data.digits"),
+        ("--target 'data.*' --replace train.classifier", "MLO6004", "not named by --target"),
+    ],
+)
+def test_a_pattern_that_names_nothing_is_an_error(project: Path, options: str, code: str, word: str) -> None:
+    done = shell(f"mlopsctl plan {options}", project)
+    assert done.returncode in (1, 64) and code in done.stdout and word in done.stdout
+
+
+def test_a_partial_plan_is_saved_and_applied_as_it_is(project: Path) -> None:
+    must("echo '# more' >> train.py && git commit -qam more && mlopsctl plan --target 'train.*' -o part.plan", project)
+    said = must("mlopsctl apply part.plan", project)
+    assert "1 applied" in said and "gates.accuracy" not in said
+    assert "data.digits" in said and "3 to" not in said

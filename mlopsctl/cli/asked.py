@@ -1,0 +1,44 @@
+"""Options that select what a plan is about, and what they name in a project."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from ..selection import matches
+from ..types import Address, Selection
+from .project import Project
+
+Globs = list[str] | None
+Target = Annotated[
+    Globs, typer.Option("--target", metavar="GLOB", help="Only this and what it needs, its gates too; repeatable.")
+]
+Exclude = Annotated[
+    Globs, typer.Option("--exclude", metavar="GLOB", help="Leave this out, and all that needs it; repeatable.")
+]
+Replace = Annotated[Globs, typer.Option("--replace", metavar="ADDR", help="Make this anew on purpose; globs allowed.")]
+
+
+def selection(project: Project, target: Globs, exclude: Globs, replace: Globs, *, refresh: bool = False) -> Selection:
+    """What the options ask for. Raises MlopsError for a pattern that names nothing."""
+    if not (target or exclude or replace):
+        return Selection(refresh=refresh)
+    declared = [want.address for want in project.resources]
+    # What left the manifest can be left alone, but not be made.
+    removed = [address for address, _ in project.trail.deployments()] if exclude else []
+    return Selection(
+        _patterns(project, target or (), declared),
+        _patterns(project, exclude or (), declared + removed),
+        _patterns(project, replace or (), declared),
+        refresh,
+    )
+
+
+def _patterns(project: Project, patterns: Sequence[str], known: Sequence[Address]) -> tuple[str, ...]:
+    """The patterns, bare names as addresses."""
+    return tuple(
+        pattern if any(matches(one, pattern) for one in known) else str(project.resource(pattern).address)
+        for pattern in patterns
+    )
