@@ -183,7 +183,7 @@ def _held_inputs(want: Resource, holds: Sequence[Hold], world: World) -> Inputs 
             if found is None:
                 raise MlopsError(
                     f"{want.address} is rolled back to entry {hold.to[:12]}, which this trail does not hold",
-                    hint=f"mlopsctl pull --trail-only, or mlopsctl resume {want.address.name}",
+                    hint=f"mlopsctl pull --trail-only, or mlopsctl resume {want.address.typed}",
                     code="MLO1010",
                 )
             return found

@@ -31,6 +31,8 @@ TITLES: Mapping[str, str] = {
 def document() -> dict[str, Json]:
     """The whole schema, ready for ``json.dumps``."""
     definitions = {name.replace("/", "."): _spec(provider(name).Spec, {"use": _use(name)}) for name in PROVIDERS}
+    definitions |= {name.replace("/", ".") + ".each": _spec_of_instances(name) for name in PROVIDERS}
+    definitions["each"] = _each()
     sections: dict[str, Json] = {section: _section(section) for section in SECTIONS}
     return {
         "$schema": DIALECT,
@@ -60,7 +62,9 @@ def _section(section: str) -> dict[str, Json]:
     uses = [name.partition("/")[2] for name in PROVIDERS if name.startswith(section + "/")]
     choices: list[Json] = []
     for use in uses:
-        choices.append({"if": _when(section, use), "then": {"$ref": f"#/$defs/{section}.{use}"}})
+        whole = {"$ref": f"#/$defs/{section}.{use}"}
+        repeated = {"if": _REPEATED, "then": {"$ref": f"#/$defs/{section}.{use}.each"}, "else": whole}
+        choices.append({"if": _when(section, use), "then": repeated})
     # An entry left empty is {} for the default provider, which is valid where that one requires nothing.
     empty = not any(required(item) for item in spec_fields(provider(f"{section}/{default}").Spec))
     return {
@@ -72,6 +76,37 @@ def _section(section: str) -> dict[str, Json]:
             "properties": {"use": {"enum": uses}},
             "allOf": choices,
         },
+    }
+
+
+_REPEATED: Mapping[str, Json] = {"type": "object", "required": ["each"]}
+
+
+def _each() -> dict[str, Json]:
+    """What a resource is repeated over."""
+    scalar = {"type": ["string", "number", "boolean"]}
+    row = {"type": "object", "additionalProperties": scalar}
+    values = {"anyOf": [{"type": "string"}, {"type": "array", "items": scalar, "minItems": 1}]}
+    return {
+        "description": "One instance a combination of values, or a row; {each.NAME} stands for its value in any text.",
+        "anyOf": [
+            {"type": "object", "additionalProperties": values, "minProperties": 1},
+            {"type": "array", "items": row, "minItems": 1},
+            {"type": "string"},
+        ],
+    }
+
+
+def _spec_of_instances(name: str) -> dict[str, Json]:
+    """The keys of a repeated entry; what their values must be is said of each instance, by ``validate``."""
+    spec = provider(name).Spec
+    fields = list(spec_fields(spec))
+    docs = {key_of(item): {"description": item.metadata.get("doc", "")} for item in fields}
+    return {
+        "type": "object",
+        "properties": {"use": _use(name), "each": {"$ref": "#/$defs/each"}, **docs},
+        "additionalProperties": False,
+        "required": ["each", *(key_of(item) for item in fields if required(item))],
     }
 
 

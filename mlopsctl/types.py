@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from enum import Enum
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple, NewType
 
@@ -19,7 +20,7 @@ Json = Any
 
 SECTIONS = ("data", "train", "gates", "targets", "deployments")
 
-ADDRESS = r"([a-z]+)\.([a-z][a-z0-9_-]*)(?:\[([A-Za-z0-9][A-Za-z0-9._-]*)\])?"
+ADDRESS = r"([a-z]+)\.([a-z][a-z0-9_-]*)(?:\[([A-Za-z0-9][A-Za-z0-9._,-]*)\])?"
 """The form of an address. Folders and files are named by it, so that no part of it may hold a slash or be ``..``."""
 
 _NOTHING: Mapping[str, Any] = {}
@@ -42,6 +43,30 @@ class Address(NamedTuple):
         if match is None or match[1] not in SECTIONS:
             raise ValueError(f"'{text}' is no address: write section.name, for example gates.accuracy")
         return cls(match[1], match[2], match[3] or "")
+
+    @classmethod
+    def of(cls, section: str, text: str) -> Address:
+        """The address that a key of this section names: ``cpu``, or ``cpu[eu]`` for one of several instances."""
+        name, _, instance = text.partition("[")
+        return cls(section, name, instance.removesuffix("]"))
+
+    @property
+    def bare(self) -> str:
+        """The address without its section, as other resources and the verbs name it: ``cpu``, ``cpu[eu]``."""
+        return self.name + (f"[{self.instance}]" if self.instance else "")
+
+    @property
+    def typed(self) -> str:
+        """The bare address as it is typed on a command line: a shell takes brackets for a glob."""
+        return f"'{self.bare}'" if self.instance else self.name
+
+    def matches(self, pattern: str) -> bool:
+        """Whether an address, or a glob of one with ``*`` and ``?``, means this one; all instances by their one name.
+
+        Brackets belong to addresses, so that they stand for no set of letters.
+        """
+        glob = pattern.replace("[", "[[]")
+        return fnmatchcase(str(self), glob) or fnmatchcase(f"{self.section}.{self.name}", glob)
 
     def __str__(self) -> str:
         return f"{self.section}.{self.name}" + (f"[{self.instance}]" if self.instance else "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -32,3 +33,28 @@ def write_atomically(path: Path, body: bytes, mode: int = 0o644) -> None:
 def _private(path: str, flags: int) -> int:
     """Opens a file that nobody else can read before it has its mode."""
     return os.open(path, flags, 0o600)
+
+
+def plain_file(folder: Path, path: str) -> Path | None:
+    """The file at a relative path with ``/``, where it is a plain one reached through plain folders inside ``folder``."""
+    parts = path.split("/")
+    if not path or path.startswith("/") or any(part in ("", ".", "..") for part in parts) or "\0" in path:
+        return None
+    on_disk = folder
+    for part in parts:
+        on_disk = on_disk / part
+        if on_disk.is_symlink():
+            return None
+    return on_disk if on_disk.is_file() else None
+
+
+def reader(folder: Path) -> Callable[[str], bytes]:
+    """Reads plain files inside ``folder``. What it returns raises FileNotFoundError for anything else."""
+
+    def read(path: str) -> bytes:
+        found = plain_file(folder, path)
+        if found is None:
+            raise FileNotFoundError(path)
+        return found.read_bytes()
+
+    return read

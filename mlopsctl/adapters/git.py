@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from ..errors import MlopsError
 from ..gitobjects import object_id
 from ..types import TreeFile
+from .files import plain_file
 
 if TYPE_CHECKING:
     from tempfile import TemporaryDirectory
@@ -236,7 +237,7 @@ class WorkTree:
         return self._seen[path]
 
     def _look(self, path: str) -> TreeFile | None:
-        on_disk = self._regular(path)
+        on_disk = plain_file(self.folder, path)
         if on_disk is None:
             return None
         mode = "100755" if os.access(on_disk, os.X_OK) else "100644"
@@ -249,23 +250,11 @@ class WorkTree:
         if "_memory" in self.__dict__:
             self._memory.save()
 
-    def _regular(self, path: str) -> Path | None:
-        """The path on disk where it is a plain file reached through plain folders inside the project."""
-        parts = path.split("/")
-        if not path or path.startswith("/") or any(part in ("", ".", "..") for part in parts) or "\0" in path:
-            return None
-        on_disk = self.folder
-        for part in parts:
-            on_disk = on_disk / part
-            if on_disk.is_symlink():
-                return None
-        return on_disk if on_disk.is_file() else None
-
     def read(self, path: str) -> bytes:
         return self.open_path(path).read_bytes()
 
     def open_path(self, path: str) -> Path:
-        on_disk = self._regular(path)
+        on_disk = plain_file(self.folder, path)
         if on_disk is None:
             raise FileNotFoundError(path)
         return on_disk

@@ -19,11 +19,11 @@ def model_address(named: str, specs: Specs) -> Address:
     """
     steps = specs.get("train", {})
     if named:
-        return Address("train", named)
+        return Address.of("train", named)
     consumed = {need.address for spec in steps.values() for need in _needs(spec, specs)}
-    final = [name for name in sorted(steps) if Address("train", name) not in consumed]
+    final = [name for name in sorted(steps) if Address.of("train", name) not in consumed]
     if len(final) == 1:
-        return Address("train", final[0])
+        return Address.of("train", final[0])
     if not final:
         raise ManifestError(
             "there is no model: the manifest trains none",
@@ -48,7 +48,7 @@ def data_address(model: Address, specs: Specs) -> Address | None:
     waiting = [model]
     while waiting:
         step = waiting.pop(0)
-        spec = specs.get(step.section, {}).get(step.name)
+        spec = specs.get(step.section, {}).get(step.bare)
         if spec is None or step in seen:
             continue
         seen.add(step)
@@ -60,7 +60,7 @@ def data_address(model: Address, specs: Specs) -> Address | None:
         # A model that was made elsewhere needs no data; it says itself what it is measured on.
         named = getattr(spec, "data", "")
         if not _needs(spec, specs) and isinstance(named, str) and named:
-            return Address("data", named)
+            return Address.of("data", named)
     return None
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from ..adapters.files import write_atomically
+from ..adapters.files import reader, write_atomically
 from ..errors import ManifestError, UsageError
 from ..manifest import Manifest, load_manifest
 from ..manifest.edit import insert
@@ -56,13 +56,13 @@ def add(
         hint = "mlopsctl init --template quickstart my-project"
         raise ManifestError("there is no mlops.yaml here", hint=hint, code="MLO3032")
     before = path.read_bytes()
-    manifest = load_manifest(before, str(path))
+    manifest = load_manifest(before, str(path), reader(path.parent))
     section = SECTIONS[what]
     keys = {**_block(section, kind, manifest), **_settings(settings or [])}
     block = ", ".join(f"{key}: {value}" for key, value in keys.items())
     chosen = name or _name(kind, {want.address.name for want in manifest.resources if want.address.section == section})
     after = insert(before, section, chosen, block, str(path))
-    load_manifest(after, str(path))
+    load_manifest(after, str(path), reader(path.parent))
     write_atomically(path, after, path.stat().st_mode & 0o777)
     console.out(f"{section}.{chosen} written to {path}: {chosen}: {{{block}}}")
     console.note("see what it would do: mlopsctl plan")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
 from typing import Annotated
 
 import typer
@@ -12,7 +11,7 @@ from ..audit.code import CodeTree
 from ..audit.trail import TrailLog
 from ..audit.trust import role_of
 from ..errors import EvidenceError
-from ..types import Entry
+from ..types import Address, Entry
 from . import console
 from .project import open_project
 
@@ -35,7 +34,9 @@ def adopt(
     trail = project.trail
     policy = needed_policy(trail)
     own = [
-        entry for entry in trail.entries(kinds=("result",)) if not entry.trusted and fnmatchcase(entry.address, address)
+        entry
+        for entry in trail.entries(kinds=("result",))
+        if not entry.trusted and Address.parse(entry.address).matches(address)
     ]
     done = 0
     for entry in own:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, cast
 
@@ -83,7 +82,7 @@ def _halt_all(chosen: Mapping[Address, str], reason: str, ctx: Context) -> tuple
 def _cannot(address: Address, error: OSError) -> MlopsError:
     return MlopsError(
         f"{address} is not halted: {error}",
-        hint=f"make its state folder writable, or take it down: mlopsctl destroy --target {address.name}",
+        hint=f"make its state folder writable, or take it down: mlopsctl destroy --target {address.typed}",
         code="MLO1539",
     )
 
@@ -131,8 +130,7 @@ def _elsewhere(project: Project, pattern: str, done: Collection[Address]) -> dic
 
 def matches(address: Address, pattern: str) -> bool:
     """Whether a name, an address or a glob of them means this deployment."""
-    full = str(address)
-    return any(fnmatchcase(text, pattern) or text == pattern for text in (full, full.partition(".")[2], address.name))
+    return address.matches(pattern) or address.matches(f"deployments.{pattern}")
 
 
 def _bare_context(root: Path, state: Path) -> Context:

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from ..adapters.files import write_atomically
+from ..adapters.files import reader, write_atomically
 from ..adapters.git import Repo, find_repo, git
 from ..adapters.gitconfig import safe_refspec, set_safe_refspec
 from ..adapters.keys import Signer, default_key, key_file, load_signer, new_key
@@ -48,7 +48,7 @@ def init(
     manifest = _manifest(folder, template, name)
     log = new_log_id()
     named = insert_line(manifest, "project", f"log: {log}")
-    load_manifest(named)
+    load_manifest(named, read=reader(template_dir(template) if template else folder))
     files = _files(folder, template, ci)
     _refuse_overwriting(folder, [*files, "trust.yaml"], template)
     repo = _repository(folder)
@@ -76,7 +76,7 @@ def _manifest(folder: Path, template: str, name: str) -> bytes:
             hint="mlopsctl init --template quickstart my-project",
             code="MLO6405",
         ) from None
-    if load_manifest(found).project.log:
+    if load_manifest(found, read=reader(folder)).project.log:
         raise MlopsError(
             f"{MANIFEST} has its trail already", hint="in a fresh clone: mlopsctl pull --trail-only", code="MLO1017"
         )

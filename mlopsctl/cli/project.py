@@ -90,8 +90,19 @@ class Project:
     def resource(self, address: str) -> Resource:
         """The declared resource of this address; a bare deployment name is enough. Raises MlopsError."""
         for want in self.resources:
-            if address in (str(want.address), str(want.address).partition(".")[2]):
+            if address in (str(want.address), want.address.bare):
                 return want
+        several = [
+            want.address
+            for want in self.resources
+            if address in (want.address.name, f"{want.address.section}.{want.address.name}")
+        ]
+        if several:
+            raise MlopsError(
+                f"'{address}' is repeated: {', '.join(map(str, several[:10]))}{' …' if len(several) > 10 else ''}",
+                hint=f"name one of them, in quotes: {several[0].typed}",
+                code="MLO1059",
+            )
         from difflib import get_close_matches
 
         names = [str(want.address) for want in self.resources]
@@ -146,8 +157,8 @@ def open_project(start: Path | None = None) -> Project:
             code="MLO1007",
         )
     root = find_manifest(start, repo)
-    manifest = load_manifest((root / MANIFEST).read_bytes(), MANIFEST)
-    return Project(repo, root, WorkTree(repo, root), manifest)
+    tree = WorkTree(repo, root)
+    return Project(repo, root, tree, load_manifest((root / MANIFEST).read_bytes(), MANIFEST, tree.read))
 
 
 def open_commit(repo: Repo, revision: str, prefix: str = "") -> Project:
@@ -160,4 +171,4 @@ def open_commit(repo: Repo, revision: str, prefix: str = "") -> Project:
         raise MlopsError(
             f"commit {commit[:12]} has no {prefix}{MANIFEST}", hint="git log -- mlops.yaml", code="MLO1008"
         ) from None
-    return Project(repo, repo.root / prefix, tree, load_manifest(text, f"{revision}:{MANIFEST}"))
+    return Project(repo, repo.root / prefix, tree, load_manifest(text, f"{revision}:{MANIFEST}", tree.read))

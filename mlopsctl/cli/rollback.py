@@ -58,7 +58,7 @@ def rollback(
     console.out(
         f"{want.address}: runs the artifact of entry {entry.id[:12]} again, at {observed.facts.get('endpoint')}"
     )
-    console.note(f"it stays there until: mlopsctl resume {want.address.name}")
+    console.note(f"it stays there until: mlopsctl resume {want.address.typed}")
     return 0
 
 
@@ -104,7 +104,7 @@ def _judge(project: Project, want: Resource, entry: Entry, inputs: Inputs) -> li
             raise GateError(
                 f"{need.address} {verdict.status.value} for the artifact of entry {entry.id[:12]}: {verdict.text}",
                 hint="choose another entry with --to, or cut the deployment out: "
-                f'mlopsctl halt {want.address.name} --reason "…"',
+                f'mlopsctl halt {want.address.typed} --reason "…"',
                 code="MLO4501",
             )
     return unmeasured

@@ -110,7 +110,7 @@ def _incident(project: Project, one: Assessment, ruled_out: Sequence[str]) -> No
     """The lines somebody needs at night: since when, what is live, and the exact way back."""
     if one.seen is None:
         return
-    name = one.step.address.name
+    name = one.step.address.typed
     console.out("")
     console.out(f"{one.step.address}: live since {one.seen.at} by entry {one.seen.entry[:12]}")
     for line in ruled_out:

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from ..adapters.files import reader
 from ..errors import ManifestError, UsageError
 from ..manifest import Manifest, load_manifest
 from . import console
@@ -67,7 +68,7 @@ def _read(path: Path) -> Manifest:
     except FileNotFoundError:
         hint = "mlopsctl init --template quickstart my-project"
         raise ManifestError(f"there is no manifest at {path}", hint=hint, code="MLO3032") from None
-    return load_manifest(text, str(path))
+    return load_manifest(text, str(path), reader(path.parent))
 
 
 def _text(findings: list[ManifestError], warnings: list[str], *, github: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any, NamedTuple, TypeAlias, cast
@@ -14,6 +14,7 @@ from ..personal import struck
 from ..provider import DEFAULT_USE, PROVIDERS, USE_BY_KEY, policy, provider, result_fields
 from ..types import SECTIONS, Address, Digest, Resource, Where
 from .conform import conform, key_of, matches, spec_fields
+from .each import MARK, Families, Family, Read, Scalar, bind, family, filled, read_files, refuse_marks
 from .findings import Findings, did_you_mean
 from .references import check_entry, check_texts, interpolate, texts
 from .yaml_positions import Node, Place, decode, read_yaml
@@ -57,6 +58,8 @@ class _Entry:
         self.node = node
         self.at = at
         self.spec = spec
+        self.each: Node | None = None
+        self.values: Mapping[str, Scalar] = {}
 
 
 _Entries: TypeAlias = list[_Entry]
@@ -66,8 +69,8 @@ def _of(entries: _Entries, section: str) -> _Entries:
     return [entry for entry in entries if entry.address.section == section]
 
 
-def load_manifest(text: bytes, path: str = "mlops.yaml") -> Manifest:
-    """Reads and checks a manifest.
+def load_manifest(text: bytes, path: str = "mlops.yaml", read: Read | None = None) -> Manifest:
+    """Reads and checks a manifest; ``read`` gives the bytes of the files that ``each:`` names.
 
     Raises ManifestError with the first finding; the file's other findings are in its ``others``.
     """
@@ -78,14 +81,17 @@ def load_manifest(text: bytes, path: str = "mlops.yaml") -> Manifest:
             "MLO3009", f"a manifest is a mapping of keys, not a {root.kind}", root.at, hint="see `mlopsctl init`"
         )
         findings.close()
+    if b"each:" in text:
+        read_files(root, read, findings)
+        findings.close()
     document = root.plain()
     check_texts(root, findings)
     _check_top_level(root, findings)
     project = _project(root, findings)
     store = _store(root, findings)
-    entries = _sections(root, findings)
+    entries, families = _sections(root, findings, marked=MARK.encode() in text)
     findings.close()
-    _fill(entries, findings)
+    _fill(entries, families, findings)
     findings.close()
     resources = topological(_resources(entries, path, findings))
     return Manifest(project, store, resources, digest_of(plain(document)), path, tuple(_warnings(resources)))
@@ -208,7 +214,7 @@ def _strange(section: str, module: ModuleType | None = None) -> Callable[[str], 
     return answer
 
 
-def _sections(root: Node, findings: Findings) -> _Entries:
+def _sections(root: Node, findings: Findings, *, marked: bool) -> tuple[_Entries, Families]:
     """Every entry with its Spec; names and providers are known before references are checked."""
     entries: _Entries = []
     for section in SECTIONS:
@@ -224,12 +230,45 @@ def _sections(root: Node, findings: Findings) -> _Entries:
             if entry:
                 entries.append(entry)
     names = {section: _names(root, section) for section in SECTIONS}
+    before = len(findings)
+    entries, families = _repeated(entries, findings, marked=marked)
+    if len(findings) > before:
+        findings.close()  # what follows would find the same in other words
+    if families:
+        for section, group in families.items():
+            names[section] += tuple(f"{name}[{one.name}]" for name, whole in group.items() for one in whole.instances)
+        for entry in entries:
+            spec = provider(entry.provider).Spec
+            bind(spec, entry.node, entry.address, entry.values, families, findings)
     for entry in entries:
         module = provider(entry.provider)
         strange = _strange(entry.address.section, cast(ModuleType, module))
         entry.spec = conform(entry.node, module.Spec, findings, strange, entry.at)
         check_entry(module.Spec, entry.node, names, findings)
-    return entries
+    return entries, families
+
+
+def _repeated(entries: _Entries, findings: Findings, *, marked: bool) -> tuple[_Entries, Families]:
+    """The entries with every repeated one as its instances."""
+    found: _Entries = []
+    families: dict[str, dict[str, Family]] = {}
+    for entry in entries:
+        if entry.each is None:
+            if marked:
+                refuse_marks(entry.node, findings)
+            found.append(entry)
+            continue
+        whole = family(entry.each, entry.address, entry.node.size, findings)
+        if whole is None:
+            continue
+        families.setdefault(entry.address.section, {})[entry.address.name] = whole
+        spec = provider(entry.provider).Spec
+        for one in whole.instances:
+            node = filled(entry.node, spec, one.values, findings)
+            instance = _Entry(entry.address._replace(instance=one.name), entry.provider, node, entry.at)
+            instance.values = one.values
+            found.append(instance)
+    return found, families
 
 
 def _names(root: Node, section: str) -> tuple[str, ...]:
@@ -247,16 +286,18 @@ def _entry(section: str, name: str, node: Node, at: Place, findings: Findings) -
         findings.add("MLO3016", message, node.at, hint=f"write {name}: {{…}}")
         return None
     items = dict(node.value or {})
-    use = items.pop("use", None)
+    use, each = items.pop("use", None), items.pop("each", None)
     implied = (word for key, word in USE_BY_KEY.get(section, {}).items() if key in items)
     word = use.value if use else next(implied, DEFAULT_USE[section])
     if f"{section}/{word}" not in PROVIDERS:
         _unknown_use(section, use, findings)
         return None
-    rest = Node(items, node.at, node.end, node.keys, flow=node.flow)
+    rest = Node(items, node.at, node.end, node.keys, flow=node.flow, size=node.size)
     if section == "deployments" and "to" in items:
         interpolate(items["to"], findings)
-    return _Entry(Address(section, name), f"{section}/{word}", rest, at)
+    entry = _Entry(Address(section, name), f"{section}/{word}", rest, at)
+    entry.each = each
+    return entry
 
 
 def _unknown_use(section: str, use: Node | None, findings: Findings) -> None:
@@ -281,7 +322,7 @@ def _unknown_use(section: str, use: Node | None, findings: Findings) -> None:
 def _models(entries: _Entries) -> list[str]:
     """The names of all training entries that yield a model."""
     return [
-        entry.address.name for entry in _of(entries, "train") if getattr(entry.spec, "produces", "model") == "model"
+        entry.address.bare for entry in _of(entries, "train") if getattr(entry.spec, "produces", "model") == "model"
     ]
 
 
@@ -291,15 +332,27 @@ def _final(entries: _Entries) -> list[str]:
         match
         for entry in _of(entries, "train")
         for text in texts(entry.node)
-        for match in re.findall(r"\{train\.([a-z0-9_-]+)\}", text.value)
-        if match != entry.address.name
+        for match in re.findall(r"\{train\.([^{}]+)\}", text.value)
+        if match != entry.address.bare
     }
     return [name for name in _models(entries) if name not in used]
 
 
-def _fill(entries: _Entries, findings: Findings) -> None:
+def _only(names: list[str], entry: _Entry, section: str, families: Families) -> str:
+    """The one that is meant where a name is left out: the only one, or of the only repeated one the same instance."""
+    if len(names) == 1:
+        return names[0]
+    first = names[0].partition("[")[0] if names else ""
+    whole = families.get(section, {}).get(first)
+    if whole is None or any(name.partition("[")[0] != first for name in names):
+        return ""
+    instance = whole.pick(entry.values)
+    return f"{first}[{instance}]" if instance else ""
+
+
+def _fill(entries: _Entries, families: Families, findings: Findings) -> None:
     """Writes the model and the data an entry left out into its Spec, where only one can be meant."""
-    models, data = _final(entries), [entry.address.name for entry in _of(entries, "data")]
+    models, data = _final(entries), [entry.address.bare for entry in _of(entries, "data")]
     made_for: dict[str, str] = {}
     for entry in entries:
         keys = {key_of(item) for item in spec_fields(type(entry.spec)) if item.metadata.get("ref")}
@@ -307,15 +360,15 @@ def _fill(entries: _Entries, findings: Findings) -> None:
         if "model" in keys and not entry.spec.model:
             if target in made_for:
                 entry.spec = replace(entry.spec, model=made_for[target])
-            elif len(models) == 1:
-                entry.spec = replace(entry.spec, model=models[0])
+            elif only := _only(models, entry, "train", families):
+                entry.spec = replace(entry.spec, model=only)
             elif models and not target and not getattr(entry.spec, "data", None):
                 hint = "write model: " + " or model: ".join(models)
                 findings.add("MLO3030", f"{entry.address} does not say which model", entry.at, hint=hint)
-        if "data" in keys and not entry.spec.data and len(data) == 1:
-            entry.spec = replace(entry.spec, data=data[0])
+        if "data" in keys and not entry.spec.data and (only := _only(data, entry, "data", families)):
+            entry.spec = replace(entry.spec, data=only)
         if entry.address.section == "targets":
-            made_for[entry.address.name] = getattr(entry.spec, "model", "")
+            made_for[entry.address.bare] = getattr(entry.spec, "model", "")
 
 
 def _scans(entries: _Entries, findings: Findings) -> list[_Entry]:
@@ -324,7 +377,7 @@ def _scans(entries: _Entries, findings: Findings) -> list[_Entry]:
         return []
     models = _models(entries)
     declared = {entry.spec.model for entry in _of(entries, "gates") if entry.provider == "gates/scan"}
-    missing = [entry for entry in _of(entries, "train") if entry.address.name in set(models) - declared]
+    missing = [entry for entry in _of(entries, "train") if entry.address.bare in set(models) - declared]
     for entry in _of(entries, "gates"):
         if missing and entry.address.name == "scan":
             message = "the name 'scan' belongs to the built-in gate that looks through every model"
@@ -332,14 +385,19 @@ def _scans(entries: _Entries, findings: Findings) -> list[_Entry]:
     spec = provider("gates/scan").Spec
     return [
         _Entry(
-            Address("gates", "scan", "" if len(models) == 1 else entry.address.name),
+            Address("gates", "scan", "" if len(models) == 1 else _as_instance(entry.address)),
             "gates/scan",
             entry.node,
             entry.at,
-            spec(model=entry.address.name),
+            spec(model=entry.address.bare),
         )
         for entry in missing
     ]
+
+
+def _as_instance(model: Address) -> str:
+    """A model as the instance of its scan: ``scorer``, or ``scorer,eu`` for ``scorer[eu]``."""
+    return f"{model.name},{model.instance}" if model.instance else model.name
 
 
 def _resources(entries: _Entries, path: str, findings: Findings) -> list[Resource]:
@@ -349,7 +407,7 @@ def _resources(entries: _Entries, path: str, findings: Findings) -> list[Resourc
     entries.sort(key=lambda entry: SECTIONS.index(entry.address.section))
     specs: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
     for entry in entries:
-        specs[entry.address.section][str(entry.address).partition(".")[2]] = entry.spec
+        specs[entry.address.section][entry.address.bare] = entry.spec
     found: list[Resource] = []
     for entry in entries:
         try:

@@ -85,7 +85,7 @@ def _check_placeholders(node: Node, words: Collection[str], names: Names, findin
         text = match[0]
         if text in ("{{", "}}"):
             continue
-        at = _inside(node, match.start())
+        at = place_inside(node, match.start())
         if match[1] is None:
             findings.add(
                 "MLO3021", f"a single '{text}' is no placeholder", at, hint="write {{ or }} for a brace itself"
@@ -94,9 +94,6 @@ def _check_placeholders(node: Node, words: Collection[str], names: Names, findin
         first, dot, rest = match[1].partition(".")
         known = names.get(first, ()) if dot and (first in names) else ()
         if (not dot and first in words) or (dot and rest in known):
-            continue
-        if first == "each" and dot:
-            findings.add("MLO3019", "'{each.…}' is not yet supported", at, hint="write one entry for each value")
             continue
         choices = [*words, *(f"{part}.{name}" for part, many in names.items() for name in many)]
         message = f"the placeholder '{text}' stands for nothing here"
@@ -129,7 +126,7 @@ def _check_command(node: Node, findings: Findings) -> None:
         hint = _shell_word(word)
         if hint:
             message = f"'{word}' needs a shell, and commands run without one"
-            findings.add("MLO3022", message, _inside(node, max(node.value.find(word), 0)), hint=hint)
+            findings.add("MLO3022", message, place_inside(node, max(node.value.find(word), 0)), hint=hint)
             return
 
 
@@ -153,7 +150,7 @@ def _shell_word(word: str) -> str:
     return ""
 
 
-def _inside(node: Node, offset: int) -> Place:
+def place_inside(node: Node, offset: int) -> Place:
     """The place of a character of a one-line text; the start of any other."""
     line, column = node.at
     if node.end[0] != line or node.end[1] - column != len(node.value) + (2 if node.quoted else 0):

@@ -38,7 +38,7 @@ from .local import guards
 
 RESULT_VERSION = 1
 LATER_KEYS = (
-    "each", "region", "branch", "after", "strategy", "halt", "gates", "protect", "consumers", "log",
+    "region", "branch", "after", "strategy", "halt", "gates", "protect", "consumers", "log",
     "monitor", "limits",
 )  # fmt: skip
 
@@ -99,9 +99,9 @@ class _Pinned:
 def needs(spec: Spec, specs: Specs) -> tuple[Need, ...]:
     """The target's artifact, and every gate of its model as a guard."""
     target = specs.get("targets", {}).get(spec.target)
-    model = spec.model or getattr(target, "model", "") or model_address("", specs).name
+    model = spec.model or getattr(target, "model", "") or model_address("", specs).bare
     return (
-        Need("artifact", Address("targets", spec.target), "artifact"),
+        Need("artifact", Address.of("targets", spec.target), "artifact"),
         *(Need(GUARD, gate) for gate in guards(model, spec.target, specs)),
     )
 

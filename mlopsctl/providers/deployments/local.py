@@ -40,7 +40,6 @@ from .local_home import Home, location, make_location, port_taken
 
 RESULT_VERSION = 1
 LATER_KEYS = (
-    "each",
     "region",
     "branch",
     "after",
@@ -98,9 +97,9 @@ def notes(want: Resource, inputs: Inputs) -> tuple[str, ...]:
 def needs(spec: Spec, specs: Specs) -> tuple[Need, ...]:
     """The target's artifact, and every gate of its model as a guard."""
     target = specs.get("targets", {}).get(spec.target)
-    model = spec.model or getattr(target, "model", "") or model_address("", specs).name
+    model = spec.model or getattr(target, "model", "") or model_address("", specs).bare
     return (
-        Need("artifact", Address("targets", spec.target), "artifact"),
+        Need("artifact", Address.of("targets", spec.target), "artifact"),
         *(Need(GUARD, gate) for gate in guards(model, spec.target, specs)),
     )
 

@@ -69,7 +69,7 @@ def needs(spec: Spec, specs: Specs) -> tuple[Need, ...]:
             code="MLO1315",
         )
     model, *views = model_and_view(spec.model, spec.view, specs)
-    found = [Need("data", Address("data", spec.data), spec.view)] if spec.data else views
+    found = [Need("data", Address.of("data", spec.data), spec.view)] if spec.data else views
     for need in found:
         refuse_seen_rows(model.address, need.address, spec.view, specs)
     return (model, *found)

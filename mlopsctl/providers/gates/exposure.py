@@ -16,7 +16,7 @@ def seen_by(model: Address, specs: Specs) -> frozenset[Address]:
     waiting = [model]
     while waiting:
         step = waiting.pop()
-        spec = specs.get(step.section, {}).get(step.name)
+        spec = specs.get(step.section, {}).get(step.bare)
         if spec is None or step in done:
             continue
         done.add(step)

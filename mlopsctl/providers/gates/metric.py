@@ -49,7 +49,6 @@ LATER_KEYS = (
     "allow",
     "on",
     "first",
-    "each",
     "target",
 )
 
@@ -87,7 +86,7 @@ def needs(spec: Spec, specs: Specs) -> tuple[Need, ...]:
     """The model and the view of the data. Raises ManifestError where the bars make no sense."""
     _check_bars(spec)
     model = model_address(spec.model, specs)
-    data = Address("data", spec.data) if spec.data else data_address(model, specs)
+    data = Address.of("data", spec.data) if spec.data else data_address(model, specs)
     if data is None:
         raise ManifestError(
             f"which data? {model} is trained on none of the data section",
@@ -103,7 +102,7 @@ def judge(want: Resource, seen: Observed, inputs: Inputs) -> Verdict:
     verdict = judge_measurement(seen.facts, _bars(want.spec))
     if verdict.status is not Status.FAILED:
         return verdict
-    look = f"look at its errors: mlopsctl gate run {want.address.name} --errors errors.csv"
+    look = f"look at its errors: mlopsctl gate run {want.address.typed} --errors errors.csv"
     return verdict._replace(hint=f"{verdict.hint}; {look}")
 
 

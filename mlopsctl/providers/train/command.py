@@ -67,7 +67,7 @@ def needs(spec: Spec, specs: Specs) -> tuple[Need, ...]:
     if not spec.data and not known:
         return ()
     name = spec.data or next(iter(known))
-    address = Address("data", name)
+    address = Address.of("data", name)
     found = [Need("data", address, "train")]
     if getattr(getattr(known.get(name), "split", None), "val", 0):
         found.append(Need("validation", address, "val"))

@@ -29,7 +29,7 @@ from .code import code_files
 from .command_line import commands
 
 RESULT_VERSION = 1
-LATER_KEYS = ("output", "threshold", "each")
+LATER_KEYS = ("output", "threshold")
 
 read = read_from_trail
 diff = diff_by_fingerprint

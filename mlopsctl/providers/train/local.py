@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 RESULT_VERSION = 1
 LATER_KEYS = (
-    "search", "output", "threshold", "priority", "budget", "reproducible", "max_age", "each",
+    "search", "output", "threshold", "priority", "budget", "reproducible", "max_age",
     "validation", "toolchain", "shell",
 )  # fmt: skip
 
@@ -97,11 +97,11 @@ def needs(spec: Spec, specs: Specs) -> tuple[Need, ...]:
         )
     found = []
     for name in names or list(known):
-        address = Address("data", name)
+        address = Address.of("data", name)
         found.append(Need("data", address, "train"))
         if getattr(getattr(known.get(name), "split", None), "val", 0):
             found.append(Need("validation", address, "val"))
-    found += [Need("base", Address("train", name), "model") for section, name in named if section == "train"]
+    found += [Need("base", Address.of("train", name), "model") for section, name in named if section == "train"]
     return tuple(found)
 
 

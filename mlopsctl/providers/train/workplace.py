@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import time
@@ -17,7 +18,7 @@ from ...canonical import decimal
 from ...errors import ProviderError
 from ...gitobjects import object_id
 from ...provider import Context, Inputs
-from ...types import Input, Json, Resource, TreeFile
+from ...types import Address, Input, Json, Resource, TreeFile
 from .code import declared_code, undeclared, unseen
 from .command_line import as_text, commands, environment, fill, find_program, is_python
 
@@ -59,7 +60,8 @@ def prepare(want: Resource, inputs: Inputs, ctx: Context, files: Mapping[str, Tr
     values, env = {"out": str(out), "seed": str(spec.seed)}, {}
     values |= {f"params.{name}": as_text(value) for name, value in spec.params.items()}
     for item in inputs:
-        variable, path = _give(item, files, work, given, ctx)
+        alike = {other.need.address.bare for other in inputs if other.need.address.name == item.need.address.name}
+        variable, path = _give(item, _word(item.need.address, alone=len(alike) == 1), files, work, given, ctx)
         env[variable] = str(path)
         if item.role != "validation":
             values[str(item.need.address)] = str(path)
@@ -101,7 +103,17 @@ def _export(files: Mapping[str, TreeFile], work: Path, ctx: Context) -> None:
         path.chmod(0o755 if file.mode == "100755" else 0o644)
 
 
-def _give(item: Input, files: Mapping[str, TreeFile], work: Path, given: Path, ctx: Context) -> tuple[str, Path]:
+def _word(address: Address, *, alone: bool) -> str:
+    """What an input is called in its folder and, in capitals, its variable: an instance as its name, where it is alone.
+
+    So one script serves every instance of a repeated step.
+    """
+    return address.name if alone else re.sub(r"[^A-Za-z0-9]", "_", address.bare.rstrip("]"))
+
+
+def _give(
+    item: Input, word: str, files: Mapping[str, TreeFile], work: Path, given: Path, ctx: Context
+) -> tuple[str, Path]:
     """Puts one input where the command finds it: (the variable that names it, its path)."""
     if item.seen is None or item.digest is None:
         raise ProviderError(
@@ -109,9 +121,9 @@ def _give(item: Input, files: Mapping[str, TreeFile], work: Path, given: Path, c
             hint="add the view to the dataset's split: split: {test: 0.2, val: 0.1}",
             code="MLO1222",
         )
-    name = item.need.address.name.upper().replace("-", "_")
+    name = word.upper().replace("-", "_")
     if item.role == "base":
-        path = ctx.store.checkout(item.digest, given / f"train-{item.need.address.name}")
+        path = ctx.store.checkout(item.digest, given / f"train-{word}")
         return f"MLOPS_TRAIN_{name}", path
     where = str(item.seen.facts["path"])
     for file in files:
@@ -121,7 +133,7 @@ def _give(item: Input, files: Mapping[str, TreeFile], work: Path, given: Path, c
                 hint=f"name it {{{item.need.address}}} in run:, and leave it out of code:; test rows would be seen",
                 code="MLO1210",
             )
-    path = work / where if item.role == "data" else given / "val" / item.need.address.name / Path(where).name
+    path = work / where if item.role == "data" else given / "val" / word / Path(where).name
     path.parent.mkdir(parents=True, exist_ok=True)
     ctx.store.checkout(item.digest, path)
     return f"MLOPS_DATA_{name}" + ("_VAL" if item.role == "validation" else ""), path
