@@ -47,7 +47,7 @@ class World(Protocol):
 
     def last_result(self, address: Address) -> Entry | None: ...
 
-    def holds(self, address: Address) -> tuple[Hold, ...]: ...
+    def holds(self, want: Resource) -> tuple[Hold, ...]: ...
 
     def withdrawn(self, inputs: Inputs, own: Observed | None) -> tuple[str, ...]:
         """The withdrawals in force that inputs, or a result that stands, follow from: one line each."""
@@ -135,7 +135,7 @@ def assess(
     selection: Selection = EVERYTHING,
 ) -> Assessment:
     """What one resource needs now, given what stands behind the resources it needs."""
-    holds = world.holds(want.address) if want.address.section == "deployments" else ()
+    holds = world.holds(want) if want.address.section == "deployments" else ()
     held = _held_inputs(want, holds, world)
     inputs = held or tuple(Input(need, seen.get(need.address)) for need in want.needs)
     _check_outputs(want, inputs)
@@ -177,12 +177,12 @@ def assess(
 
 def _held_inputs(want: Resource, holds: Sequence[Hold], world: World) -> Inputs | None:
     """What a rollback in force wants deployed instead of what the manifest says."""
-    for hold in holds:
-        if hold.kind == "rollback":
+    for hold in reversed(holds):
+        if hold.to:
             found = world.inputs_of(hold.to, want)
             if found is None:
                 raise MlopsError(
-                    f"{want.address} is rolled back to entry {hold.to[:12]}, which this trail does not hold",
+                    f"{want.address} is held at entry {hold.to[:12]}, which this trail does not hold: {hold}",
                     hint=f"mlopsctl pull --trail-only, or mlopsctl resume {want.address.typed}",
                     code="MLO1010",
                 )

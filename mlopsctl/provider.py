@@ -135,6 +135,8 @@ class Context(NamedTuple):
     """Where the step's full log is kept."""
     public_key: str = ""
     """PEM of the key that attested the step's artifact; a deployment checks the artifact's signature against it."""
+    halted: str = ""
+    """Who halted the deployment and why, where a halt is in force: what is deployed anew stays cut out."""
 
 
 NO_SCRATCH = Path(os.devnull) / "scratch"
@@ -144,7 +146,7 @@ Inputs = Sequence[Input]
 
 
 class Probe(NamedTuple):
-    """What a look at a running deployment found: ``serving``, ``halted`` or ``down``."""
+    """What a look at a running deployment found: ``serving``, ``halted`` or ``down``; ``deployed`` where nobody asked."""
 
     state: str
     text: str = ""
@@ -179,11 +181,24 @@ class Provider(Protocol):
 class Deployment(Provider, Protocol):
     """A deployment can also be cut out at once, set going again and looked at."""
 
+    PER_CLONE: bool
+    """Whether each clone has one of its own: what another clone did to its one is history here, not state."""
+
+    PROBE_RUNS: bool
+    """Whether ``probe`` starts a program; then no plan asks it."""
+
     def halt(self, address: Address, reason: str, ctx: Context) -> None: ...
 
     def resume(self, address: Address, ctx: Context) -> None: ...
 
-    def probe(self, address: Address, ctx: Context) -> Probe: ...
+    def probe(self, address: Address, ctx: Context) -> Probe:
+        """Asks the deployment itself."""
+
+    def glance(self, address: Address, ctx: Context) -> Probe:
+        """What state files say; no process and no socket is used."""
+
+    def lives_at(self, address: Address, ctx: Context) -> str:
+        """The location of what was deployed, "" where that is not known here; needs no trail."""
 
 
 @cache

@@ -84,8 +84,11 @@ class Simulator:
         found = [e for e in self.entries if e.address == str(address) and e.kind == "result"]
         return found[-1] if found else None
 
-    def holds(self, address: Address) -> tuple[Hold, ...]:
-        return holds(e for e in self.entries if e.address == str(address) and e.kind in KINDS)
+    def holds(self, want: Resource) -> tuple[Hold, ...]:
+        """Every entry builds on all before it."""
+        found = [e for e in self.entries if e.address == str(want.address) and e.kind in KINDS]
+        order = [e.id for e in found]
+        return holds(found, lambda later, earlier: order.index(later) > order.index(earlier))
 
     def people(self, want: Resource, inputs: Inputs) -> People:
         return People(

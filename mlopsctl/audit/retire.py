@@ -15,8 +15,8 @@ from .trust import Policy
 if TYPE_CHECKING:
     from .ledger import Ledger
 
-KEPT = ("root", "trust", "halt")
-"""Kinds that no retirement takes back: trust is signed by the root keys, and a halt never lapses."""
+KEPT = ("root", "trust", "halt", "rollback", "pin", "promote")
+"""Kinds that no retirement takes back: trust is signed by the root keys, and an override of a deployment never lapses."""
 
 
 def retire(ledger: Ledger, fresh: Sequence[str]) -> None:

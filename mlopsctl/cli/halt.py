@@ -11,10 +11,11 @@ import typer
 from ..adapters.git import find_repo
 from ..adapters.store import LocalStore
 from ..errors import MlopsError, NotSharedError
-from ..holds import KINDS, Hold, holds
+from ..holds import Hold
 from ..provider import NO_SCRATCH, Context, Deployment, Trail, Tree, provider
-from ..types import Address, Json, Resource
+from ..types import Address, Resource
 from . import console
+from .overrides import overrides
 from .project import Project, open_project
 from .queue import queue, queued, sign_queued, try_to_sign
 from .withdrawn import refuse, withdrawn
@@ -71,7 +72,7 @@ def _halt_all(chosen: Mapping[Address, str], reason: str, ctx: Context) -> tuple
             continue
         done.append(address)
         try:
-            queue(ctx.state, "halt", str(address), {"reason": reason, **_location(ctx.state)})
+            queue(ctx.state, "halt", str(address), {"reason": reason, "location": module.lives_at(address, ctx)})
         except OSError as error:
             failed.append(_unrecorded(address, error))
         found = module.probe(address, ctx)
@@ -143,12 +144,6 @@ def _mute(line: str) -> None:
     """Halting shows no progress."""
 
 
-def _location(state: Path) -> Mapping[str, Json]:
-    from ..providers.deployments.local_home import location
-
-    return {"location": location(state)}
-
-
 def resume(
     deployment: Annotated[str, typer.Argument(help="A deployment, for example local.")],
     reason: Annotated[str, typer.Option("--reason", help="Why, for the trail.")] = "",
@@ -168,23 +163,24 @@ def resume(
     module = cast(Deployment, provider(want.provider))
     waiting = any(record.address == str(want.address) for record in queued(project.state))
     sign_queued(project)
-    standing = holds(project.trail.entries(address=str(want.address), kinds=KINDS))
+    standing = [hold for hold in overrides(project.trail, want, ctx) if hold.kind in ("halt", "rollback")]
     halted = module.probe(want.address, ctx).state == "halted" or waiting
     if not standing and not halted:
         console.note(f"nothing holds {want.address}")
         return 0
-    lifts = _lifts(project, want, standing, halted=halted)
+    kinds = _lifts(project, want, standing, halted=halted)
     project.trail.append(
         "resume",
         address=str(want.address),
-        facts={"lifts": lifts, "reason": reason, **_location(project.state)},
+        facts={"lifts": [hold.entry for hold in standing if hold.kind in kinds], "reason": reason},
         commit=project.repo.rev("HEAD"),
+        location=module.lives_at(want.address, ctx),
     )
     project.trail.flush()
-    if "halt" in lifts:
+    if "halt" in kinds:
         module.resume(want.address, ctx)
     for hold in standing:
-        if hold.kind in lifts:
+        if hold.kind in kinds:
             console.out(f"{want.address}: lifted: {hold}")
     if any(hold.kind == "rollback" for hold in standing):
         console.note("mlopsctl apply deploys what the manifest says")

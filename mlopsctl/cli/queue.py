@@ -28,7 +28,9 @@ class Queued:
 
 def queue(state: Path, kind: str, address: str, facts: Mapping[str, Json]) -> Path:
     """Keeps a record, durably. Raises OSError."""
-    path = state / "queued" / f"{time_ns()}-{kind}.json"
+    # Names say the order, so that they never go back where a clock does.
+    last = max((int(path.name.partition("-")[0]) for path in (state / "queued").glob("*.json")), default=0)
+    path = state / "queued" / f"{max(time_ns(), last + 1):020}-{kind}.json"
     write_atomically(path, json.dumps({"kind": kind, "address": address, "facts": dict(facts)}).encode(), 0o600)
     return path
 
@@ -36,7 +38,7 @@ def queue(state: Path, kind: str, address: str, facts: Mapping[str, Json]) -> Pa
 def queued(state: Path) -> list[Queued]:
     """The records that wait for a signature, oldest first."""
     found = []
-    for path in sorted((state / "queued").glob("*.json")):
+    for path in sorted((state / "queued").glob("*.json"), key=lambda path: int(path.name.partition("-")[0])):
         record: dict[str, Any] = json.loads(path.read_bytes())
         found.append(Queued(path, record["kind"], record["address"], record["facts"]))
     return found

@@ -51,6 +51,7 @@ def rollback(
                 address=str(want.address),
                 facts={"to": entry.id, "reason": reason, "unmeasured": unmeasured},
                 commit=project.repo.rev("HEAD"),
+                location=entry.location,
             )
             observed = _deploy(workshop, want, inputs)
     for gate in unmeasured:

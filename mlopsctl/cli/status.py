@@ -11,9 +11,10 @@ from ..audit.sharing import waiting
 from ..plan import Assessment, survey
 from ..provider import Deployment, Probe, provider
 from ..render.text import printable
-from ..types import Address
+from ..types import Address, Resource
 from . import console
 from .options import Format, check_format
+from .overrides import overrides
 from .project import Project, open_project
 from .queue import queued
 from .withdrawn import last_good, withdrawn
@@ -23,6 +24,7 @@ _COLOUR = {
     "current": "green",
     "passed": "green",
     "serving": "green",
+    "deployed": "green",
     "failed": "red",
     "blocked": "red",
     "down": "red",
@@ -34,13 +36,16 @@ _COLOUR = {
 
 def status(
     address: Annotated[str | None, typer.Argument(help="One address or deployment; default: all.")] = None,
+    refresh: Annotated[bool, typer.Option("--refresh", help="Ask the running deployments too.")] = False,
     format: Format = "text",
 ) -> int:
-    """Where everything stands; running deployments are asked.
+    """Where everything stands, by what lies on disk. Nothing is executed, and nothing is connected to without --refresh.
 
     Examples:
 
       mlopsctl status
+
+      mlopsctl status --refresh
 
       mlopsctl status local --format json
     """
@@ -50,7 +55,11 @@ def status(
     wanted = project.resource(address).address if address else None
     found = survey(project.resources, ProjectWorld(project))
     chosen = [one for one in found if wanted is None or one.step.address == wanted]
-    probes = {one.step.address: probe(project, one) for one in chosen if one.step.address.section == "deployments"}
+    probes = {
+        one.step.address: probe(project, one, ask=refresh)
+        for one in chosen
+        if one.step.address.section == "deployments"
+    }
     shared = waiting(project.trail)
     ruled_out = {
         one.step.address: tuple(map(str, withdrawn(project.trail, own=one.seen)))
@@ -76,13 +85,21 @@ def status(
     return 0
 
 
-def probe(project: Project, found: Assessment) -> Probe:
-    """Asks a deployment how it is; one that was never made here is ``absent``."""
+def probe(project: Project, found: Assessment, *, ask: bool) -> Probe:
+    """How a deployment is, by its state files or by its own word; one that was never made here is ``absent``."""
     if found.seen is None:
         return Probe("absent", found.step.reason.text)
     from typing import cast
 
-    return cast(Deployment, provider(found.step.provider)).probe(found.step.address, project.context())
+    module = cast(Deployment, provider(found.step.provider))
+    if ask:
+        return module.probe(found.step.address, project.context())
+    seen = module.glance(found.step.address, project.context())
+    want = Resource(found.step.address, found.step.provider, found.spec)
+    halts = [str(hold) for hold in overrides(project.trail, want, project.context()) if hold.kind == "halt"]
+    if halts and seen.state == "deployed":
+        seen = Probe("halted", "by another clone, as far as the trail says")
+    return seen if seen.endpoint else seen._replace(endpoint=str(found.seen.facts.get("endpoint") or ""))
 
 
 def _about(project: Project) -> dict[str, str]:

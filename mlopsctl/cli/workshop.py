@@ -94,7 +94,13 @@ class ProjectWorkshop:
         log.parent.mkdir(parents=True, exist_ok=True)
         self._bring_imports(inputs)
         reading = self.project.context(self._scratch, lambda line: self._tell(address, line))
-        return reading._replace(log=log, public_key=self._key_behind(inputs))
+        return reading._replace(log=log, public_key=self._key_behind(inputs), halted=self._halted(address))
+
+    def _halted(self, address: Address) -> str:
+        want = next((one for one in self.project.resources if one.address == address), None)
+        if want is None or address.section != "deployments":
+            return ""
+        return next((hold.reason or str(hold) for hold in self.world.holds(want) if hold.kind == "halt"), "")
 
     def _bring_imports(self, inputs: Inputs) -> None:
         """A deployment checks the imported models behind its artifact again, on a clone too that never had them."""

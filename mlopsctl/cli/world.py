@@ -9,11 +9,12 @@ from ..approvals import KINDS as APPROVALS
 from ..approvals import Maker, People
 from ..audit.trace import SECTIONS, ancestry
 from ..audit.trust import committer
-from ..holds import KINDS, Hold, holds
+from ..holds import Hold
 from ..provider import Deployment, Inputs, provider
 from ..types import GUARD, Address, Change, Digest, Entry, Input, Need, Observed, Resource, TreeFile
 from . import withdrawn
 from .messages import in_full
+from .overrides import overrides
 from .project import Project
 
 
@@ -38,7 +39,10 @@ class ProjectWorld:
 
     def _asked(self, want: Resource, seen: Observed) -> Observed:
         """What a running deployment itself says (``--refresh``): not answering is drift."""
-        found = cast(Deployment, provider(want.provider)).probe(want.address, self._context)
+        module = cast(Deployment, provider(want.provider))
+        if module.PROBE_RUNS:
+            return seen
+        found = module.probe(want.address, self._context)
         return seen._replace(drift=f"it does not answer: {found.text}") if found.state == "down" else seen
 
     def last(self, address: Address) -> Entry | None:
@@ -47,8 +51,8 @@ class ProjectWorld:
     def last_result(self, address: Address) -> Entry | None:
         return self._trail.latest(address, ("result",))
 
-    def holds(self, address: Address) -> tuple[Hold, ...]:
-        return holds(self._trail.entries(address=str(address), kinds=KINDS))
+    def holds(self, want: Resource) -> tuple[Hold, ...]:
+        return overrides(self._trail, want, self._context)
 
     def withdrawn(self, inputs: Inputs, own: Observed | None) -> tuple[str, ...]:
         return withdrawn.lines(self._trail, inputs, own)

@@ -16,7 +16,8 @@ import pytest
 import mlopsctl
 from tests.e2e.refusals import check_left
 from tests.e2e.traps import Traps, set_traps
-from tests.quickstart import BIN, must, shell
+from tests.quickstart import BIN, must, shell, take_down
+from tests.shelf import BEFORE, block, declare
 
 READING = [
     "plan", "plan --why --format json", "plan --detailed-exitcode", "plan --replace '*'", "validate", "diff",
@@ -121,6 +122,26 @@ def _state(folder: Path) -> dict[str, bytes | str]:
             path = Path(place) / name
             found[str(path)] = os.readlink(path) if path.is_symlink() else path.read_bytes()
     return found
+
+
+@needs_strace
+def test_looking_at_deployments_starts_no_program_and_asks_no_server(project: Path, tmp_path: Path) -> None:
+    shelf = tmp_path / "shelf"
+    shelf.mkdir()
+    declare(project, local="    target: cpu\n", live=block(shelf))
+    try:
+        must(f"{BEFORE}mlopsctl apply -y", project)
+        traps = set_traps(project, tmp_path / "marks")
+        for verb in ("status", "status --format json", "plan", "diff HEAD~1..HEAD", "graph", "validate"):
+            seen = traced(f"{BIN}/mlopsctl {verb}", traps.folder, tmp_path / "strace.log")
+            assert (seen.exit, seen.connected) == (0, []), (verb, seen.output)
+            assert [path for path in seen.started if not _ours(path)] == [], verb
+        status = must("mlopsctl status", project)
+        assert "serving" in status and "deployed" in status and "not asked" in status
+        asked = traced(f"{BIN}/mlopsctl plan --refresh", traps.folder, tmp_path / "strace.log")
+        assert asked.connected and [path for path in asked.started if not _ours(path)] == []
+    finally:
+        take_down(project)
 
 
 def test_the_traps_work(trapped: Traps, tmp_path: Path) -> None:

@@ -105,7 +105,8 @@ def _manifest(traps: Traps) -> None:
         "gates:\n",
         f"gates:\n  external: {{use: command, program: tools/gate.sh, digest: 'sha256:{digest}', metric: m, max: 1}}\n",
     )
-    path.write_text(text + "\nx-note: '{{ 7 * 7 }} {placeholder}'\n\ndeployments:\n  local: {target: cpu}\n")
+    more = "" if "\ndeployments:" in text else "\ndeployments:\n  local: {target: cpu}\n"
+    path.write_text(text + "\nx-note: '{{ 7 * 7 }} {placeholder}'\n" + more)
 
 
 def _submodule(traps: Traps) -> None:

@@ -37,6 +37,8 @@ from .controls import Approvals
 from .local import guards
 
 RESULT_VERSION = 1
+PER_CLONE = False
+PROBE_RUNS = True
 LATER_KEYS = (
     "region", "branch", "after", "strategy", "halt", "gates", "protect", "consumers", "log",
     "monitor", "limits",
@@ -144,7 +146,7 @@ def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
     home = _home(want.address, ctx)
     last = ctx.trail.latest(want.address, ("result",))
     said = {
-        "halted": (read_json(home / "halt.json") or {}).get("reason"),
+        "halted": ctx.halted or (read_json(home / "halt.json") or {}).get("reason"),
         "previous": dict(last.facts) if last else None,
     }
     if not (home / "command.json").is_file():
@@ -270,6 +272,20 @@ def resume(address: Address, ctx: Context) -> None:
     pinned, code = _known(address, ctx)
     _ask("resume", address, pinned, code, ctx)
     (_home(address, ctx) / "halt.json").unlink(missing_ok=True)
+
+
+def lives_at(address: Address, ctx: Context) -> str:
+    """What ``to:`` was when this clone deployed last."""
+    kept = read_json(_home(address, ctx) / "command.json")
+    return str(_Pinned.read(str(kept["command"])).details.get("to", "")) if kept else ""
+
+
+def glance(address: Address, ctx: Context) -> Probe:
+    """What this clone did last: only the program knows more."""
+    halted = read_json(_home(address, ctx) / "halt.json")
+    if halted is not None:
+        return Probe("halted", f"halted: {halted.get('reason', '')}")
+    return Probe("deployed", "not asked; mlopsctl status --refresh asks its program")
 
 
 def probe(address: Address, ctx: Context) -> Probe:

@@ -39,6 +39,8 @@ from .controls import Approvals
 from .local_home import Home, location, make_location, port_taken
 
 RESULT_VERSION = 1
+PER_CLONE = True
+PROBE_RUNS = False
 LATER_KEYS = (
     "region",
     "branch",
@@ -178,8 +180,8 @@ def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
         "request": os.urandom(8).hex(),
         "since": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
-    if not before:
-        _halt_again(want.address, home, ctx)
+    if ctx.halted and not (home.folder / "halt.json").exists():
+        halt(want.address, ctx.halted, ctx)
     _serve(home, config, before, want.spec, ctx)
     _ask_once(home, release, digest, ctx)
     kept = {release}
@@ -197,15 +199,6 @@ def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
     if artifact.seen and "model" in artifact.seen.facts:
         facts["model"] = artifact.seen.facts["model"]
     return Outcome(facts=facts)
-
-
-def _halt_again(address: Address, home: Home, ctx: Context) -> None:
-    """A signed halt of this clone's deployment is in force for a new state folder too."""
-    halted, resumed = ctx.trail.latest(address, ("halt",)), ctx.trail.latest(address, ("resume",))
-    if halted is None or halted.facts.get("location") != location(ctx.state):
-        return
-    if resumed is None or resumed.seq < halted.seq:
-        write_json(home.folder / "halt.json", {"reason": halted.facts.get("reason", ""), "since": halted.at})
 
 
 def _artifact(inputs: Inputs) -> Input:
@@ -419,6 +412,22 @@ def _deployed(address: Address, ctx: Context) -> Home:
             code="MLO1510",
         )
     return home
+
+
+def lives_at(address: Address, ctx: Context) -> str:
+    """The id of this clone."""
+    return location(ctx.state)
+
+
+def glance(address: Address, ctx: Context) -> Probe:
+    """What the state folder and the process table say."""
+    home = Home.of(ctx.state, address)
+    if not home.endpoint:
+        return Probe("down", "never started here")
+    halted = f"halted: {home.read('halt').get('reason', '')}" if (home.folder / "halt.json").exists() else ""
+    if trouble := home.trouble(Digest(home.read("config").get("made_from", ""))):
+        return Probe("down", "; ".join(text for text in (halted, trouble) if text))
+    return Probe("halted" if halted else "serving", halted, home.endpoint)
 
 
 def probe(address: Address, ctx: Context) -> Probe:
