@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 VERIFIED, UNVERIFIED = "verified", "unverified"
+BY_HAND = "by hand"
+"""How an existing model came in that was made by nothing the trail knows."""
 OUTPUT = "origin"
 """The output that keeps the signature or the provenance, so that it is checked again at every deployment."""
 
@@ -167,7 +169,8 @@ def barred(artifact: Observed, trail: Trail) -> tuple[str, ...]:
     for entry in imports_behind(artifact, trail):
         origin = entry.facts["origin"]
         if origin.get("state") != VERIFIED:
-            found.append(f"{entry.address} unverified (an import without signed_by:)")
+            why = "mlopsctl import" if origin.get("how") == BY_HAND else "an import without signed_by:"
+            found.append(f"{entry.address} unverified ({why})")
         elif not _still_trusted(origin, trail):
             found.append(f"{entry.address} unverified (the key of {origin.get('by')} is not trusted any more)")
     return tuple(found)

@@ -22,6 +22,7 @@ from ...provider import (
     run,
 )
 from ...types import Address, Json, Need, Outcome, Resource
+from . import taken
 from .command_line import commands
 
 RESULT_VERSION = 1
@@ -31,6 +32,7 @@ sources = no_sources
 read = read_from_trail
 diff = diff_by_fingerprint
 judge = always_fine
+adopt = taken.adopt
 notes = no_notes
 verify = nothing_to_verify
 remove = nothing_to_remove

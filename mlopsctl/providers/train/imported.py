@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from ...errors import EvidenceError, ManifestError, ProviderError
 from ...gitobjects import object_id
@@ -27,6 +26,7 @@ from ...provider import (
 from ...types import Digest, Json, Need, Outcome, Resource, TreeFile
 from .code import code_files
 from .command_line import commands
+from .taken import as_model, copy
 
 RESULT_VERSION = 1
 LATER_KEYS = ("output", "threshold")
@@ -167,7 +167,7 @@ def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
     spec: Spec = want.spec
     source = _fetch(spec, ctx)
     origin, proof = _origin(spec, source, ctx)
-    folder, facts = _as_model(want, source, ctx, origin)
+    folder, facts = as_model(want, source, spec.import_, ctx, origin)
     outputs: dict[str, Path | Digest] = {"model": folder}
     if proof is not None:
         outputs["origin"] = proof
@@ -190,7 +190,7 @@ def _fetch(spec: Spec, ctx: Context) -> Path:
     if not spec.digest:
         _export(_tracked(spec.import_, ctx.tree), posixpath.normpath(spec.import_), place, ctx)
         return place
-    _copy(ctx.root / Path(spec.import_).expanduser(), place, spec.import_)
+    copy(ctx.root / Path(spec.import_).expanduser(), place, spec.import_)
     found = hash_path(place)
     if found != spec.digest:
         raise EvidenceError(
@@ -213,21 +213,6 @@ def _export(files: Mapping[str, TreeFile], root: str, place: Path, ctx: Context)
         path = place if name == root else place / name[len(root) + 1 :]
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(body)
-
-
-def _copy(source: Path, place: Path, named: str) -> None:
-    from ...adapters.store import files_below
-
-    if source.is_symlink() or not source.exists():
-        raise ProviderError(
-            f"there is no file or folder at {named}", hint="look at import:, or fetch the model", code="MLO1230"
-        )
-    if source.is_file():
-        shutil.copyfile(source, place)
-        return
-    for name, path in files_below(source):
-        (place / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, place / name)
 
 
 def _origin(spec: Spec, source: Path, ctx: Context) -> tuple[dict[str, Json], Path | None]:
@@ -262,64 +247,3 @@ def _fetch_proof(spec: Spec, ctx: Context) -> Path:
         )
     shutil.copyfile(found, place)
     return place
-
-
-class _Imported(NamedTuple):
-    folder: Path
-    facts: dict[str, Json]
-
-
-def _as_model(want: Resource, source: Path, ctx: Context, origin: dict[str, Json]) -> _Imported:
-    """The source as the folder that gates, targets and the scan read, with what is known about it."""
-    from . import contract
-
-    spec: Spec = want.spec
-    out = ctx.scratch / "model"
-    if source.is_dir():
-        source.rename(out)
-    else:
-        out.mkdir()
-        origin = {**origin, "file": source.name if spec.predict else contract.MODEL}
-        source.rename(out / str(origin["file"]))
-    names = contract.written(out)
-    if spec.predict:
-        contract.check_formats(out, names, spec.formats)
-        added = _add_program(want, out, ctx)
-        origin |= {"added": added} if added else {}
-        allowed = {"formats": list(spec.formats)} if spec.formats else {}
-        return _Imported(
-            out, {"kind": "opaque", "predict": commands(spec.predict)[0], **allowed, "origin": dict(origin)}
-        )
-    kind = (
-        contract.framework_of(out / contract.MODEL) if contract.MODEL in names else "a folder without " + contract.MODEL
-    )
-    if kind:
-        raise ProviderError(
-            f"{spec.import_} is no ONNX model: it seems to be {kind}",
-            hint="export it to ONNX, or write predict: with the command that answers for it",
-            code="MLO1233",
-        )
-    try:
-        found = contract.inspect(out / contract.MODEL)
-    except ProviderError as error:
-        raise ProviderError(
-            f"{spec.import_} does not load as an ONNX model", hint=error.message, code="MLO1233"
-        ) from error
-    kept = {key: found[key] for key in ("opset", "ir", "inputs", "outputs")}
-    return _Imported(out, {"kind": "onnx", **kept, "origin": dict(origin)})
-
-
-def _add_program(want: Resource, out: Path, ctx: Context) -> list[str]:
-    """Copies the files of this repository that ``predict:`` runs into the model's folder; their names."""
-    files = code_files(commands(want.spec.predict), (), "", ctx.tree)
-    for name in files:
-        target = out / name
-        if target.exists():
-            raise ProviderError(
-                f"the imported model holds {name}, the name of a file that predict: runs",
-                hint="keep the program under another name",
-                code="MLO1224",
-            )
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(ctx.tree.read(name))
-    return sorted(files)

@@ -23,6 +23,7 @@ from ...provider import (
 )
 from ...provider import run as run_field
 from ...types import Address, Json, Need, Outcome, Resource, TreeFile
+from . import taken
 from .code import code_files
 from .command_line import commands, references
 
@@ -38,6 +39,7 @@ LATER_KEYS = (
 read = read_from_trail
 diff = diff_by_fingerprint
 judge = always_fine
+adopt = taken.adopt
 notes = no_notes
 verify = nothing_to_verify
 remove = nothing_to_remove

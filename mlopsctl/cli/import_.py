@@ -1,0 +1,56 @@
+"""``mlopsctl import``: takes a model that exists already into the trail, as the result of a step that then need not run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..adapters.lock import locked
+from ..adapters.origin import BY_HAND
+from . import console
+from .adoption import adopt_result
+from .project import Project, open_project
+from .queue import sign_queued
+from .share import push_after_apply
+
+
+def import_(
+    address: Annotated[str, typer.Argument(metavar="ADDR", help="The resource, for example train.classifier.")],
+    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="The file or folder that it made elsewhere.")],
+    reason: Annotated[str, typer.Option("--reason", help="Where it comes from, for the trail.")] = "",
+    replace: Annotated[bool, typer.Option("--replace", help="Put it in the place of a result that stands.")] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Neither fetch nor push the trail.")] = False,
+) -> int:
+    """Take over a model that was made elsewhere: it counts as made from today's code, data and settings.
+
+    Nothing is run. The bytes go into the store and are signed with your key; gates measure them like any other model. The
+    entry says that they were imported, and no deployment with approvals: runs what nobody verified.
+
+    Examples:
+
+      mlopsctl import train.classifier ~/models/model.onnx --reason "trained before we had mlopsctl"
+
+      mlopsctl import train.classifier model.onnx --replace
+    """
+    project = open_project()
+    project.need_log()
+    project.need_commit()
+    project.need_trail(offline=offline)
+    want = project.resource(address)
+    with locked(project.state / "lock", "mlopsctl import"):
+        sign_queued(project)
+        origin = {"how": BY_HAND, "source": _named(project, source), **({"reason": reason} if reason else {})}
+        made = adopt_result(project, want, {"model": source}, origin, replace=replace)
+    console.out(f"{want.address}: imported as entry {made.entry[:12]}")
+    console.note("mlopsctl plan shows what follows from it")
+    return 0 if offline else push_after_apply(project)
+
+
+def _named(project: Project, source: Path) -> str:
+    """The source as an entry may name it: no path of this machine."""
+    try:
+        return source.resolve().relative_to(project.repo.root.resolve()).as_posix()
+    except ValueError:
+        return source.name
