@@ -5,25 +5,28 @@ from __future__ import annotations
 import json
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from ..adapters.lock import locked
-from ..apply import Walk, summary
+from ..apply import Event, Walk, summary
 from ..errors import ApprovalError, GateError, MlopsError, StaleError, UsageError, worst
 from ..plan import digest, pending
 from ..render.plan import read_selection
 from ..types import Plan, Selection
 from . import console
 from .asked import Exclude, Replace, Target, selection
-from .options import Format, check_format
-from .plan import plan_project, show
-from .progress import Printer
+from .plan import plan_project, report_plan, show
+from .progress import Printer, event_json, summary_line
 from .project import Project, open_project
 from .queue import sign_queued
 from .share import push_after_apply
 from .workshop import ProjectWorkshop
+from .write import ReportFormat, Write, reports, written
+
+if TYPE_CHECKING:
+    from ..render.report import Report
 
 
 class SavedPlan(NamedTuple):
@@ -33,6 +36,7 @@ class SavedPlan(NamedTuple):
     selection: Selection
 
 
+@written("apply", plans=True)
 def apply(
     planfile: Annotated[Path | None, typer.Argument(help="A plan saved by 'mlopsctl plan -o'.")] = None,
     yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")] = False,
@@ -40,7 +44,8 @@ def apply(
     exclude: Exclude = None,
     replace: Replace = None,
     offline: Annotated[bool, typer.Option("--offline", help="Neither fetch nor push the trail.")] = False,
-    format: Format = "text",
+    format: ReportFormat = "text",
+    write: Write = None,
 ) -> int:
     """Make it so: pin data, train, measure gates, compile, deploy; each step signed into the trail.
 
@@ -56,7 +61,6 @@ def apply(
 
       mlopsctl apply -y --target train.classifier
     """
-    check_format(format)
     saved = _saved(planfile) if planfile else None
     if saved is not None and (target or exclude or replace):
         raise UsageError(
@@ -72,6 +76,7 @@ def apply(
         sign_queued(project)
         asked = saved.selection if saved else selection(project, target, exclude, replace)
         made = plan_project(project, asked)
+        report_plan(project, made)
         if saved is not None:
             _check_stale(saved, made, planfile)
         if format == "text":
@@ -118,7 +123,17 @@ def _ask() -> None:
 def _walk(project: Project, made: Plan, format: str) -> list[int]:
     """Runs the steps; the exit codes of what went wrong."""
     printer = Printer(format)
-    codes, events = [0], []
+    codes: list[int] = [0]
+    events: list[Event] = []
+
+    def report() -> Report:
+        from ..render.reports import apply_report, places
+
+        counted = summary(events, made)
+        documents = [*(event_json(event) for event in events), counted]
+        return apply_report(made, events, documents, summary_line(counted), places(project.resources))
+
+    reports(report)
     with closing(printer), ProjectWorkshop(project, printer.tell, refresh=made.selection.refresh) as workshop:
         for event in Walk(made, project.resources, workshop):
             events.append(event)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,6 +16,10 @@ from .anchors import witnesses
 from .audit_checks import checked
 from .audit_source import At, Offline, Root, audit_trail
 from .options import Format, check_format
+from .write import ReportFormat, Write, reports, written
+
+if TYPE_CHECKING:
+    from ..render.report import Report
 
 
 def show(
@@ -51,6 +55,7 @@ def show(
     return 0
 
 
+@written("audit verify")
 def verify(
     strict: Annotated[bool, typer.Option("--strict", help="A root entry that nobody pinned is a finding too.")] = False,
     full: Annotated[
@@ -68,7 +73,8 @@ def verify(
     at: At = "",
     offline: Offline = None,
     root: Root = "",
-    format: Format = "text",
+    format: ReportFormat = "text",
+    write: Write = None,
 ) -> int:
     """Check every entry, signature and link, that nothing seen before is gone, and what is remembered outside.
 
@@ -82,12 +88,20 @@ def verify(
 
       mlopsctl audit verify --offline for-the-auditor --root 3f2a9c01…
     """
-    check_format(format)
     verdict, more, lines = checked(
         offline, root, at, anchors or (), countersigner or (), strict=strict, full=full, read_bytes=read_bytes
     )
+    document = {"schema_version": 1, **verdict.as_json(), **more}
+
+    def report() -> Report:
+        from ..render.reports import audit_report
+
+        return audit_report(verdict, document, lines)
+
+    reports(report)
     if format == "json":
-        console.out(json.dumps({"schema_version": 1, **verdict.as_json(), **more}, indent=2, ensure_ascii=False))
+        console.out(json.dumps(document, indent=2, ensure_ascii=False))
+    if format != "text":
         return 0 if verdict.ok else EvidenceError.exit_code
     for finding in (*verdict.findings, *verdict.warnings):
         bad = finding in verdict.findings

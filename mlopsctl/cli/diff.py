@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,14 +11,19 @@ from ..adapters.git import Repo, find_repo
 from ..diff import Difference, compare
 from ..plan import Assessment, survey
 from . import console
-from .options import Format, check_format
 from .project import Project, find_manifest, open_commit, open_project
 from .world import ProjectWorld
+from .write import ReportFormat, Write, reports, written
+
+if TYPE_CHECKING:
+    from ..render.report import Report
 
 
+@written("diff")
 def diff(
     revisions: Annotated[str, typer.Argument(metavar="[REV | A..B | A...B]")] = "HEAD",
-    format: Format = "text",
+    format: ReportFormat = "text",
+    write: Write = None,
 ) -> int:
     """What changed between two revisions: data, code, parameters, measured figures, artifacts, deployments.
 
@@ -30,7 +35,6 @@ def diff(
 
       mlopsctl diff main..feature --format markdown
     """
-    check_format(format, ("text", "json", "markdown"))
     repo = find_repo(Path.cwd())
     prefix = _prefix(repo)
     old_name, dots, new_name = _split(revisions)
@@ -38,7 +42,15 @@ def diff(
         old_name = repo.git("merge-base", repo.commit(old_name), repo.commit(new_name)).decode().strip()
     old = _survey(open_commit(repo, old_name, prefix))
     new = _survey(open_commit(repo, new_name, prefix) if dots else open_project())
-    _print(compare(old, new), old_name, new_name if dots else "working tree", format)
+    found, new_name = compare(old, new), new_name if dots else "working tree"
+
+    def report() -> Report:
+        from ..render.diff import diff_report
+
+        return diff_report(found, old_name, new_name)
+
+    reports(report)
+    _print(found, old_name, new_name, format)
     return 0
 
 
@@ -63,13 +75,12 @@ def _survey(project: Project) -> list[Assessment]:
 
 
 def _print(found: tuple[Difference, ...], old: str, new: str, format: str) -> None:
-    from ..render.diff import diff_json, diff_markdown, diff_text
+    from ..render.diff import diff_json, diff_text
 
     if format == "json":
         import json
 
-        lines = [json.dumps(diff_json(found, old, new), indent=2)]
-    else:
-        lines = diff_markdown(found) if format == "markdown" else diff_text(found, console.paint)
-    for line in lines:
-        console.out(line)
+        console.out(json.dumps(diff_json(found, old, new), indent=2))
+    if format == "text":
+        for line in diff_text(found, console.paint):
+            console.out(line)

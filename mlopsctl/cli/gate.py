@@ -20,16 +20,18 @@ from ..plan import survey
 from ..provider import MEANING, Context, Inputs, fingerprint, ingredients, provider, with_meaning
 from ..types import Digest, Input, Json, Observed, Outcome, Resource, Status, Verdict
 from . import console
-from .options import Format, check_format
 from .project import Project, open_project
 from .world import ProjectWorld
+from .write import ReportFormat, Write, reports, written
 
 if TYPE_CHECKING:
     from ..providers.gates.metric import Assessed
+    from ..render.report import Report
 
 _COLOURS = {Status.PASSED: "green", Status.FAILED: "red", Status.INCONCLUSIVE: "yellow", Status.NOT_ASSESSED: "yellow"}
 
 
+@written("gate run")
 def run(
     name: Annotated[str, typer.Argument(help="The gate, for example accuracy.")],
     view: Annotated[str, typer.Option("--view", help="Measure on this view: test, val or all.")] = "",
@@ -37,7 +39,8 @@ def run(
         Path | None, typer.Option("--errors", help="Write the rows the model gets wrong, as CSV.")
     ] = None,
     record: Annotated[bool, typer.Option("--record", help="Append the measurement to the trail.")] = False,
-    format: Format = "text",
+    format: ReportFormat = "text",
+    write: Write = None,
 ) -> int:
     """Measure one gate now and judge it by today's bars; exits 4 when it blocks.
 
@@ -51,7 +54,6 @@ def run(
 
       mlopsctl gate run accuracy --format json
     """
-    check_format(format)
     project = open_project()
     project.need_trail()
     want, inputs = _wanted(project, name, view)
@@ -61,6 +63,13 @@ def run(
         outcome, assessed = _measure(want, with_meaning(inputs, ctx.store), ctx)
     verdict = provider(want.provider).judge(want, Observed(Digest(""), {}, outcome.facts), inputs)
     entry = _record(project, want, inputs, outcome, verdict) if record else ""
+
+    def report() -> Report:
+        from ..render.reports import gate_report
+
+        return gate_report(want, verdict, gate_json(want, outcome.facts, verdict, entry))
+
+    reports(report)
     if errors is not None and assessed is not None:
         count = _write_errors(errors, assessed)
         console.note(f"{count} rows written to {errors}")
@@ -185,6 +194,8 @@ def _write_errors(path: Path, found: Assessed) -> int:
 def _show(want: Resource, facts: Any, verdict: Verdict, entry: str, format: str) -> None:
     if format == "json":
         console.out(json.dumps(gate_json(want, facts, verdict, entry), indent=2))
+        return
+    if format != "text":
         return
     word = console.paint(verdict.status.value, _COLOURS[verdict.status])
     console.out(f"{word}  {want.address}  {verdict.text}")

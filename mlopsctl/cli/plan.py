@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,11 +12,15 @@ from ..plan import EVERYTHING, make_plan, pending
 from ..types import Plan, Selection
 from . import console
 from .asked import Exclude, Replace, Target, selection
-from .options import Format, check_format
 from .project import Project, open_project
 from .world import ProjectWorld
+from .write import ReportFormat, Write, reports, written
+
+if TYPE_CHECKING:
+    from ..render.report import Report
 
 
+@written("plan", plans=True)
 def plan(
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Save the plan for 'mlopsctl apply FILE'.")] = None,
     detailed_exitcode: Annotated[
@@ -30,7 +34,8 @@ def plan(
     offline: Annotated[
         bool, typer.Option("--offline", help="Do not fetch the trail, even when it is missing.")
     ] = False,
-    format: Format = "text",
+    format: ReportFormat = "text",
+    write: Write = None,
 ) -> int:
     """Show what apply would do, and why. Nothing is executed and nothing is changed.
 
@@ -44,12 +49,12 @@ def plan(
 
       mlopsctl plan --why --format json
     """
-    check_format(format)
     project = open_project()
     project.need_trail(offline=offline)
     asked = selection(project, target, exclude, replace, refresh=refresh)
     # A text shows neither the commit nor whether the tree is dirty, so git is not asked.
-    made = plan_project(project, asked, head=out is not None or format == "json")
+    made = plan_project(project, asked, head=out is not None or format == "json" or bool(write))
+    report_plan(project, made)
     if out is not None:
         save(made, out)
     show(made, format, why=why)
@@ -83,14 +88,27 @@ def plan_project(project: Project, asked: Selection = EVERYTHING, *, head: bool 
     return made
 
 
+def report_plan(project: Project, made: Plan) -> None:
+    """What the verb at work has to say, until it knows more."""
+
+    def report() -> Report:
+        from ..render.reports import places, plan_report
+
+        return plan_report(made, places(project.resources))
+
+    reports(report)
+
+
 def show(made: Plan, format: str, *, why: bool = False) -> None:
-    """Prints the plan in the asked format."""
+    """Prints the plan as text or JSON; other formats are made of its report."""
     if format == "json":
         import json
 
         from ..render.plan import plan_json
 
         console.out(json.dumps(plan_json(made), indent=2))
+        return
+    if format != "text":
         return
     from ..render.plan import plan_text
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from threading import Event as Signal
 from threading import Thread
 from time import monotonic
@@ -57,6 +57,7 @@ class Printer:
 
     def __init__(self, format: str):
         self._json = format == "json"
+        self._text = format == "text"
         self._live = LiveLine() if not self._json and console.coloured(sys.stderr) else None
         self._told = 0.0
 
@@ -77,7 +78,7 @@ class Printer:
     def event(self, event: Event) -> None:
         """Shows one event; a started step lives on the terminal's last line until its next event."""
         if self._json:
-            console.out(json.dumps({key: value for key, value in _event_json(event) if value not in ("", None)}))
+            console.out(json.dumps(event_json(event)))
             return
         if self._live is not None:
             self._live.clear()
@@ -99,12 +100,22 @@ class Printer:
         if self._json:
             console.out(json.dumps(counted))
             return
-        words = ("applied", "skipped", "waiting", "blocked", "failed", "unchanged")
-        shown = ", ".join(f"{counted[word]} {word}" for word in words if counted[word] or word == "applied")
-        console.out(f"Apply: {shown}.")
+        (console.out if self._text else console.note)(summary_line(counted))
 
 
-def _event_json(event: Event) -> Iterator[tuple[str, object]]:
+def summary_line(counted: Mapping[str, object]) -> str:
+    """The counts of an apply in one line."""
+    words = ("applied", "skipped", "waiting", "blocked", "failed", "unchanged")
+    shown = ", ".join(f"{counted[word]} {word}" for word in words if counted[word] or word == "applied")
+    return f"Apply: {shown}."
+
+
+def event_json(event: Event) -> dict[str, object]:
+    """One line of ``apply --format json``."""
+    return {key: value for key, value in _members(event) if value not in ("", None)}
+
+
+def _members(event: Event) -> Iterator[tuple[str, object]]:
     yield "event", event.event
     yield "address", event.address
     yield "action", event.action.lower()

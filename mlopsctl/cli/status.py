@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,12 +13,15 @@ from ..provider import Deployment, Probe, provider
 from ..render.text import printable
 from ..types import Address, Resource
 from . import console
-from .options import Format, check_format
 from .overrides import overrides
 from .project import Project, open_project
 from .queue import queued
 from .withdrawn import last_good, withdrawn
 from .world import ProjectWorld
+from .write import ReportFormat, Write, reports, written
+
+if TYPE_CHECKING:
+    from ..render.report import Report
 
 _COLOUR = {
     "current": "green",
@@ -34,10 +37,12 @@ _COLOUR = {
 }
 
 
+@written("status")
 def status(
     address: Annotated[str | None, typer.Argument(help="One address or deployment; default: all.")] = None,
     refresh: Annotated[bool, typer.Option("--refresh", help="Ask the running deployments too.")] = False,
-    format: Format = "text",
+    format: ReportFormat = "text",
+    write: Write = None,
 ) -> int:
     """Where everything stands, by what lies on disk. Nothing is executed, and nothing is connected to without --refresh.
 
@@ -49,7 +54,6 @@ def status(
 
       mlopsctl status local --format json
     """
-    check_format(format)
     project = open_project()
     project.need_trail()
     wanted = project.resource(address).address if address else None
@@ -66,12 +70,27 @@ def status(
         for one in chosen
         if one.step.address in probes and one.seen is not None
     }
+
+    def report() -> Report:
+        from ..render.reports import places, status_report
+        from ..render.status import details, state_of, status_json
+
+        rows = []
+        for one in chosen:
+            asked = probes.get(one.step.address)
+            rows.append((one.step.address, state_of(one, asked), details(one, asked)))
+        document = status_json(chosen, probes, _about(project), shared, ruled_out)
+        title = f"{project.manifest.project.name}: {len(rows)} resources"
+        return status_report(title, rows, ruled_out, document, places(project.resources))
+
+    reports(report)
     if format == "json":
         import json
 
         from ..render.status import status_json
 
         console.out(json.dumps(status_json(chosen, probes, _about(project), shared, ruled_out), indent=2))
+    if format != "text":
         return 0
     _print(chosen, probes, _about(project))
     for record in queued(project.state):

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..adapters.files import reader
-from ..errors import ManifestError, UsageError
+from ..errors import ManifestError
 from ..manifest import Manifest, load_manifest
+from ..types import Json
 from . import console
+from .write import ReportFormat, Write, reports, written
+
+if TYPE_CHECKING:
+    from ..render.report import Report
 
 
+@written("validate")
 def validate(
     files: Annotated[
         list[Path] | None, typer.Argument(help="Manifests or their folders; without one, the nearest mlops.yaml.")
     ] = None,
-    format: Annotated[str, typer.Option(help="text, json or github.")] = "text",
+    format: ReportFormat = "text",
+    write: Write = None,
 ) -> int:
     """Checks manifests without running or importing anything of the project.
 
@@ -29,12 +37,11 @@ def validate(
 
       mlopsctl validate services/*/mlops.yaml --format json
     """
-    if format not in ("text", "json", "github"):
-        raise UsageError(f"--format {format} is not written here", hint="one of text, json, github", code="MLO6401")
     findings: list[ManifestError] = []
     warnings: list[str] = []
     good = 0
-    for path in files or [nearest()]:
+    asked = files or [nearest()]
+    for path in asked:
         try:
             manifest = _read(path)
         except ManifestError as error:
@@ -44,10 +51,18 @@ def validate(
         warnings += manifest.warnings
         if format == "text":
             console.out(f"{manifest.path}: valid, {len(manifest.resources)} resources")
+    document = _json(findings, warnings)
+
+    def report() -> Report:
+        from ..render.reports import validate_report
+
+        return validate_report([str(path) for path in asked], findings, warnings, document)
+
+    reports(report)
     if format == "json":
-        _json(findings, warnings)
-    else:
-        _text(findings, warnings, github=format == "github")
+        console.out(json.dumps(document, indent=2, ensure_ascii=False))
+    elif format == "text":
+        _text(findings, warnings)
     return ManifestError.exit_code if findings else 0
 
 
@@ -71,15 +86,10 @@ def _read(path: Path) -> Manifest:
     return load_manifest(text, str(path), reader(path.parent))
 
 
-def _text(findings: list[ManifestError], warnings: list[str], *, github: bool) -> None:
+def _text(findings: list[ManifestError], warnings: list[str]) -> None:
     for warning in warnings:
         console.note(f"{console.paint('warning', 'yellow', sys.stderr)}: {warning}")
     for item in findings:
-        if github and item.where:
-            place = f"file={item.where.file},line={item.where.line},col={item.where.column},title={item.code}"
-            message = f"{item.message}. Fix: {item.hint}" if item.hint else item.message
-            console.out(f"::error {place}::{message}".replace("%", "%25").replace("\n", "%0A"))
-            continue
         # Each is shown by itself: the list is flat already.
         alone = ManifestError(item.message, hint=item.hint, where=item.where, code=item.code, line=item.line)
         console.show_error(alone)
@@ -88,9 +98,8 @@ def _text(findings: list[ManifestError], warnings: list[str], *, github: bool) -
         console.note(f"{many}; `mlopsctl explain {findings[0].code}` says more")
 
 
-def _json(findings: list[ManifestError], warnings: list[str]) -> None:
-    import json
-
+def _json(findings: list[ManifestError], warnings: list[str]) -> Json:
+    """What ``--format json`` prints; see schemas/validate.schema.json."""
     rows = [
         {
             "code": item.code,
@@ -102,5 +111,4 @@ def _json(findings: list[ManifestError], warnings: list[str]) -> None:
         }
         for item in findings
     ]
-    document = {"schema_version": 1, "ok": not findings, "findings": rows, "warnings": warnings}
-    console.out(json.dumps(document, indent=2, ensure_ascii=False))
+    return {"schema_version": 1, "ok": not findings, "findings": rows, "warnings": warnings}

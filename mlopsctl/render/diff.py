@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from ..diff import Difference
 from ..types import Change, Json
 from .plan import SCHEMA_VERSION, Paint, value
+from .report import Case, Report
 
 _GLYPH = {"added": ("+", "green"), "removed": ("-", "red"), "changed": ("~", "yellow")}
 
@@ -44,6 +45,14 @@ def diff_text(found: Sequence[Difference], paint: Paint) -> list[str]:
         lines += [f"    {c.field}: {value(c.old)} -> {value(c.new)}" for c in one.changes]
         lines += [f"    {c.field}: {value(c.old)} -> {value(c.new)}  (measured)" for c in one.figures]
     return lines or ["No differences in data, code, parameters, gates, targets or deployments."]
+
+
+def diff_report(found: Sequence[Difference], old: str, new: str) -> Report:
+    """A case for each resource that differs; the table for a pull request."""
+    many = f"{len(found)} resource{'s' * (len(found) != 1)} differ{'s' * (len(found) == 1)}"
+    cases = tuple(Case(str(one.address), text=one.kind, group=one.address.section) for one in found)
+    title = f"{old} to {new}: {many}"
+    return Report("diff", title, (), cases, (diff_json(found, old, new),), tuple(diff_markdown(found)))
 
 
 def diff_markdown(found: Sequence[Difference]) -> list[str]:

@@ -98,7 +98,7 @@ def plan_text(plan: Plan, paint: Paint, *, why: bool = False) -> list[str]:
     width = max((len(str(step.address)) for step in plan.steps), default=0)
     for step in plan.steps:
         lines += _step_lines(step, width, paint, why)
-    return [*lines, "", _last_line(plan), *_partial(plan)]
+    return [*lines, "", last_line(plan), *partial(plan)]
 
 
 def _step_lines(step: Step, width: int, paint: Paint, why: bool) -> list[str]:
@@ -148,7 +148,7 @@ def value(item: Json) -> str:
 _LISTED = 10
 
 
-def _partial(plan: Plan) -> list[str]:
+def partial(plan: Plan) -> list[str]:
     """Says that the plan is about a part of the manifest only, and what it leaves out."""
     if not plan.selection.targets and not plan.selection.excluded:
         return []
@@ -161,7 +161,8 @@ def _partial(plan: Plan) -> list[str]:
     return lines + ([f"  and {len(listed) - _LISTED} more"] if len(listed) > _LISTED else [])
 
 
-def _last_line(plan: Plan) -> str:
+def last_line(plan: Plan) -> str:
+    """How many steps there are of each action, in one line."""
     found = counts(plan)
     stopped = [str(step.address) for step in plan.steps if step.verdict and step.verdict.blocks]
     if found["noop"] == len(plan.steps):

@@ -60,7 +60,7 @@ def test_a_bare_clone_and_a_table_for_a_pull_request(branched: Path, tmp_path: P
     must(f"git clone -q --mirror digits {tmp_path}/mirror.git", tmp_path)
     assert addresses(tmp_path / "mirror.git", "main..feature") == addresses(branched, "main..feature")
     lines = must("mlopsctl diff main..feature --format markdown", tmp_path / "mirror.git").splitlines()
-    assert lines[0] == "| resource | | what | old | new |"
+    assert lines[0].startswith("### main to feature: ") and "| resource | | what | old | new |" in lines
     assert any(line.startswith("| `gates.accuracy` | changed | min | 0.9 | 0.93 |") for line in lines)
 
 
