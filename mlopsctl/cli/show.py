@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ..audit.trace import entry_json
 from ..errors import UsageError
 from ..plan import Assessment, survey
 from ..types import Entry, Json
@@ -44,7 +45,7 @@ def show(
     want = project.resource(address)
     project.need_trail()
     if history:
-        _history(project.trail.entries(address=str(want.address)), format)
+        _history(str(want.address), project.trail.entries(address=str(want.address)), format)
         return 0
     found = next(one for one in survey(project.resources, ProjectWorld(project)) if one.step.address == want.address)
     _print(_one(found), format)
@@ -96,9 +97,10 @@ def _one(found: Assessment) -> dict[str, Json]:
     return shown
 
 
-def _history(entries: list[Entry], format: str) -> None:
+def _history(address: str, entries: list[Entry], format: str) -> None:
     if format == "json":
-        console.out(json.dumps([entry._asdict() for entry in entries], indent=2))
+        shown = {"schema_version": 1, "address": address, "entries": [entry_json(entry) for entry in entries]}
+        console.out(json.dumps(shown, indent=2))
         return
     rows = [
         (entry.id[:12], entry.at[:19].replace("T", " "), entry.kind, entry.status, entry.signer, _figure(entry))
@@ -116,7 +118,7 @@ def _figure(entry: Entry) -> str:
 
 def _print(shown: dict[str, Json], format: str) -> None:
     if format == "json":
-        console.out(json.dumps(shown, indent=2))
+        console.out(json.dumps({"schema_version": 1, **shown}, indent=2))
         return
     import yaml
 

@@ -105,7 +105,8 @@ def test_a_bundle_holds_the_lines_and_the_keys_that_they_verify_with(
     say: Said, clone: Clone, entries: dict[str, Entry], incident: str, tmp_path: Path
 ) -> None:
     out = tmp_path / "post" / "mortem"
-    say("incident", "note", incident, "a | b `c` <script>")
+    noted = say.document("incident-event", "incident", "note", incident, "a | b `c` <script>")
+    assert noted["incident"] == incident
     say("incident", "bundle", incident[:12], "-o", str(out))
     assert follows("incident", (out / "incident.json").read_text())["id"] == incident
     page = (out / "incident.md").read_text()

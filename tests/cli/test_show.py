@@ -43,7 +43,7 @@ def test_the_history_has_every_attempt_newest_first(project: Path) -> None:
     lines = must("mlopsctl show gates.accuracy --history", project).splitlines()
     assert lines[0].split()[:3] == ["entry", "at", "kind"]
     assert "f1 0.9" in lines[1] and "accuracy 0.9" in lines[2] and len(lines) == 3
-    entries = json.loads(must("mlopsctl show gates.accuracy --history --format json", project))
+    entries = json.loads(must("mlopsctl show gates.accuracy --history --format json", project))["entries"]
     assert [entry["facts"]["metric"] for entry in entries] == ["accuracy", "f1"]
 
 
