@@ -1,17 +1,25 @@
-"""Walks a plan, makes each step so and records it; yields events, prints nothing."""
+"""Walks a plan, makes each step so and records it; yields events, prints nothing.
+
+One thread, the caller's, assesses, keeps the order and records; each step works in a thread of its own (``crew``).
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event as Signal
 from time import monotonic
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-from .errors import EvidenceError, MlopsError
+from .crew import Crew, Ended
+from .errors import EvidenceError, MlopsError, StaleError
+from .order import Ready, keys
 from .plan import Assessment, World, assess
 from .provider import MEANING, Context, Inputs, provider, with_meaning
+from .slots import EVERYTHING, Machine, Slots, demand
 from .types import (
     GUARD,
     Action,
@@ -30,10 +38,14 @@ from .types import (
     Verdict,
 )
 
+_BEAT = 1.0
+"""Seconds between two signs of life while steps run."""
+
 
 @dataclass(frozen=True)
 class Event:
-    """What happened: ``start``, ``done``, ``skip``, ``block``, ``wait``, ``fail``, ``hold`` or ``restore`` of one address."""
+    """What happened to one address: ``start``, ``done``, ``skip``, ``block``, ``wait``, ``fail``, ``hold``, ``restore``, ``verdict``
+    or ``stale``."""
 
     event: str
     address: str
@@ -52,7 +64,19 @@ class Workshop(Protocol):
     def world(self) -> World: ...
 
     def context(self, address: Address, inputs: Inputs = ()) -> Context:
-        """A context with a fresh empty scratch folder, which the next call clears, and the key behind the artifact."""
+        """A context with a fresh empty scratch folder, which ``release`` takes away, and the key behind the artifact."""
+
+    def release(self, address: Address) -> None:
+        """Takes the scratch folder of a step away."""
+
+    def started(self, address: Address, made_from: Digest) -> None:
+        """Remembers for the next apply that a step is under way, until something is recorded for it."""
+
+    def working(self, address: Address, cancelled: Signal) -> AbstractContextManager[None]:
+        """Surrounds a step in the thread that makes it; what it starts ends when ``cancelled`` is set."""
+
+    def alive(self) -> None:
+        """Called about once a second while steps run."""
 
     def admit(self, want: Resource, sources: Mapping[str, TreeFile]) -> None:
         """Raises EvidenceError, before hours of work, for code that the trail would refuse to keep."""
@@ -81,10 +105,33 @@ class Workshop(Protocol):
     def tell(self, address: Address, line: str) -> None: ...
 
 
-class Walk:
-    """One apply: goes through the resources in plan order and keeps what it has seen."""
+class _Job(NamedTuple):
+    """A step under way."""
 
-    def __init__(self, plan: Plan, resources: Sequence[Resource], workshop: Workshop):
+    want: Resource
+    found: Assessment
+    begun: float
+
+
+class Walk:
+    """One apply: goes through the resources, each after what it needs, and keeps what it has seen.
+
+    ``jobs`` steps run at a time, as far as ``machine`` has room for them. Deployments come and go alone. Of those that
+    could start, the one with the highest ``priority:`` does; among equals the one with the longest way behind it, going
+    by what its steps took last time; and then the one that stands first in the plan. After a failure nothing new is
+    started, or with ``keep_going`` nothing that needs what failed; what runs comes to its end.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        resources: Sequence[Resource],
+        workshop: Workshop,
+        *,
+        jobs: int = 1,
+        keep_going: bool = False,
+        machine: Machine | None = None,
+    ):
         self._planned = {step.address: step for step in plan.steps}
         # What the plan leaves out is not looked at.
         self._resources = {want.address: want for want in resources if want.address in self._planned}
@@ -92,36 +139,69 @@ class Walk:
         self._removals = [step for step in plan.steps if step.address not in self._declared]
         self._shop = workshop
         self._selection = plan.selection
+        self._keep_going = keep_going
         self._seen: dict[Address, Observed | None] = {}
         self._verdicts: dict[Address, Verdict | None] = {}
         self._stuck: dict[Address, str] = {}
+        self._failed = False
+        self._crew = Crew()
+        self._slots = Slots(machine or Machine(jobs, 1 << 62), jobs)
+        self._jobs: dict[Address, _Job] = {}
+        self._kept: dict[Address, Assessment] = {}
+        # One at a time takes the same time in any order, so that the plan's own is kept.
+        lasts = self._lasted if jobs > 1 else lambda address: 0.0
+        self._ready = Ready(self._resources, keys(self._resources, lasts))
 
     def __iter__(self) -> Iterator[Event]:
-        failed = False
-        for want in self._resources.values():
-            if failed and self._planned[want.address].action is not Action.NOOP:
-                yield Event("skip", str(want.address), text="not started after the failure above")
-                continue
-            for event in self._step(want):
-                failed = failed or event.event == "fail"
-                yield event
-        removed = {want.address: (want, seen) for want, seen in self._shop.world.undeclared(self._declared)}
-        for step in self._removals:
-            if not failed and step.address in removed:
-                yield from self._remove(*removed[step.address])
+        with closing(self._crew):
+            while self._ready or self._jobs:
+                while self._slots.open() and (address := self._ready.pop()) is not None:
+                    yield from self._step(self._resources[address])
+                if self._jobs:
+                    yield from self._listen()
+                self._ready.again()
+            removed = {want.address: (want, seen) for want, seen in self._undeclared()}
+            for step in self._removals:
+                if not self._failed and step.address in removed:
+                    yield from self._remove(*removed[step.address])
+
+    def close(self) -> None:
+        """Ends what runs, also where nobody wants the events any more."""
+        self._crew.close()
+
+    def _lasted(self, address: Address) -> float:
+        """Seconds that a planned step took the last time, 0 where that is not known."""
+        if self._planned[address].action is Action.NOOP:
+            return 0.0
+        before = self._shop.world.last_result(address)
+        usage = before.facts.get("usage") if before else None
+        return float(usage.get("seconds") or 0) if isinstance(usage, dict) else 0.0
+
+    def _undeclared(self) -> Sequence[tuple[Resource, Observed]]:
+        return self._shop.world.undeclared(self._declared)
 
     def _step(self, want: Resource) -> Iterator[Event]:
-        stuck = next((need.address for need in want.needs if self._is_stuck(need)), None)
-        if stuck is not None:
-            self._stuck[want.address] = f"waits for {stuck}"
-            yield Event("skip", str(want.address), text=f"waits for {stuck}")
-            return
-        try:
-            found = assess(want, self._seen, self._verdicts, self._shop.world, self._selection)
-        except MlopsError as error:
-            yield self._fail(want, self._planned[want.address], error)
-            return
-        self._seen[want.address], self._verdicts[want.address] = found.seen, found.step.verdict
+        """Looks at one resource whose needs are settled: settles it, starts it, or puts it back until there is room."""
+        address = want.address
+        if self._failed and not self._keep_going and self._planned[address].action is not Action.NOOP:
+            yield Event("skip", str(address), text="not started after the failure above")
+        elif (stuck := next((need.address for need in want.needs if self._is_stuck(need)), None)) is not None:
+            self._stuck[address] = f"waits for {stuck}"
+            yield Event("skip", str(address), text=f"waits for {stuck}")
+        else:
+            yield from self._look(want)
+        if address not in self._jobs and address not in self._kept:
+            self._ready.settled(address)
+
+    def _look(self, want: Resource) -> Iterator[Event]:
+        found = self._kept.pop(want.address, None)
+        if found is None:
+            try:
+                found = assess(want, self._seen, self._verdicts, self._shop.world, self._selection)
+            except MlopsError as error:
+                yield self._fail(want, self._planned[want.address], error)
+                return
+            self._seen[want.address], self._verdicts[want.address] = found.seen, found.step.verdict
         if found.step.action is Action.NOOP:
             yield from self._standing(want, found)
         elif found.step.blocked_by:
@@ -130,8 +210,27 @@ class Walk:
         elif found.step.waits_for:
             self._stuck[want.address] = "waits for people"
             yield Event("wait", str(want.address), found.step.action.name, ", ".join(found.step.waits_for))
+        elif why := self._beyond(want, found.step):
+            self._stuck[want.address] = "is not as planned"
+            yield Event("stale", str(want.address), found.step.action.name, why, error=_stale(want, why))
         else:
             yield from self._make(want, found)
+
+    def _beyond(self, want: Resource, now: Step) -> str:
+        """Why a step would do what the plan did not say; "" where the plan covers it.
+
+        What was unknown while planning may come out in any way; what was known may not have changed since.
+        """
+        planned = self._planned[want.address]
+        if planned.action is Action.NOOP:
+            return f"the plan left it as it is, and now: {now.reason.text}"
+        if planned.made_from is not None and now.made_from != planned.made_from:
+            return f"what it is made from changed since the plan: {now.reason.text}"
+        held = ", ".join((*planned.blocked_by, *planned.waits_for))
+        known = [self._planned.get(need.address) for need in want.needs]
+        if held and all(step is None or step.action is Action.NOOP for step in known):
+            return f"the plan held it back ({held}), and that has gone since"
+        return ""
 
     def _is_stuck(self, need: Need) -> bool:
         """A guard without a verdict holds its step back: unknown is not passed."""
@@ -150,20 +249,63 @@ class Walk:
             yield Event("hold", str(want.address), text=found.step.held_by)
 
     def _make(self, want: Resource, found: Assessment) -> Iterator[Event]:
-        address, action = str(want.address), found.step.action.name
-        yield Event("start", address, action, found.step.reason.text)
-        begun = monotonic()
+        """Starts a step, or keeps it until the machine has room; a deployment is made at once, with nothing beside it."""
+        alone = want.address.section == "deployments"
+        cards = self._slots.take(want.address, EVERYTHING if alone else demand(want))
+        if cards is None:
+            self._kept[want.address] = found
+            self._ready.put_back(want.address)
+            return
+        yield Event("start", str(want.address), found.step.action.name, found.step.reason.text)
+        job = _Job(want, found, monotonic())
         try:
             for item in found.inputs:
                 yield from self._have(item)
             self._shop.admit(want, found.sources)
-            observed, verdict = self._run(want, self._with_restored(want, found))
+            job = job._replace(found=self._with_restored(want, found))
+            self._shop.started(want.address, found.step.made_from or Digest(""))
+            context = self._shop.context(want.address, job.found.inputs)._replace(cards=cards)
+            if alone:
+                yield self._finish(job, *self._work(want, job.found.inputs, context))
+                return
         except MlopsError as error:
-            yield self._fail(want, found.step, error, found.parts, monotonic() - begun)
+            yield self._fail(want, found.step, error, found.parts, monotonic() - job.begun)
             return
-        self._seen[want.address] = observed
-        self._verdicts[want.address] = verdict
-        yield Event("done", address, action, verdict.text, monotonic() - begun, observed.entry, verdict=verdict)
+        finally:
+            if alone:
+                self._slots.give_back(want.address)
+        context = self._crew.equip(want.address, context)
+        self._jobs[want.address] = job
+        self._crew.start(want.address, lambda: self._work(want, job.found.inputs, context))
+
+    def _work(self, want: Resource, inputs: Sequence[Input], context: Context) -> tuple[Outcome, dict[str, Digest]]:
+        """Makes a step and puts what it made into the store; all of a step that may run beside others."""
+        with self._shop.working(want.address, self._crew.cancelled):
+            outcome = provider(want.provider).apply(want, with_meaning(inputs, context.store), context)
+            return outcome, self._shop.keep(outcome.outputs)
+
+    def _listen(self) -> Iterator[Event]:
+        """Waits for the next word of the steps under way."""
+        said = self._crew.news(_BEAT)
+        if said is None:
+            self._shop.alive()
+        elif not isinstance(said, Ended):
+            self._shop.tell(said.address, said.line)
+        else:
+            job = self._jobs.pop(said.address)
+            self._slots.give_back(said.address)
+            if said.error is not None and not isinstance(said.error, MlopsError):
+                raise said.error
+            yield self._ended(job, said)
+            self._ready.settled(said.address)
+
+    def _ended(self, job: _Job, said: Ended) -> Event:
+        try:
+            if said.error is not None:
+                raise said.error
+            return self._finish(job, *said.value)
+        except MlopsError as error:
+            return self._fail(job.want, job.found.step, error, job.found.parts, monotonic() - job.begun)
 
     def _fail(
         self,
@@ -174,9 +316,11 @@ class Walk:
         seconds: float = 0.0,
     ) -> Event:
         """Records an attempt that failed; what needs the step waits."""
+        self._failed = True
         facts = {"code": error.code, "message": error.message[:500]}
         made_from = step.made_from if parts else None
         entry = self._shop.record("failure", want, status="failed", made_from=made_from, parts=parts, facts=facts).entry
+        self._shop.release(want.address)
         self._stuck[want.address] = "failed"
         return Event("fail", str(want.address), step.action.name, error.message, seconds, entry, error)
 
@@ -192,11 +336,9 @@ class Walk:
             now.append(item._replace(seen=seen) if same else item)
         return found._replace(inputs=tuple(now))
 
-    def _run(self, want: Resource, found: Assessment) -> tuple[Observed, Verdict]:
-        """Makes the step and records it, a gate with its verdict; what could not be assessed is tried again next time."""
-        context = self._shop.context(want.address, found.inputs)
-        outcome = provider(want.provider).apply(want, with_meaning(found.inputs, context.store), context)
-        outputs = self._shop.keep(outcome.outputs)
+    def _finish(self, job: _Job, outcome: Outcome, outputs: Mapping[str, Digest]) -> Event:
+        """Records what a step made, a gate's with its verdict; what could not be assessed is tried again next time."""
+        want, found = job.want, job.found
         facts = dict(outcome.facts)
         if found.step.action is Action.REPLACE and found.seen:
             facts["supersedes"] = found.seen.entry
@@ -214,7 +356,11 @@ class Walk:
             outcome=Outcome(outputs, {**facts, "message": verdict.text} if unassessed else facts, outcome.made_with),
             sources=found.sources,
         )
-        return observed, verdict
+        self._seen[want.address], self._verdicts[want.address] = observed, verdict
+        self._shop.release(want.address)
+        seconds = monotonic() - job.begun
+        action = found.step.action.name
+        return Event("done", str(want.address), action, verdict.text, seconds, observed.entry, verdict=verdict)
 
     def _have(self, item: Input) -> Iterator[Event]:
         """Brings an input's bytes here; those of today's resources are made again where they are gone.
@@ -245,9 +391,8 @@ class Walk:
         for upstream in again.inputs:
             yield from self._have(upstream)
         again = assess(want, self._seen, self._verdicts, self._shop.world)
-        context = self._shop.context(want.address)
-        outcome = provider(want.provider).apply(want, with_meaning(again.inputs, context.store), context)
-        outputs = self._shop.keep(outcome.outputs)
+        outcome, outputs = self._work(want, again.inputs, self._shop.context(want.address))
+        self._shop.release(want.address)
         if any(outputs.get(name) != seen.outputs.get(name) for name in {need.output, MEANING}):
             raise EvidenceError(
                 f"{need.address} was made again and came out different: {outputs.get(need.output)} instead of {digest}",
@@ -272,8 +417,17 @@ class Walk:
     def _remove(self, want: Resource, seen: Observed) -> Iterator[Event]:
         yield Event("start", str(want.address), Action.DELETE.name, "no longer in the manifest")
         outcome = provider(want.provider).remove(seen, self._shop.context(want.address))
+        self._shop.release(want.address)
         entry = self._shop.record("destroy", want, status="done", made_from=seen.made_from, outcome=outcome).entry
         yield Event("done", str(want.address), Action.DELETE.name, entry=entry)
+
+
+def _stale(want: Resource, why: str) -> StaleError:
+    return StaleError(
+        f"{want.address} was not made: {why}",
+        hint="look at it and apply again: mlopsctl plan && mlopsctl apply",
+        code="MLO6011",
+    )
 
 
 def summary(events: Sequence[Event], plan: Plan) -> dict[str, Json]:
@@ -286,5 +440,6 @@ def summary(events: Sequence[Event], plan: Plan) -> dict[str, Json]:
         "waiting": count["wait"],
         "blocked": count["block"],
         "failed": count["fail"],
+        "stale": count["stale"],
         "unchanged": sum(step.action is Action.NOOP for step in plan.steps),
     }

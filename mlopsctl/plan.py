@@ -70,6 +70,9 @@ class World(Protocol):
     def unverified(self, inputs: Inputs) -> Sequence[str]:
         """One line an imported model behind the artifact among the inputs whose origin is not proved."""
 
+    def lacks(self, want: Resource) -> tuple[str, ...]:
+        """What the step asks for and this machine has not, one line each."""
+
     def undeclared(self, declared: frozenset[Address]) -> Sequence[tuple[Resource, Observed]]:
         """Deployments that run here and that the manifest no longer declares."""
 
@@ -153,6 +156,7 @@ def assess(
     # A rollback was judged when it was signed; what blocks today's model says nothing about the older one.
     blocked = (() if held else _blockers(want, verdicts)) + _untrusted(want, inputs)
     blocked += world.withdrawn(inputs, observed if action is Action.NOOP else None)
+    blocked += world.lacks(want) if action is not Action.NOOP else ()
     waiting: tuple[str, ...] = ()
     if action is not Action.NOOP and not held and want.address.section == "deployments":
         more, waiting = _controls(want, inputs, verdicts, world)

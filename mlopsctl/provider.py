@@ -137,6 +137,8 @@ class Context(NamedTuple):
     """PEM of the key that attested the step's artifact; a deployment checks the artifact's signature against it."""
     halted: str = ""
     """Who halted the deployment and why, where a halt is in force: what is deployed anew stays cut out."""
+    cards: tuple[str, ...] = ()
+    """The graphics cards that are the step's while it works, as CUDA_VISIBLE_DEVICES names them."""
 
 
 NO_SCRATCH = Path(os.devnull) / "scratch"

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event as Signal
 from typing import Any
 
 from mlopsctl.apply import Event, Walk
@@ -127,6 +129,9 @@ class Simulator:
     def unverified(self, inputs: Inputs) -> Sequence[str]:
         return [f"{item.need.address} unverified" for item in inputs if item.seen and item.seen.facts.get("origin")]
 
+    def lacks(self, want: Resource) -> tuple[str, ...]:
+        return ()
+
     def undeclared(self, declared: frozenset[Address]) -> Sequence[tuple[Resource, Observed]]:
         last = [(want, self.last_result(want.address)) for want in self.gone if want.address not in declared]
         return [(want, entry.observed()) for want, entry in last if entry]
@@ -136,10 +141,22 @@ class Simulator:
     def context(self, address: Address, inputs: Inputs = ()) -> Context:
         self.applied.append(str(address))
         self.given[str(address)] = inputs
-        scratch = self.folder / "scratch"
+        scratch = self.folder / "scratch" / str(address)
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(parents=True)
         return Context(self.folder, self.folder, scratch, self, self, self, "test", self.told.append)  # type: ignore[arg-type]
+
+    def release(self, address: Address) -> None:
+        shutil.rmtree(self.folder / "scratch" / str(address), ignore_errors=True)
+
+    def started(self, address: Address, made_from: Digest) -> None:
+        """The simulator is never killed."""
+
+    def working(self, address: Address, cancelled: Signal) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def alive(self) -> None:
+        """Nobody looks whether the simulator lives."""
 
     def admit(self, want: Resource, sources: Mapping[str, TreeFile]) -> None:
         """The simulator keeps no code."""

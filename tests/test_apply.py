@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from mlopsctl.errors import EvidenceError
-from mlopsctl.types import Action, Digest, Input, Observed
+from mlopsctl.apply import Event, Walk
+from mlopsctl.errors import EvidenceError, StaleError
+from mlopsctl.types import Action, Digest, Input, Observed, Resource, TreeFile
 from tests.simulator import PROVIDERS, Simulator, need, resource
 
 
@@ -129,3 +131,50 @@ def test_lost_bytes_of_a_rollback_are_an_error_and_not_todays_artifact(
     monkeypatch.setattr(project, "inputs_of", lambda entry, want: held)
     events = project.apply(DATA, MODEL, GATE, LIVE)
     assert [event.error.code for event in events if event.error] == ["MLO7202"]
+
+
+# --- apply is a part of the plan -------------------------------------------------------------------------------------
+
+
+def walk_after(project: Simulator, change: Callable[[], object], *resources: Resource) -> list[Event]:
+    """The events of a plan that is applied after something changed."""
+    plan = project.plan(*resources)
+    change()
+    project.applied.clear()
+    return list(Walk(plan, resources, project))
+
+
+def test_a_step_that_was_not_planned_is_not_done(project: Simulator) -> None:
+    """Somebody else's command took the result back while the plan was being looked at."""
+    project.apply(DATA, MODEL)
+    events = walk_after(project, lambda: project.entries.pop(), DATA, MODEL)
+    assert [(event.event, event.address) for event in events] == [("stale", "train.model")]
+    assert project.applied == [] and isinstance(events[0].error, StaleError) and events[0].error.exit_code == 6
+
+
+def test_a_file_saved_between_plan_and_step_makes_the_step_stale_and_holds_back_what_needs_it(
+    project: Simulator,
+) -> None:
+    project.files["train.py"] = TreeFile("100644", "1" * 40)
+    model = resource("train.model", text="model", file="train.py")
+    saved = {"train.py": TreeFile("100644", "2" * 40)}
+    events = walk_after(project, lambda: project.files.update(saved), model, GATE, DATA)
+    assert [(event.event, event.address) for event in events] == [
+        ("stale", "train.model"), ("skip", "gates.size"), ("start", "data.rows"), ("done", "data.rows"),
+    ]  # fmt: skip
+    assert project.entries[-1].address == "data.rows", "what did not change is made"
+
+
+def test_what_was_held_back_in_the_plan_is_not_done_because_the_reason_went_away(
+    project: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.apply(DATA)
+    monkeypatch.setattr(project, "lacks", lambda want: ("a GPU",) if want.address.section == "train" else ())
+    events = walk_after(project, monkeypatch.undo, DATA, MODEL)
+    assert [event.event for event in events] == ["stale"]
+
+
+def test_what_was_unknown_while_planning_may_come_out_in_any_way(project: Simulator) -> None:
+    project.apply(DATA, MODEL)
+    events = project.apply(resource("data.rows", text="other rows"), MODEL)
+    assert [event.event for event in events] == ["start", "done", "start", "done"]

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ProviderError
+from . import children
 from .argv import fill_model, find_python
 from .worker import run_worker
 
@@ -200,7 +201,8 @@ def _run_confined(
             most = _MOST_PRINTED + _MOST_A_ROW * rows
             resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (most, most))
         try:
-            return process.wait(seconds)
+            children.started(process)
+            return children.wait(process, seconds)
         except subprocess.TimeoutExpired:
             raise _program(f"no end after {seconds:g} seconds for {rows} rows", "") from None
         finally:

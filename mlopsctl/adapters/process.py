@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import selectors
 import signal
 import subprocess
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, cast
+
+from . import children
 
 KEPT = ("PATH", "LANG", "LC_ALL")
 """The variables of the user's shell that reach a program, besides those that begin with CUDA_."""
@@ -172,6 +176,7 @@ def run_logged(
         )
         last = _LastLine(on_line, kept.secrets)
         try:
+            children.started(process)
             in_time = _watch(process, kept, last, begun + timeout if timeout is not None else None)
         finally:
             code, cpu, rss = _end(process)
@@ -186,20 +191,27 @@ def _watch(process: subprocess.Popen[bytes], log: CappedLog, last: _LastLine, de
     """Reads until the program ends; False where the deadline came first."""
     pipe = cast(IO[bytes], process.stdout).fileno()
     os.set_blocking(pipe, False)
-    with selectors.DefaultSelector() as selector:
+    exited = children.open_exit(process.pid)
+    with selectors.DefaultSelector() as selector, closing_descriptor(exited):
         selector.register(pipe, selectors.EVENT_READ)
+        if exited is not None:
+            selector.register(exited, selectors.EVENT_READ)
         open_pipe = True
         while not _has_ended(process):
-            if deadline is not None and time.monotonic() >= deadline:
+            children.check_cancelled()
+            left = deadline - time.monotonic() if deadline is not None else _TICK
+            if left <= 0:
                 return False
-            if not open_pipe:
-                time.sleep(_TICK / 5)
-            elif selector.select(_TICK):
+            # Without a descriptor for the end the program is looked at often.
+            ready = selector.select(min(left, _TICK if exited is not None or open_pipe else _TICK / 5))
+            if open_pipe and any(key.fd == pipe for key, _ in ready):
                 open_pipe = _take(pipe, log, last)
+                if not open_pipe:
+                    selector.unregister(pipe)
         # Whatever the program left behind ends with it; what stands in the pipe still belongs to the log.
         _kill_group(process, signal.SIGKILL)
         drained = time.monotonic() + _GRACE
-        while open_pipe and selector.select(0) and time.monotonic() < drained:
+        while open_pipe and _readable(pipe) and time.monotonic() < drained:
             open_pipe = _take(pipe, log, last)
     return True
 
@@ -213,6 +225,20 @@ def _take(pipe: int, log: CappedLog, last: _LastLine) -> bool:
     log.write(chunk)
     last.feed(chunk)
     return bool(chunk)
+
+
+@contextmanager
+def closing_descriptor(descriptor: int | None) -> Iterator[None]:
+    """Closes a descriptor at the end of the block, where there is one."""
+    try:
+        yield
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def _readable(pipe: int) -> bool:
+    return bool(select.select([pipe], [], [], 0)[0])
 
 
 def _has_ended(process: subprocess.Popen[bytes]) -> bool:

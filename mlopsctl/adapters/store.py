@@ -244,7 +244,7 @@ class LocalStore:
         if destination.exists() or destination.is_symlink():
             raise ProviderError(f"{destination} exists already", hint=f"mv {destination} elsewhere", code="MLO1136")
         destination.parent.mkdir(parents=True, exist_ok=True)
-        with self._full_disk(destination):
+        with storing(destination):
             if kind == "sha256":
                 self._give(digest[7:], destination)
                 return destination
@@ -343,7 +343,7 @@ class LocalStore:
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
-        with self._full_disk(self.root):
+        with storing(self.root):
             self._sweep()
             yield
 
@@ -356,12 +356,14 @@ class LocalStore:
                 if entry.stat(follow_symlinks=False).st_mtime < time.time() - _DAY:
                     Path(entry.path).unlink(missing_ok=True)
 
-    @contextlib.contextmanager
-    def _full_disk(self, place: Path) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise storage_error(error, place) from error
+
+@contextlib.contextmanager
+def storing(place: Path) -> Iterator[None]:
+    """Writing below ``place``: raises MlopsError where the disk is full or not writable."""
+    try:
+        yield
+    except OSError as error:
+        raise storage_error(error, place) from error
 
 
 def storage_error(error: OSError, place: Path) -> Exception:

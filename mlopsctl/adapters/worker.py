@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ProviderError
+from . import children
 
 _STDERR_SHOWN = 2000
 
@@ -57,7 +58,8 @@ def _run(argv: list[str], folder: Path, log: Any, seconds: float, task: str) -> 
         start_new_session=True,
     )
     try:
-        return process.wait(seconds)
+        children.started(process)
+        return children.wait(process, seconds)
     except subprocess.TimeoutExpired:
         raise ProviderError(
             f"{task}: not done after {seconds:g} seconds, so it was ended",

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from ..adapters.lock import locked
+from ..adapters.machine import this_machine
+from ..adapters.times import lasting
 from ..apply import Event, Walk, summary
 from ..errors import ApprovalError, GateError, MlopsError, StaleError, UsageError, worst
 from ..plan import digest, pending
@@ -22,7 +24,7 @@ from .progress import Printer, event_json, summary_line
 from .project import Project, open_project
 from .queue import sign_queued
 from .share import push_after_apply
-from .workshop import ProjectWorkshop
+from .workshop import Interrupted, ProjectWorkshop
 from .write import ReportFormat, Write, reports, written
 
 if TYPE_CHECKING:
@@ -43,6 +45,12 @@ def apply(
     target: Target = None,
     exclude: Exclude = None,
     replace: Replace = None,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", metavar="N", help="How many steps run at a time; default: one a core.")
+    ] = None,
+    keep_going: Annotated[
+        bool, typer.Option("--keep-going", help="After a failure go on with what does not need it.")
+    ] = False,
     offline: Annotated[bool, typer.Option("--offline", help="Neither fetch nor push the trail.")] = False,
     format: ReportFormat = "text",
     write: Write = None,
@@ -60,7 +68,11 @@ def apply(
       mlopsctl apply release.plan
 
       mlopsctl apply -y --target train.classifier
+
+      mlopsctl apply -y --jobs 4 --keep-going
     """
+    if jobs is not None and jobs < 1:
+        raise UsageError(f"--jobs {jobs}: at least one step has to run", hint="mlopsctl apply --jobs 1", code="MLO1240")
     saved = _saved(planfile) if planfile else None
     if saved is not None and (target or exclude or replace):
         raise UsageError(
@@ -83,7 +95,7 @@ def apply(
             show(made, "text")
         if pending(made) and saved is None and not yes:
             _ask()
-        codes = _walk(project, made, format)
+        codes = _walk(project, made, format, jobs, keep_going)
     if not offline:
         codes.append(push_after_apply(project))
     return worst(codes)
@@ -120,7 +132,7 @@ def _ask() -> None:
         raise MlopsError("not applied", hint="nothing was changed", code="MLO1013")
 
 
-def _walk(project: Project, made: Plan, format: str) -> list[int]:
+def _walk(project: Project, made: Plan, format: str, jobs: int | None, keep_going: bool) -> list[int]:
     """Runs the steps; the exit codes of what went wrong."""
     printer = Printer(format)
     codes: list[int] = [0]
@@ -135,14 +147,27 @@ def _walk(project: Project, made: Plan, format: str) -> list[int]:
 
     reports(report)
     with closing(printer), ProjectWorkshop(project, printer.tell, refresh=made.selection.refresh) as workshop:
-        for event in Walk(made, project.resources, workshop):
-            events.append(event)
-            printer.event(event)
-            if event.error is not None:
-                codes.append(event.error.exit_code)
-            if event.event == "block" or (event.verdict is not None and event.verdict.blocks):
-                codes.append(GateError.exit_code)
-            if event.event == "wait":
-                codes.append(ApprovalError.exit_code)
+        for left in workshop.interrupted:
+            printer.event(interrupted(left))
+        machine = this_machine()
+        walk = Walk(made, project.resources, workshop, jobs=jobs or machine.cpu, keep_going=keep_going, machine=machine)
+        with closing(walk):
+            for event in walk:
+                events.append(event)
+                printer.event(event)
+                if event.error is not None:
+                    codes.append(event.error.exit_code)
+                if event.event == "block" or (event.verdict is not None and event.verdict.blocks):
+                    codes.append(GateError.exit_code)
+                if event.event == "wait":
+                    codes.append(ApprovalError.exit_code)
     printer.summary(summary(events, made))
     return codes
+
+
+def interrupted(left: Interrupted) -> Event:
+    """Says that an earlier command left a step unfinished."""
+    text = f"was interrupted after {lasting(left.seconds)}"
+    if left.processes:
+        text += f"; {left.processes} of its processes still ran and were ended"
+    return Event("interrupted", left.address, text=text)

@@ -87,17 +87,24 @@ def confirm(question: str) -> bool:
 
 def show_error(error: MlopsError) -> None:
     """What, where, why and the fix, on stderr."""
+    for line in error_lines(error):
+        note(line)
+
+
+def error_lines(error: MlopsError) -> list[str]:
+    """What ``show_error`` prints."""
     stream = sys.stderr
     place = f"{error.where}: " if error.where else ""
-    note(f"{paint('error', 'red', stream)}[{error.code}] {place}{error.message}")
+    lines = [f"{paint('error', 'red', stream)}[{error.code}] {place}{error.message}"]
     if error.line and error.where:
-        note(f"  {error.where.line:>4} | {error.line}")
-        note("       | " + " " * (error.where.column - 1) + "^")
+        lines.append(f"  {error.where.line:>4} | {error.line}")
+        lines.append("       | " + " " * (error.where.column - 1) + "^")
     if error.hint:
-        note(f"  {paint('fix:', 'bold', stream)} {error.hint}")
+        lines.append(f"  {paint('fix:', 'bold', stream)} {error.hint}")
     if isinstance(error, ManifestError):
         for other in error.others:
-            show_error(other)
+            lines += error_lines(other)
+    return lines
 
 
 def table(rows: Sequence[tuple[str, ...]], header: tuple[str, ...] = ()) -> list[str]:

@@ -26,6 +26,8 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "resume": ("halt", "resume", "lift a halt or a rollback"),
     "rollback": ("rollback", "rollback", "go back to an earlier artifact and stay there"),
     "destroy": ("destroy", "destroy", "take deployments down"),
+    "cancel": ("unlock", "cancel", "end the command that is at work in this clone"),
+    "unlock": ("unlock", "unlock", "who holds the lock; break it where its holder is gone"),
     "schema": ("schema", "schema", "the JSON Schema of mlops.yaml"),
     "doctor": ("doctor", "doctor", "is this machine ready, and what is missing"),
     "explain": ("explain", "explain", "the long form of an error code"),

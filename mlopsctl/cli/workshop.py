@@ -5,12 +5,16 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Self
+from threading import Event, Lock
+from typing import NamedTuple, Self
 
+from ..adapters.children import watched
 from ..adapters.ci import under_review
+from ..adapters.steps import Left, StepJournal, end_group
+from ..adapters.store import storing
 from ..audit.code import CodeTree, code_tree, without_secrets
 from ..errors import MlopsError
 from ..personal import claims
@@ -39,6 +43,14 @@ def on_record(section: str, facts: Mapping[str, Json]) -> dict[str, Json]:
     return kept
 
 
+class Interrupted(NamedTuple):
+    """A step that an earlier command left unfinished: after how many seconds, and how many processes it left running."""
+
+    address: str
+    seconds: float
+    processes: int
+
+
 class ProjectWorkshop:
     """The workshop of one apply; use it as a context manager, which ends with the trail written out."""
 
@@ -46,7 +58,10 @@ class ProjectWorkshop:
         self.project = project
         self.world = ProjectWorld(project, refresh=refresh, review=under_review())
         self._tell = tell
-        self._scratch: Path | None = None
+        self._scratch: dict[Address, Path] = {}
+        self._journal = StepJournal(project.state / "steps.jsonl")
+        self._signing = Lock()
+        self.interrupted: tuple[Interrupted, ...] = ()
         self._failed = False
         self._signer = project.signer()
         self._commit, _, dirty = project.repo.head()
@@ -54,11 +69,18 @@ class ProjectWorkshop:
         self._made_with = {"worktree": "differs from the commit"} if dirty else {}
 
     def __enter__(self) -> Self:
+        self.interrupted = tuple(self._take_up())
         self._sweep()
         return self
 
     def __exit__(self, *failure: object) -> None:
-        self._clear()
+        for address in list(self._scratch):
+            self.release(address)
+        # What was interrupted in good order left no process behind; what did is ended here.
+        for left in self._journal.left():
+            self._end(left)
+        self._journal.trim()
+        self._journal.close()
         # An interrupt may have come between the making of a scratch folder and its being known here.
         self._sweep()
         try:
@@ -76,24 +98,48 @@ class ProjectWorkshop:
                 if not left.name.startswith("run-") or left.stat().st_mtime < time.time() - _DAY:
                     shutil.rmtree(left, ignore_errors=True)
 
-    def _clear(self) -> None:
-        if self._scratch is not None:
-            shutil.rmtree(self._scratch, ignore_errors=True)
-            self._scratch = None
+    def _take_up(self) -> Iterator[Interrupted]:
+        """Ends what killed commands left running, and says which of their steps did not come to an end."""
+        for left in self._journal.left():
+            ended = self._end(left)
+            if not (left.made_from and self.project.trail.result(Digest(left.made_from))):
+                yield Interrupted(left.address, left.seconds, ended)
+
+    def _end(self, left: Left) -> int:
+        ended = sum(end_group(number, mark) for number, mark in left.groups)
+        self._journal.finished(left.address, "")
+        return ended
+
+    def started(self, address: Address, made_from: Digest) -> None:
+        with storing(self.project.state):
+            self._journal.started(str(address), made_from)
+
+    @contextmanager
+    def working(self, address: Address, cancelled: Event) -> Iterator[None]:
+        with watched(cancelled, lambda number: self._journal.group(str(address), number)):
+            yield
+
+    def alive(self) -> None:
+        self._journal.alive()
+
+    def release(self, address: Address) -> None:
+        place = self._scratch.pop(address, None)
+        if place is not None:
+            shutil.rmtree(place, ignore_errors=True)
 
     def context(self, address: Address, inputs: Inputs = ()) -> Context:
         if address.section == "deployments":
             refuse_inputs(self.project.trail, inputs, f"what {address} would run")
-        self._clear()
+        self.release(address)
         # A key that cannot sign is better known before the work than after it.
         self._signer.ready()
         work = self.project.state / "work"
         work.mkdir(parents=True, exist_ok=True)
-        self._scratch = Path(tempfile.mkdtemp(prefix=f"{address.section}-{address.name}-", dir=work))
+        scratch = self._scratch[address] = Path(tempfile.mkdtemp(prefix=f"{address.section}-{address.name}-", dir=work))
         log = self.project.log_file(address)
         log.parent.mkdir(parents=True, exist_ok=True)
         self._bring_imports(inputs)
-        reading = self.project.context(self._scratch, lambda line: self._tell(address, line))
+        reading = self.project.context(scratch, lambda line: self._tell(address, line))
         return reading._replace(log=log, public_key=self._key_behind(inputs), halted=self._halted(address))
 
     def _halted(self, address: Address) -> str:
@@ -136,7 +182,9 @@ class ProjectWorkshop:
 
         with tempfile.TemporaryDirectory(dir=self.project.state / "work") as place:
             signature = Path(place) / "model.sig"
-            sign_folder(folder, self._signer, signature)
+            # Agents and tokens answer one question at a time.
+            with self._signing:
+                sign_folder(folder, self._signer, signature)
             return self.project.store.put(signature)
 
     def record(
@@ -171,6 +219,7 @@ class ProjectWorkshop:
             location=str(given.get("location", "")),
             supersedes=superseded,
         )
+        self._journal.finished(str(want.address), entry.id)
         if said:
             keep_message(self.project.state, entry, said)
         return entry.observed()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import cast
 
 from ..approvals import KINDS as APPROVALS
@@ -11,6 +12,7 @@ from ..audit.trace import SECTIONS, ancestry
 from ..audit.trust import committer
 from ..holds import Hold
 from ..provider import Deployment, Inputs, provider
+from ..slots import Machine, demand, lacks
 from ..types import GUARD, Address, Change, Digest, Entry, Input, Need, Observed, Resource, TreeFile
 from . import withdrawn
 from .messages import in_full
@@ -110,6 +112,15 @@ class ProjectWorld:
 
         artifacts = [item.seen for item in inputs if item.role == "artifact" and item.seen]
         return [line for seen in artifacts for line in barred(seen, self._trail)]
+
+    def lacks(self, want: Resource) -> tuple[str, ...]:
+        return lacks(demand(want), self._machine)
+
+    @cached_property
+    def _machine(self) -> Machine:
+        from ..adapters.machine import this_machine
+
+        return this_machine()
 
     def undeclared(self, declared: frozenset[Address]) -> Sequence[tuple[Resource, Observed]]:
         found = []

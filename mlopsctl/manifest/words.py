@@ -36,7 +36,6 @@ LATER_KEYS: Mapping[str, tuple[str, ...]] = {
         "search",
         "output",
         "threshold",
-        "priority",
         "budget",
         "retries",
         "reproducible",
@@ -48,7 +47,6 @@ LATER_KEYS: Mapping[str, tuple[str, ...]] = {
         "lock",
         "resources",
         "validation",
-        "resources.gpu",
         "resources.tpu",
     ),
     "gates": (

@@ -8,8 +8,10 @@ The request holds ``command`` (``inspect``, ``check`` or ``run``), ``model``, ``
 
 from __future__ import annotations
 
+import ctypes
 import json
 import resource
+import signal
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -318,6 +320,8 @@ def _first_line(error: Exception) -> str:
 
 def main() -> int:
     request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    # A worker must not outlive an mlopsctl that was killed: prctl(2), PR_SET_PDEATHSIG.
+    ctypes.CDLL(None).prctl(1, int(signal.SIGKILL), 0, 0, 0)
     resource.setrlimit(resource.RLIMIT_AS, (request["memory"], request["memory"]))
     resource.setrlimit(resource.RLIMIT_CPU, (request["seconds"], request["seconds"] + 1))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

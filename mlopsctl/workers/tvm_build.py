@@ -6,8 +6,10 @@ The request holds ``model``, ``out``, ``batch`` (rows a call), ``mcpu``, ``memor
 
 from __future__ import annotations
 
+import ctypes
 import json
 import resource
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -52,6 +54,8 @@ def _shape(item: Any, batch: int) -> list[int]:
 
 def main() -> int:
     request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    # A worker must not outlive an mlopsctl that was killed: prctl(2), PR_SET_PDEATHSIG.
+    ctypes.CDLL(None).prctl(1, int(signal.SIGKILL), 0, 0, 0)
     resource.setrlimit(resource.RLIMIT_AS, (request["memory"], request["memory"]))
     resource.setrlimit(resource.RLIMIT_CPU, (request["seconds"], request["seconds"]))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from mlopsctl.types import SECTIONS
 from tests.quickstart import BIN, must, shell
 
 ERROR = re.compile(r"^error\[(MLO\d{4})\] (.+)$", re.MULTILINE)
@@ -67,8 +68,9 @@ def events(folder: Path, line: str = "mlopsctl apply -y --format json") -> list[
 
 
 def done(told: list[dict[str, Any]]) -> list[str]:
-    """The addresses that were made."""
-    return [str(event["address"]) for event in told if event["event"] == "done"]
+    """The addresses that were made, section by section: what runs at the same time ends in any order."""
+    made = [str(event["address"]) for event in told if event["event"] == "done"]
+    return sorted(made, key=lambda address: (SECTIONS.index(address.partition(".")[0]), address))
 
 
 def start(line: str, folder: Path) -> subprocess.Popen[str]:

@@ -21,12 +21,13 @@ from ...provider import (
     result,
     run,
 )
+from ...slots import PRIORITY
 from ...types import Address, Json, Need, Outcome, Resource
 from . import taken
 from .command_line import commands
 
 RESULT_VERSION = 1
-LATER_KEYS = ("search", "output", "threshold", "priority", "budget", "reproducible", "max_age", "retries", "resources")
+LATER_KEYS = ("search", "output", "threshold", "budget", "reproducible", "max_age", "retries", "resources")
 
 sources = no_sources
 read = read_from_trail
@@ -52,6 +53,9 @@ class Spec:
         "", doc="For a model that is not ONNX: reads JSON lines, prints one line a row.", placeholders=("model",)
     )
     timeout: float = run(3600.0, doc="How long the program may take.", quantity="duration")
+    priority: int = run(
+        PRIORITY, doc="Who starts first where not all can run at once: the highest.", minimum=0, maximum=100
+    )
 
 
 def needs(spec: Spec, specs: Specs) -> tuple[Need, ...]:

@@ -22,6 +22,7 @@ from ...provider import (
     result,
 )
 from ...provider import run as run_field
+from ...slots import PRIORITY
 from ...types import Address, Json, Need, Outcome, Resource, TreeFile
 from . import taken
 from .code import code_files
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 RESULT_VERSION = 1
 LATER_KEYS = (
-    "search", "output", "threshold", "priority", "budget", "reproducible", "max_age",
+    "search", "output", "threshold", "budget", "reproducible", "max_age",
     "validation", "toolchain", "shell",
 )  # fmt: skip
 
@@ -51,6 +52,7 @@ class Resources:
 
     cpu: int | None = run_field(None, doc="Processor cores it may run on.", minimum=1)
     memory: int | None = run_field(None, doc="Private memory of each of its processes.", quantity="size")
+    gpu: int | None = run_field(None, doc="Graphics cards that are its own while it runs; 0 hides all.", minimum=0)
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,9 @@ class Spec:
     timeout: float | None = run_field(None, doc="How long one attempt may take.", quantity="duration")
     retries: int = run_field(0, doc="How often a failed command is tried again.", minimum=0, maximum=100)
     resources: Resources | None = run_field(None, doc="What it may use of this machine.")  # noqa: RUF009
+    priority: int = run_field(
+        PRIORITY, doc="Who starts first where not all can run at once: the highest.", minimum=0, maximum=100
+    )
 
 
 def needs(spec: Spec, specs: Specs) -> tuple[Need, ...]:

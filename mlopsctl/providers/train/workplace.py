@@ -67,7 +67,7 @@ def prepare(want: Resource, inputs: Inputs, ctx: Context, files: Mapping[str, Tr
             values[str(item.need.address)] = str(path)
     (given / "params.json").write_text(json.dumps(dict(spec.params), ensure_ascii=False), encoding="utf-8")
     declared, secrets = environment(spec.env)
-    env = _environment(spec, home, tmp, work) | declared | env
+    env = _environment(spec, home, tmp, work, ctx.cards) | declared | env
     env |= {"MLOPS_OUT": str(out), "MLOPS_PARAMS": str(given / "params.json"), "MLOPS_SEED": str(spec.seed)}
     lines = [fill(words, values) for words in commands(spec.run)]
     programs = [find_program(words[0], ctx.root, work, env["PATH"]) for words in lines]
@@ -139,13 +139,16 @@ def _give(
     return f"MLOPS_DATA_{name}" + ("_VAL" if item.role == "validation" else ""), path
 
 
-def _environment(spec: Spec, home: Path, tmp: Path, work: Path) -> dict[str, str]:
+def _environment(spec: Spec, home: Path, tmp: Path, work: Path, cards: Sequence[str]) -> dict[str, str]:
     # A hash seed makes the order of sets of text repeatable; without buffering the log shows progress as it happens.
     env = clean_env({"HOME": str(home), "TMPDIR": str(tmp), "PWD": str(work), "PYTHONHASHSEED": str(spec.seed)})
     roots = [str(path) for path in (work, work / "src") if path.is_dir()]
     env |= {"PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": ":".join(roots)}
     if spec.resources and spec.resources.cpu:
         env["OMP_NUM_THREADS"] = str(spec.resources.cpu)
+    if spec.resources and spec.resources.gpu is not None:
+        # No other step that asks for cards sees these, and none are seen where none were asked for.
+        env["CUDA_VISIBLE_DEVICES"] = ",".join(cards)
     return env
 
 

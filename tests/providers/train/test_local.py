@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -331,6 +332,19 @@ def test_the_processor_limit_holds(project: Project) -> None:
     script(project, "print('cores', len(os.sched_getaffinity(0)), os.environ['OMP_NUM_THREADS'])" + ONNX_SCRIPT)
     project.train(resources=local.Resources(cpu=1))
     assert "cores 1 1" in project.log.read_text()
+
+
+def test_the_cards_of_a_step_are_its_own(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever this process may see; a step that says nothing about cards sees what this process does."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2")
+    script(project, "print('cards', repr(os.environ['CUDA_VISIBLE_DEVICES']))" + ONNX_SCRIPT)
+    context = project.context()._replace(cards=("1", "2"))
+    monkeypatch.setattr(project, "context", lambda: context)
+    for resources, seen in ((local.Resources(gpu=2), "1,2"), (local.Resources(cpu=1), "0,1,2")):
+        shutil.rmtree(context.scratch)
+        context.scratch.mkdir()
+        project.train(resources=resources)
+        assert f"cards '{seen}'" in project.log.read_text()
 
 
 def test_a_gigabyte_of_output_neither_hangs_nor_fills_the_disk(project: Project) -> None:
