@@ -109,6 +109,7 @@ _ENDS = {
     "block": Result.FAILED,
     "verdict": Result.FAILED,
     "fail": Result.ERROR,
+    "stale": Result.ERROR,
 }
 
 
