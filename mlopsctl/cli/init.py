@@ -20,6 +20,7 @@ from ..manifest.edit import insert_line
 from ..resources import ci_job, schema_text, template_dir
 from ..verifiers import asks_for_identity
 from . import console
+from .existing_report import Proposed, say_proposed
 from .project import MANIFEST
 from .trail import ROOTS, init_trail, new_log_id
 
@@ -31,25 +32,46 @@ def init(
     template: Annotated[str, typer.Option("--template", metavar="NAME", help="Start from this template.")] = "",
     name: Annotated[str, typer.Option("--name", help="The project's name; default: the folder's name.")] = "",
     ci: Annotated[str, typer.Option("--ci", help="Write a CI job: github, gitlab or none.")] = "github",
+    existing: Annotated[
+        bool,
+        typer.Option(
+            "--from-existing", help="Propose a manifest for a repository that has DVC, MLproject, scripts or notebooks."
+        ),
+    ] = False,
+    run_notebooks: Annotated[
+        bool, typer.Option("--run-notebooks", help="With --from-existing: first run each notebook from top to bottom.")
+    ] = False,
 ) -> int:
     """Start a project: files, git repository, signing key, trust policy, audit trail and CI job.
 
     Without --template the folder must hold an mlops.yaml, which gets what it lacks. Nothing is overwritten.
 
+    With --from-existing it proposes an mlops.yaml: it reads dvc.yaml, .dvc files, MLproject, Python scripts and
+    notebooks, and runs none of them.
+
     Examples:
 
       mlopsctl init --template quickstart my-project
+
+      mlopsctl init --from-existing
 
       mlopsctl init
     """
     if ci not in ("github", "gitlab", "none"):
         raise UsageError(f"--ci {ci} is not known", hint="github, gitlab or none", code="MLO6404")
     folder = folder.resolve()
-    manifest = _manifest(folder, template, name)
+    proposed = _proposed(folder, template, name, run_notebooks) if existing else None
+    if run_notebooks and not existing:
+        raise UsageError(
+            "--run-notebooks goes with --from-existing",
+            hint="mlopsctl init --from-existing --run-notebooks",
+            code="MLO6404",
+        )
+    manifest = proposed.manifest if proposed else _manifest(folder, template, name)
     log = new_log_id()
     named = insert_line(manifest, "project", f"log: {log}")
     load_manifest(named, read=reader(template_dir(template) if template else folder))
-    files = _files(folder, template, ci)
+    files = {**_files(folder, template, ci), **(proposed.files if proposed else {})}
     _refuse_overwriting(folder, [*files, "trust.yaml"], template)
     repo = _repository(folder)
     signer = _signer()
@@ -59,8 +81,22 @@ def init(
     _name_root(repo, log, root.id)
     for remote in set_safe_refspec(repo):
         console.note(f"git config --add remote.{remote}.fetch '{safe_refspec(remote)}': git fetch brings the trail too")
-    _say(folder, repo, signer, log, root.id)
+    if proposed:
+        say_proposed(proposed)
+    _say(folder, repo, signer, log, root.id, proposed)
     return 0
+
+
+def _proposed(folder: Path, template: str, name: str, run_notebooks: bool) -> Proposed:
+    if template:
+        raise UsageError(
+            "--from-existing starts from what is there, and --template from a template",
+            hint="take one of them",
+            code="MLO6404",
+        )
+    from .existing import propose_manifest
+
+    return propose_manifest(folder, name or _slug(folder.name), run_notebooks)
 
 
 def _manifest(folder: Path, template: str, name: str) -> bytes:
@@ -148,7 +184,7 @@ def _name_root(repo: Repo, log: str, root: str) -> None:
     write_atomically(path, before + f"{log} {root}\n".encode())
 
 
-def _say(folder: Path, repo: Repo, signer: Signer, log: str, root: str) -> None:
+def _say(folder: Path, repo: Repo, signer: Signer, log: str, root: str, proposed: Proposed | None = None) -> None:
     here = Path.cwd()
     inside = "" if folder == repo.root else f" (part of the repository {repo.root}, whose notes hold the trail)"
     console.out(f"Project ready in {folder}{inside}")
@@ -161,5 +197,7 @@ def _say(folder: Path, repo: Repo, signer: Signer, log: str, root: str) -> None:
         shown = folder.relative_to(here) if folder.is_relative_to(here) else folder
         console.out(f"  cd {shown}")
     console.out('  git add -A && git commit -m "Start with mlopsctl"')
+    for line in proposed.next_steps if proposed else ():
+        console.out(f"  {line}")
     console.out("  mlopsctl plan")
     console.out("  mlopsctl apply")

@@ -365,7 +365,7 @@ def _fill(entries: _Entries, families: Families, findings: Findings) -> None:
             elif models and not target and not getattr(entry.spec, "data", None):
                 hint = "write model: " + " or model: ".join(models)
                 findings.add("MLO3030", f"{entry.address} does not say which model", entry.at, hint=hint)
-        if "data" in keys and not entry.spec.data and (only := _only(data, entry, "data", families)):
+        if "data" in keys and entry.spec.data == "" and (only := _only(data, entry, "data", families)):
             entry.spec = replace(entry.spec, data=only)
         if entry.address.section == "targets":
             made_for[entry.address.bare] = getattr(entry.spec, "model", "")

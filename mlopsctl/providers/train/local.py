@@ -64,7 +64,7 @@ class Spec:
     )
     params: Mapping[str, Any] = result({}, doc="Settings of the script: {params.NAME}, and the JSON file MLOPS_PARAMS.")
     data: str | tuple[str, ...] = run_field(
-        "", doc="The datasets it trains on; default: those that run: names, else the only one.", ref="data"
+        "", doc="The datasets it trains on, [] for none; default: those that run: names, else the only one.", ref="data"
     )
     code: tuple[str, ...] = result(
         (), doc="Globs of its code; default: the files that run: names and the repository's modules they import."
@@ -96,14 +96,14 @@ def needs(spec: Spec, specs: Specs) -> tuple[Need, ...]:
     chosen = [spec.data] if isinstance(spec.data, str) and spec.data else list(spec.data)
     names = list(dict.fromkeys([*chosen, *(name for section, name in named if section == "data")]))
     known = specs.get("data", {})
-    if not names and len(known) > 1:
+    if not names and spec.data == "" and len(known) > 1:
         raise ManifestError(
             f"which data? there are {len(known)} datasets: {', '.join(known)}",
             hint=f"add data: {next(iter(known))}, or name them in the command: {{data.{next(iter(known))}}}",
             code="MLO1207",
         )
     found = []
-    for name in names or list(known):
+    for name in names or (list(known) if spec.data == "" else ()):
         address = Address.of("data", name)
         found.append(Need("data", address, "train"))
         if getattr(getattr(known.get(name), "split", None), "val", 0):

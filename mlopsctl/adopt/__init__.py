@@ -1,0 +1,1 @@
+"""Reads what other tools left in a repository and proposes a manifest for it; runs nothing of it."""

@@ -1,0 +1,34 @@
+"""What ``init --from-existing`` proposed, for the person who asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from . import console
+
+
+class Proposed(NamedTuple):
+    """A manifest and the files beside it, not written yet."""
+
+    manifest: bytes
+    files: Mapping[str, bytes]
+    entries: tuple[str, ...]
+    unknown: tuple[str, ...]
+    next_steps: tuple[str, ...] = ()
+    ran: tuple[str, ...] = ()
+
+
+def say_proposed(proposed: Proposed) -> None:
+    """The entries, the scripts that were written, and what was not taken over."""
+    console.out(f"mlops.yaml proposes {len(proposed.entries)} entries; each says where it comes from:")
+    for line in proposed.entries:
+        console.out(f"  {line}")
+    for path in proposed.files:
+        console.out(f"Written: {path}")
+    for line in proposed.ran:
+        console.out(line)
+    if proposed.unknown:
+        console.note(f"not taken over ({len(proposed.unknown)}; they stand at the end of mlops.yaml too):")
+    for text in proposed.unknown:
+        console.note(f"  {text}")

@@ -1,0 +1,159 @@
+"""dvc.yaml and .dvc files -> entries; tests/cli/test_existing.py runs them beside the stock dvc."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mlopsctl.adopt.dvc import read_stages
+
+from .repositories import addresses, proposed, repository, spec
+
+PIPELINE = """\
+vars:
+  - names: {model: net}
+stages:
+  prepare:
+    cmd: python prepare.py raw.csv
+    deps: [raw.csv, prepare.py]
+    outs: [data/ready]
+  train:
+    cmd: python train.py --lr ${lr} --to ${names.model}.onnx
+    deps: [data/ready, train.py]
+    params: [lr, more.json:]
+    outs: ["${names.model}.onnx"]
+    frozen: true
+  evaluate:
+    cmd: python evaluate.py
+    deps: [net.onnx]
+    metrics: [scores.json: {cache: false}]
+"""
+FILES = {
+    "dvc.yaml": PIPELINE,
+    "params.yaml": "lr: 1e-3\nother: 2\n",
+    "raw.csv": "a,b\n1,2\n",
+    "prepare.py": "",
+    "train.py": "import helper\n",
+    "helper.py": "",
+    "evaluate.py": "",
+}
+
+
+def test_a_pipeline_becomes_a_manifest_that_runs_its_commands_as_they_are(tmp_path: Path) -> None:
+    pipeline = PIPELINE.replace("more.json:]", "{more.json: }]")
+    found, manifest = proposed(tmp_path, {**FILES, "dvc.yaml": pipeline, "more.json": '{"deep": 3}'})
+    assert addresses(manifest) == ["data.raw", "train.prepare", "train.train", "gates.scan"]
+    prepare, train = spec(manifest, "train.prepare"), spec(manifest, "train.train")
+    assert prepare.run == (
+        "mkdir -p data", "python prepare.py raw.csv", "mkdir -p {out}/data", "cp -R data/ready {out}/data/",
+    )  # fmt: skip
+    assert prepare.data == "raw" and prepare.produces == "files" and prepare.code == ()
+    assert train.run == (
+        "mkdir -p data",
+        "cp -R {train.prepare}/data/ready data/",
+        "python train.py --lr {params.lr} --to {params.names_model}.onnx",
+        "cp -R net.onnx {out}/model.onnx",
+    )
+    assert train.params == {"lr": 0.001, "names_model": "net"} and train.data == () and train.produces == "model"
+    assert set(train.code) == {"train.py", "helper.py", "params.yaml", "more.json"}
+    assert any("evaluate" in text and "gates" in text for text in found.proposal.unknown)
+    why = next(entry.why for entry in found.proposal.entries if entry.name == "train")
+    assert any("frozen" in text for text in why) and any("params.yaml" in text for text in why)
+
+
+def test_foreach_and_matrix_become_an_entry_each(tmp_path: Path) -> None:
+    pipeline = """\
+stages:
+  clean:
+    foreach: [eu, us]
+    do: {cmd: "python a.py ${item}", deps: [a.py], outs: ["${item}.txt"]}
+  fit:
+    foreach: {small: {n: 1}, large: {n: 2}}
+    do: {cmd: "python a.py ${key} ${item.n} ${sizes[1]}", outs: ["fit-${key}.txt"]}
+  grid:
+    matrix: {lr: "${rates}", on: [true]}
+    cmd: python a.py ${item.lr} ${item.on}
+    outs: ["grid-${item.lr}.txt"]
+"""
+    _, manifest = proposed(
+        tmp_path, {"dvc.yaml": pipeline, "params.yaml": "rates: [1e-1, 2]\nsizes: [3, 4]\n", "a.py": ""}
+    )
+    assert addresses(manifest) == [
+        "train.clean-eu", "train.clean-us", "train.fit-small", "train.fit-large", "train.grid-0-1-true",
+        "train.grid-2-true",
+    ]  # fmt: skip
+    assert spec(manifest, "train.clean-us").run[0] == "python a.py us"
+    large = spec(manifest, "train.fit-large")
+    assert large.run[0] == "python a.py large 2 {params.sizes_1}" and large.params == {"sizes_1": 4}
+    assert spec(manifest, "train.grid-0-1-true").run[0] == "python a.py 0.1 true"
+
+
+@pytest.mark.parametrize(
+    ("stage", "said"),
+    [
+        ("{cmd: 'cat a | wc', outs: [x]}", "needs a shell"),
+        ("{cmd: python a.py, wdir: sub, outs: [x]}", "folder sub"),
+        ("{cmd: python a.py, deps: [gone.csv], outs: [x]}", "gone.csv"),
+        ("{cmd: python a.py, deps: ['s3://b/x'], outs: [x]}", "s3://b/x"),
+        ("{cmd: python a.py, outs: [/abs]}", "/abs"),
+        ("{cmd: python a.py, outs: [../up]}", "../up"),
+        ("{cmd: 'python a.py ${missing}', outs: [x]}", "missing"),
+        ("{cmd: 'python a.py ${a b}', outs: [x]}", "no name"),
+        ("{cmd: python gone.py, outs: [x]}", "gone.py"),
+        ("{cmd: python a.py, outs: [x], strange: 1}", "strange"),
+        ("{outs: [x]}", "no command"),
+        ("[1]", "no mapping"),
+        ("{foreach: 3, do: {cmd: python a.py}}", "foreach"),
+        ("{cmd: 'python a.py --key AKIAABCDEFGHIJKLMNOP', outs: [x]}", "secret"),
+        ("{cmd: python a.py, params: [lr], outs: [x]}", "params.yaml"),
+        ("{cmd: python a.py, outs: [a.onnx, model.onnx]}", "2 models"),
+    ],
+)
+def test_what_cannot_be_expressed_is_listed_and_the_rest_is_proposed(tmp_path: Path, stage: str, said: str) -> None:
+    pipeline = f"stages:\n  odd: {stage}\n  fine: {{cmd: python a.py, outs: [y]}}\n"
+    found, manifest = proposed(tmp_path, {"dvc.yaml": pipeline, "a.py": ""})
+    assert "train.fine" in addresses(manifest) and "train.odd" not in addresses(manifest)
+    [line] = found.proposal.unknown
+    assert said in line and "dvc.yaml:2" in line and "'odd'" in line
+
+
+def test_what_needs_a_stage_that_was_left_out_is_left_out_and_says_why(tmp_path: Path) -> None:
+    pipeline = """\
+stages:
+  first: {cmd: "a > b", outs: [b]}
+  second: {cmd: python a.py, deps: [b], outs: [c]}
+  third: {cmd: python a.py, deps: [c], outs: [d]}
+  apart: {cmd: python a.py, outs: [e]}
+"""
+    found, manifest = proposed(tmp_path, {"dvc.yaml": pipeline, "a.py": ""})
+    assert addresses(manifest) == ["train.apart"]
+    assert [line.rpartition(": ")[2] for line in found.proposal.unknown[1:]] == [
+        "it needs b, which 'first' makes",
+        "it needs 'second'",
+    ]
+
+
+def test_datasets_that_dvc_pins_are_entries_without_a_pipeline(tmp_path: Path) -> None:
+    pin = "outs:\n- md5: d41d8cd98f00b204e9800998ecf8427e\n  size: 0\n  hash: md5\n  path: rows.csv\n"
+    found, manifest = proposed(tmp_path, {"data/rows.csv.dvc": pin, "old.csv.dvc": "outs: [{md5: x, path: old.csv}]\n"})
+    assert addresses(manifest) == ["data.rows"] and spec(manifest, "data.rows").path == "data/rows.csv"
+    assert len(found.proposal.unknown) == 1 and "old.csv.dvc" in found.proposal.unknown[0]
+
+
+@pytest.mark.parametrize("text", ["stages: [1", "stages:\n\t- x", "- a", "a: &x [*x]", "!!python/object:os.system {}"])
+def test_a_broken_pipeline_is_said_with_its_place(tmp_path: Path, text: str) -> None:
+    stages, unknown, _ = read_stages(repository(tmp_path, {"dvc.yaml": text}))
+    assert stages == [] and len(unknown) == 1 and "dvc.yaml" in unknown[0]
+
+
+def test_a_stage_that_reads_one_file_of_anothers_folder_gets_the_folder(tmp_path: Path) -> None:
+    pipeline = """\
+stages:
+  make: {cmd: python a.py, outs: [out/all]}
+  use: {cmd: python a.py, deps: [out/all/part.csv], outs: [z.csv]}
+  both: {cmd: python a.py, deps: [out], outs: [q.csv]}
+"""
+    _, manifest = proposed(tmp_path, {"dvc.yaml": pipeline, "a.py": ""})
+    for name in ("use", "both"):
+        assert spec(manifest, f"train.{name}").run[1] == "cp -R {train.make}/out/all out/"
