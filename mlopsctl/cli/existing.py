@@ -42,8 +42,7 @@ def propose_manifest(folder: Path, name: str, run_notebooks: bool = False) -> Pr
         {path: body.encode() for path, body in found.files.items()},
         tuple(_lines(found.proposal)),
         found.proposal.unknown,
-        tuple(_next_steps(found)),
-        ran,
+        ran=ran,
     )
 
 
@@ -86,7 +85,3 @@ def _repository(folder: Path) -> Repo:
 def _lines(proposal: Proposal) -> list[str]:
     width = max(len(f"{entry.section}.{entry.name}") for entry in proposal.entries)
     return [f"{entry.section + '.' + entry.name:<{width}}  {entry.why[0]}" for entry in proposal.entries]
-
-
-def _next_steps(found: Found) -> list[str]:
-    return ["mlopsctl import --from-dvc   # takes over what DVC has made"] if "dvc.yaml" in found.read else []
