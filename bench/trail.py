@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from binascii import a2b_base64
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -119,15 +119,20 @@ def commits(folder: Path, number: int) -> list[str]:
 
 def fill(trail: TrailLog, subjects: list[str], number: int) -> None:
     """Adds that many signed results to the notes, in one commit: the trail grows, and nobody waits for it."""
+    write_down(trail, subjects, map(fields, range(number)))
+
+
+def write_down(trail: TrailLog, subjects: list[str], results: Iterable[dict[str, Any]]) -> None:
+    """Adds signed results with these members to the notes, in one commit, each about one of the subjects."""
     signer, policy = trail.signer(), trail.ledger.policy_in_force()
     assert policy is not None
     tips, log = trail.tips(), trail.log_id()
     seq, at = trail.next_seq(tips), trail.clock()
     groups: dict[str, list[bytes]] = {}
-    for n in range(number):
+    for n, own in enumerate(results):
         own = entry_fields(
             log=log, seq=seq + n, parents=tips, at=at, signer=policy.name_of(signer.key), trust=policy.digest,
-            kind="result", **fields(n),
+            kind="result", **own,
         )  # fmt: skip
         commit = subjects[n % len(subjects)]
         payload = statement(own, commit)

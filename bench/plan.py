@@ -1,0 +1,255 @@
+"""How fast a plan and an apply with nothing to do are, beside DVC and doit on the same stages, and how they grow.
+
+python bench/plan.py [chain|fan]
+
+Every stage copies one file. In the chain each copies what the one before it made, in the fan all copy the data. DVC and
+doit run their stages once; for mlopsctl the same results are signed into the trail without running them, so that this
+takes seconds. A plan that then finds anything to do ends the benchmark.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from run import ROOT, call
+from trail import new_trail, peak, tell, timed, write_down
+
+from mlopsctl.cli.project import Project, open_project
+from mlopsctl.plan import assess
+from mlopsctl.types import Address, Digest, Json, Observed
+
+STAGES = 500
+MANY = 5_000
+ROUNDS = 7
+DOIT = ROOT / ".venv-bench" / "bin" / "doit"
+
+Names = Sequence[str]
+
+
+def main() -> int:
+    if sys.argv[1:2] == ["peak"]:
+        return print_peak(Path(sys.argv[2]), sys.argv[3])
+    shapes = sys.argv[1:] or ["chain", "fan"]
+    with tempfile.TemporaryDirectory(prefix="mlopsctl-bench-") as scratch:
+        place = Path(scratch)
+        os.environ["XDG_CONFIG_HOME"] = f"{place}/config"
+        for role in ("AUTHOR", "COMMITTER"):
+            os.environ[f"GIT_{role}_NAME"], os.environ[f"GIT_{role}_EMAIL"] = "Bench", "bench@example.com"
+        missed = sum(beside(place, shape) for shape in shapes)
+        return 1 if missed + sum(growth(place, shape) for shape in [*shapes, "models"]) else 0
+
+
+def beside(place: Path, shape: str) -> int:
+    """No-op plan and apply of 500 stages against ``dvc repro`` and ``doit`` on the same stages."""
+    ours = ours_of(place / f"mlopsctl-{shape}", shape, STAGES)
+    dvc, doit = dvc_of(place / f"dvc-{shape}", shape), doit_of(place / f"doit-{shape}", shape)
+    runs: dict[str, Callable[[], object]] = {
+        "plan": lambda: no_op(ours, "plan"),
+        "apply": lambda: no_op(ours, "apply"),
+        "doit": lambda: subprocess.run([DOIT], cwd=doit, stdout=subprocess.DEVNULL, check=True),
+    }
+    least = least_of(runs)
+    # Once is enough: it takes longer than everything else together.
+    least["dvc"] = timed(lambda: call("dvc", "repro", "-q", folder=dvc, check=True))
+    print(f"{shape}: " + ", ".join(f"{name} {took * 1e3:.0f} ms" for name, took in least.items()), flush=True)
+    missed = 0
+    for verb in ("plan", "apply"):
+        what = f"no-op {verb} of a {STAGES}-stage {shape}"
+        missed += tell(least[verb] / least["dvc"] * 100, 2, f"% of the time of dvc repro: {what}")
+        missed += tell(least[verb] / least["doit"], 1, f"times as long as doit: {what}")
+    return missed
+
+
+def growth(place: Path, shape: str) -> int:
+    """Ten times as many resources, and the memory they take."""
+    small, large = place / f"mlopsctl-{shape}", ours_of(place / f"many-{shape}", shape, MANY)
+    if not small.is_dir():
+        ours_of(small, shape, STAGES)
+    missed = 0
+    for verb in ("plan", "apply"):
+        least = least_of({"few": lambda: no_op(small, verb), "many": lambda: no_op(large, verb)}, rounds=3)  # noqa: B023
+        print(f"{shape}: {verb} " + ", ".join(f"{name} {took * 1e3:.0f} ms" for name, took in least.items()), flush=True)
+        missed += tell(least["many"] / least["few"], 12, f"times {STAGES}: no-op {verb} of {MANY:,}, {shape}")
+    return missed + tell(child_peak(large), 150, f"MB peak memory of a plan of {MANY:,} resources, {shape}")
+
+
+def least_of(runs: Mapping[str, Callable[[], object]], rounds: int = ROUNDS) -> dict[str, float]:
+    """The least seconds of each, in turns; a first round only warms caches."""
+    least = dict.fromkeys(runs, float("inf"))
+    for number in range(rounds + 1):
+        for name, run in runs.items():
+            took = timed(run)
+            least[name] = min(least[name], took) if number else least[name]
+    return least
+
+
+def no_op(project: Path, verb: str) -> None:
+    """A plan or an apply that must find nothing to do."""
+    more = ("--detailed-exitcode",) if verb == "plan" else ("-y",)
+    said = call("mlopsctl", "-C", str(project), verb, *more, folder=project, check=True).stdout
+    if "No changes" not in said:
+        raise SystemExit(f"{verb} found something to do:\n{said[-2000:]}")
+
+
+def child_peak(project: Path) -> float:
+    """Peak memory in MB of a plan, in a process of its own."""
+    done = subprocess.run([sys.executable, __file__, "peak", str(project), "plan"], capture_output=True, text=True, check=True)
+    return float(done.stdout.splitlines()[-1])
+
+
+def print_peak(project: Path, verb: str) -> int:
+    from mlopsctl.cli.main import run
+
+    try:
+        run(["-C", str(project), verb])
+    except SystemExit:
+        pass
+    print(peak())
+    return 0
+
+
+# --- mlopsctl ----------------------------------------------------------------------------------------------------
+
+
+def ours_of(folder: Path, shape: str, number: int) -> Path:
+    """A project of that many resources whose results are all in its trail."""
+    commits = new_trail(folder, 0, 1)
+    (folder / "rows.csv").write_text("a,b\n1,2\n")
+    log = (folder / "log").read_text(encoding="ascii")
+    (folder / "mlops.yaml").write_text(MANIFESTS[shape](log, number))
+    for argv in (("add", "-A"), ("commit", "-q", "-m", "Start")):
+        call("git", *argv, folder=folder, check=True)
+    project = open_project(folder)
+    write_down(project.trail, commits, results_of(project))
+    call("mlopsctl", "-C", str(folder), "plan", folder=folder, check=True)
+    return folder
+
+
+def stages_manifest(chain: bool) -> Callable[[str, int], str]:
+    def text(log: str, number: int) -> str:
+        lines = [
+            "apiVersion: mlopsctl/v1",
+            f"project: {{name: bench, log: {log}}}",
+            "data:",
+            "  rows: {path: rows.csv}",
+            "train:",
+        ]
+        for n in range(number):
+            source = f"{{train.s{n - 1}}}/x{n - 1}" if chain and n else "{data.rows}"
+            # One name a stage: the same command on the same data would be one result for all.
+            lines.append(f'  s{n}: {{run: "cp {source} {{out}}/x{n}", produces: files}}')
+        return "\n".join(lines) + "\n"
+
+    return text
+
+
+def models_manifest(log: str, number: int) -> str:
+    """Models with a gate, the built-in scan and a target each: five resources of five providers with the data."""
+    lines = ["apiVersion: mlopsctl/v1", f"project: {{name: bench, log: {log}}}"]
+    names = [f"m{n}" for n in range(number // 5)]
+    for section, line in (
+        ("data", "{path: rows.csv, label: b, split: {test: 0.2, seed: NUMBER}}"),
+        ("train", '{run: "cp {data.NAME} {out}/model.onnx", params: {name: NAME}}'),
+        ("gates", "{metric: accuracy, min: 0.5, model: NAME}"),
+        ("targets", "{use: onnxruntime, model: NAME}"),
+    ):
+        lines += [f"{section}:", *(f"  {name}: {line.replace('NAME', name).replace('NUMBER', name[1:])}" for name in names)]
+    return "\n".join(lines) + "\n"
+
+
+MANIFESTS: Mapping[str, Callable[[str, int], str]] = {
+    "chain": stages_manifest(chain=True),
+    "fan": stages_manifest(chain=False),
+    "models": models_manifest,
+}
+
+OUTPUTS: Mapping[str, Names] = {
+    "data": ("train", "test", "all"), "train": ("model", "model.sig"), "targets": ("artifact", "artifact.sig"),
+}  # fmt: skip
+
+FACTS: Mapping[str, Mapping[str, Json]] = {
+    "data/dvc": {"format": "csv", "path": "rows.csv", "label": "b", "rows": {"train": 800, "test": 200}},
+    "train/local": {"kind": "onnx", "opset": 17, "usage": {"seconds": "3.1"}},
+    "gates/metric": {
+        "metric": "accuracy", "view": "test", "value": "0.9", "ci": ["0.85", "0.95"], "n": 200, "confidence": "0.95",
+        "method": "wilson",
+    },
+    "gates/scan": {"findings": [], "files": 1, "bytes": 100, "kind": "onnx", "suffixes": {"onnx": 1}, "pickles": []},
+    "targets/onnxruntime": {
+        "n": 200, "agreement": "1", "max_abs_diff": "0", "max_scaled_diff": "0", "proof": "device-run",
+    },
+}  # fmt: skip
+
+
+def results_of(project: Project) -> Iterator[dict[str, Any]]:
+    """The members of a result for every resource, as an apply would have recorded them."""
+    from mlopsctl.cli.world import ProjectWorld
+
+    world, seen, verdicts = ProjectWorld(project), dict[Address, Observed | None](), dict[Address, Any]()
+    for want in project.resources:
+        found = assess(want, seen, verdicts, world)
+        outputs = {
+            name: Digest("sha256:" + hashlib.sha256(f"{want.address} {name}".encode()).hexdigest())
+            for name in OUTPUTS.get(want.address.section, ())
+        }
+        assert found.step.made_from is not None and found.parts is not None
+        facts = FACTS[want.provider]
+        seen[want.address] = Observed(found.step.made_from, outputs, facts)
+        yield {
+            "address": str(want.address),
+            "status": "done",
+            "made_from": found.step.made_from,
+            "ingredients": dict(found.parts),
+            "outputs": outputs,
+            "facts": dict(facts),
+            "made_with": {"python": "3.11.2"},
+        }
+
+
+# --- The others --------------------------------------------------------------------------------------------------
+
+
+def source(shape: str, n: int) -> str:
+    return f"out/s{n - 1}" if shape == "chain" and n else "rows.csv"
+
+
+def dvc_of(folder: Path, shape: str) -> Path:
+    """The same stages for DVC, run once."""
+    new_folder(folder)
+    stages = [
+        f"  s{n}:\n    cmd: cp {source(shape, n)} out/s{n}\n    deps: [{source(shape, n)}]\n    outs: [out/s{n}]\n"
+        for n in range(STAGES)
+    ]
+    (folder / "dvc.yaml").write_text("stages:\n" + "".join(stages))
+    for argv in (("git", "init", "-q"), ("dvc", "init", "-q"), ("dvc", "repro", "-q")):
+        call(*argv, folder=folder, check=True)
+    return folder
+
+
+def doit_of(folder: Path, shape: str) -> Path:
+    """The same stages for doit, run once."""
+    new_folder(folder)
+    tasks = [(source(shape, n), f"out/s{n}") for n in range(STAGES)]
+    (folder / "dodo.py").write_text(
+        f"def task_stage():\n    for source, made in {tasks!r}:\n"
+        "        yield {'name': made, 'file_dep': [source], 'targets': [made],\n"
+        "               'actions': [['cp', source, made]]}\n"
+    )
+    subprocess.run([DOIT], cwd=folder, stdout=subprocess.DEVNULL, check=True)
+    return folder
+
+
+def new_folder(folder: Path) -> None:
+    (folder / "out").mkdir(parents=True)
+    (folder / "rows.csv").write_text("a,b\n1,2\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
