@@ -75,7 +75,9 @@ def growth(place: Path, shape: str) -> int:
     missed = 0
     for verb in ("plan", "apply"):
         least = least_of({"few": lambda: no_op(small, verb), "many": lambda: no_op(large, verb)}, rounds=3)  # noqa: B023
-        print(f"{shape}: {verb} " + ", ".join(f"{name} {took * 1e3:.0f} ms" for name, took in least.items()), flush=True)
+        print(
+            f"{shape}: {verb} " + ", ".join(f"{name} {took * 1e3:.0f} ms" for name, took in least.items()), flush=True
+        )
         missed += tell(least["many"] / least["few"], 12, f"times {STAGES}: no-op {verb} of {MANY:,}, {shape}")
     return missed + tell(child_peak(large), 150, f"MB peak memory of a plan of {MANY:,} resources, {shape}")
 
@@ -100,17 +102,16 @@ def no_op(project: Path, verb: str) -> None:
 
 def child_peak(project: Path) -> float:
     """Peak memory in MB of a plan, in a process of its own."""
-    done = subprocess.run([sys.executable, __file__, "peak", str(project), "plan"], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, __file__, "peak", str(project), "plan"], capture_output=True, text=True, check=True
+    )
     return float(done.stdout.splitlines()[-1])
 
 
 def print_peak(project: Path, verb: str) -> int:
     from mlopsctl.cli.main import run
 
-    try:
-        run(["-C", str(project), verb])
-    except SystemExit:
-        pass
+    run(["-C", str(project), verb])
     print(peak())
     return 0
 
@@ -160,7 +161,10 @@ def models_manifest(log: str, number: int) -> str:
         ("gates", "{metric: accuracy, min: 0.5, model: NAME}"),
         ("targets", "{use: onnxruntime, model: NAME}"),
     ):
-        lines += [f"{section}:", *(f"  {name}: {line.replace('NAME', name).replace('NUMBER', name[1:])}" for name in names)]
+        lines += [
+            f"{section}:",
+            *(f"  {name}: {line.replace('NAME', name).replace('NUMBER', name[1:])}" for name in names),
+        ]
     return "\n".join(lines) + "\n"
 
 

@@ -31,8 +31,14 @@ def _ordered(value: Any) -> Any:
         for key in value:
             if not isinstance(key, str):
                 raise TypeError(f"a JSON key must be text, not {key!r}")
-        return {key: _ordered(value[key]) for key in sorted(value, key=lambda k: k.encode("utf-16-be"))}
+        # ASCII has one order in every encoding, and Python knows whether a text is ASCII.
+        order = None if all(map(str.isascii, value)) else _utf16
+        return {key: _ordered(value[key]) for key in sorted(value, key=order)}
     raise TypeError(f"{type(value).__name__} has no canonical JSON form: {value!r}")
+
+
+def _utf16(key: str) -> bytes:
+    return key.encode("utf-16-be")
 
 
 def plain(value: Any) -> Json:

@@ -335,6 +335,16 @@ def digest(plan: Plan) -> Digest:
     )
 
 
+def settled(plan: Plan) -> bool:
+    """Whether there is nothing to do, and of no step anything to say but that it stands."""
+    return all(
+        step.action is Action.NOOP
+        and not (step.blocked_by or step.held_by)
+        and not (step.verdict is not None and step.verdict.blocks)
+        for step in plan.steps
+    )
+
+
 def pending(plan: Plan) -> tuple[Step, ...]:
     """The steps that change something, that nothing blocks and that wait for nobody."""
     return tuple(

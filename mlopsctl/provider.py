@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -72,6 +72,9 @@ class Tree(Protocol):
 
     def files(self) -> Sequence[str]:
         """Every tracked path, and every untracked one that is not ignored, sorted."""
+
+    def names(self) -> Collection[str]:
+        """The same without an order, to ask whether a path is among them."""
 
     def file(self, path: str) -> TreeFile | None:
         """Mode and blob id of one file, without git's filters; None where there is no such file."""
@@ -252,16 +255,37 @@ def declared_fields(spec: Any) -> dict[str, Json]:
 
 def _fields(spec: Any, wanted: Callable[[str], bool]) -> dict[str, Json]:
     found: dict[str, Json] = {}
-    for item in dataclasses.fields(spec):
-        if not wanted(item.metadata.get("kind", "")):
-            continue
+    kind: type = type(spec)
+    for item in _spec_items(kind):
         value = getattr(spec, item.name)
-        default = item.default_factory() if item.default_factory is not dataclasses.MISSING else item.default
-        if value == default and type(value) is type(default):
+        if (value == item.default and type(value) is type(item.default)) or not wanted(item.kind):
             continue
         inside = dataclasses.is_dataclass(value) and not isinstance(value, type)
-        found[item.name.rstrip("_")] = _fields(value, wanted) if inside else plain(value)
+        found[item.key] = _fields(value, wanted) if inside else plain(value)
     return found
+
+
+class _Item(NamedTuple):
+    """One field of a Spec; the default is only ever compared with."""
+
+    name: str
+    key: str
+    kind: str
+    default: Any
+
+
+@cache
+def _spec_items(spec: type) -> tuple[_Item, ...]:
+    """The fields of a Spec, read once: a plan asks for them several times a resource."""
+    return tuple(
+        _Item(
+            item.name,
+            item.name.rstrip("_"),
+            item.metadata.get("kind", ""),
+            item.default_factory() if item.default_factory is not dataclasses.MISSING else item.default,
+        )
+        for item in dataclasses.fields(spec)
+    )
 
 
 # --- Fingerprints ------------------------------------------------------------------------------------------

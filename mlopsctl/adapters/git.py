@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -224,8 +224,15 @@ class WorkTree:
 
         return StatCache(self.repo.common_dir / "mlops" / "blobs.json")
 
+    @cached_property
+    def _sorted(self) -> tuple[str, ...]:
+        return tuple(sorted(self._listing))
+
     def files(self) -> Sequence[str]:
-        return sorted(self._listing)
+        return self._sorted
+
+    def names(self) -> Collection[str]:
+        return self._listing.keys()
 
     def tracked(self, path: str) -> bool:
         """Whether git's index holds the file."""
@@ -280,8 +287,15 @@ class CommitTree:
                     found[name.decode(errors="surrogateescape")] = TreeFile(mode, oid)
         return found
 
+    @cached_property
+    def _sorted(self) -> tuple[str, ...]:
+        return tuple(sorted(self._listing))
+
     def files(self) -> Sequence[str]:
-        return sorted(self._listing)
+        return self._sorted
+
+    def names(self) -> Collection[str]:
+        return self._listing.keys()
 
     def tracked(self, path: str) -> bool:
         return path in self._listing

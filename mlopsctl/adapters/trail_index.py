@@ -339,6 +339,16 @@ class TrailIndex:
         payload = "(SELECT payload FROM payloads p WHERE p.n = entries.n)"
         yield from self._db.execute(f"SELECT {payload}, state FROM entries WHERE {where}", values)  # noqa: S608
 
+    def results(self, where: str, values: Sequence[Any]) -> Iterator[tuple[str, bytes, str]]:
+        """(made_from, payload, state) of all entries under a condition of our own making; their signatures hold."""
+        self._vouched(where, values)
+        payload = "(SELECT payload FROM payloads p WHERE p.n = entries.n)"
+        yield from self._db.execute(f"SELECT made_from, {payload}, state FROM entries WHERE {where}", values)  # noqa: S608
+
+    def stamp(self) -> tuple[int, int]:
+        """Another value after every change, whoever made it: equal stamps mean equal answers."""
+        return int(self._db.execute("PRAGMA data_version").fetchone()[0]), self._db.total_changes
+
     def members(self, where: str, values: Sequence[Any], paths: Sequence[str] = ()) -> Iterator[tuple[Any, ...]]:
         """id, seq, at, signer, kind, address, status, state, and JSON text: a list of what the payload has at paths.
 

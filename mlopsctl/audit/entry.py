@@ -176,7 +176,8 @@ def parents_of(payload: bytes) -> list[str]:
 
 def to_entry(payload: bytes, *, trusted: bool = True) -> Entry:
     """The noun behind a payload that was checked before."""
-    value = json.loads(payload)
+    # Given bytes, json.loads guesses their encoding first; these are known.
+    value = json.loads(payload.decode("utf-8", "surrogatepass"))
     fields = value["predicate"][MEMBER]
     commit = _first_subject(value["subject"])
     return Entry(

@@ -107,7 +107,10 @@ def signer_key_id(trail: TrailLog, entry: Entry) -> str:
 
 def standing(trail: TrailLog) -> tuple[Withdrawal, ...]:
     """The withdrawals in force. They have no address, which the index finds them by."""
-    return in_force(trail.select("address = '' AND kind = ?", (KIND,)))
+    found: tuple[Withdrawal, ...] = trail.remembered(
+        "withdrawals", lambda: in_force(trail.select("address = '' AND kind = ?", (KIND,)))
+    )
+    return found
 
 
 @dataclass(frozen=True)

@@ -197,6 +197,12 @@ class Index(Protocol):
 
     def many(self, where: str, values: Sequence[Any]) -> Iterator[tuple[bytes, str]]: ...
 
+    def results(self, where: str, values: Sequence[Any]) -> Iterator[tuple[str, bytes, str]]:
+        """(made_from, payload, state) of all entries under a condition of our own making; their signatures hold."""
+
+    def stamp(self) -> tuple[int, int]:
+        """Another value after every change, whoever made it: equal stamps mean equal answers."""
+
     def members(self, where: str, values: Sequence[Any], paths: Sequence[str] = ()) -> Iterator[tuple[Any, ...]]: ...
 
     def edges(self) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:

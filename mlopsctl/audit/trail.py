@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -28,6 +29,10 @@ from .verify import LOCAL, VALID, Judged, Line, fingerprint_problem, steers
 GROUP_SECONDS = 2.0
 _LOCAL_ROLES = ("data", "train", "gate", "compile")
 _ATTEMPTS = 60
+_IN_FORCE = (
+    "kind = 'result' AND NOT EXISTS (SELECT 1 FROM superseded s WHERE s.id = entries.id"
+    " AND s.section = substr(entries.address, 1, instr(entries.address, '.') - 1))"
+)
 
 
 def attempts() -> Iterator[int]:
@@ -65,6 +70,11 @@ class TrailLog:
     _flushed: float = field(default_factory=time.monotonic)
     _pause: float = GROUP_SECONDS
     _synced: bool = False
+    _answers: dict[str, Any] = field(default_factory=dict)
+    _stamp: object = None
+    _expected: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    """Fingerprint -> payload and state of its result in force, as they were at ``_expected_at``."""
+    _expected_at: object = None
 
     # --- Questions -------------------------------------------------------------------------------------------
 
@@ -92,16 +102,50 @@ class TrailLog:
         with no_collector():
             return [to_entry(payload, trusted=state == VALID) for payload, state in found]
 
+    def remembered(self, question: str, ask: Callable[[], Any]) -> Any:
+        """The answer to a question that is asked for every resource; asked again once the trail changed."""
+        if not self._synced:
+            self.sync()
+        stamp = self.ledger.index.stamp()
+        if stamp != self._stamp:
+            self._answers, self._stamp = {}, stamp
+        if question not in self._answers:
+            answer = ask()
+            if self.ledger.index.stamp() != stamp:
+                return answer  # it changed meanwhile: the next one asks again
+            self._answers[question] = answer
+        return self._answers[question]
+
+    def expect(self, addresses: Iterable[Address]) -> None:
+        """Reads the results in force that these addresses had last in one go, for the questions that will come.
+
+        They answer until the trail changes; then each question is asked by itself again.
+        """
+        if not self._synced:
+            self.sync()
+        newest = (
+            "SELECT made_from FROM (SELECT made_from, max(seq) FROM entries WHERE kind = 'result' AND state IN"
+            " ('valid', 'local') AND address IN (SELECT value FROM json_each(?)) GROUP BY address)"
+        )
+        first = (
+            "SELECT id FROM (SELECT id, row_number() OVER"  # noqa: S608 - no user text in it
+            " (PARTITION BY made_from ORDER BY state DESC, seq, id) AS place"
+            f" FROM entries WHERE state IN ('valid', 'local') AND {_IN_FORCE} AND made_from IN ({newest}))"
+            " WHERE place = 1"
+        )
+        names = json.dumps([str(address) for address in addresses])
+        found = {made: one for made, *one in self.ledger.index.results(f"id IN ({first})", (names,))}
+        self._expected, self._expected_at = found, self.ledger.index.stamp()
+
     def result(self, made_from: Digest) -> Entry | None:
         """The result in force for a fingerprint: the smallest (seq, id) not superseded, trusted ones first.
 
         Only a result of the same section supersedes one: other roles have no say in it.
         """
-        section = "substr(entries.address, 1, instr(entries.address, '.') - 1)"
-        superseded = f"SELECT id FROM superseded s WHERE s.section = {section}"  # noqa: S608 - no user text in it
-        return self._one(
-            f"made_from = ? AND kind = 'result' AND id NOT IN ({superseded}) ORDER BY state DESC, seq, id", made_from
-        )
+        known = self._expected.get(made_from)
+        if known is not None and self.ledger.index.stamp() == self._expected_at:
+            return to_entry(known[0], trusted=known[1] == VALID)
+        return self._one(f"made_from = ? AND {_IN_FORCE} ORDER BY state DESC, seq, id", made_from)
 
     def latest(self, address: Address | str, kinds: Sequence[str] = ("result",)) -> Entry | None:
         """The newest entry of one of these kinds for the address, by (seq, id)."""

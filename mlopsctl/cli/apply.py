@@ -14,7 +14,7 @@ from ..adapters.machine import this_machine
 from ..adapters.times import lasting
 from ..apply import Event, Walk, summary
 from ..errors import ApprovalError, GateError, MlopsError, StaleError, UsageError, worst
-from ..plan import digest, pending
+from ..plan import digest, pending, settled
 from ..render.plan import read_selection
 from ..types import Plan, Selection
 from . import console
@@ -87,7 +87,7 @@ def apply(
     with locked(project.state / "lock", "mlopsctl apply"):
         sign_queued(project)
         asked = saved.selection if saved else selection(project, target, exclude, replace)
-        made = plan_project(project, asked)
+        made = plan_project(project, asked, head=bool(write))
         report_plan(project, made)
         if saved is not None:
             _check_stale(saved, made, planfile)
@@ -146,6 +146,10 @@ def _walk(project: Project, made: Plan, format: str, jobs: int | None, keep_goin
         return apply_report(made, events, documents, summary_line(counted), places(project.resources))
 
     reports(report)
+    if settled(made):
+        # Every step was looked at a moment ago and stands: going through them again would find the same.
+        printer.summary(summary(events, made))
+        return codes
     with closing(printer), ProjectWorkshop(project, printer.tell, refresh=made.selection.refresh) as workshop:
         for left in workshop.interrupted:
             printer.event(interrupted(left))

@@ -72,6 +72,7 @@ def plan(
 def plan_project(project: Project, asked: Selection = EVERYTHING, *, head: bool = True) -> Plan:
     """The plan of an opened project; with ``head`` it also names the commit and whether tracked files differ from it."""
     commit, _, dirty = project.repo.head() if head else ("", "", False)
+    project.trail.expect(want.address for want in project.resources)
     made = make_plan(
         project.manifest.project.name,
         project.manifest.digest,

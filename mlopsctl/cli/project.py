@@ -13,7 +13,7 @@ from ..adapters.keys import Signer
 from ..adapters.store import LocalStore
 from ..audit.trail import TrailLog
 from ..errors import MlopsError
-from ..manifest import Manifest, load_manifest, topological
+from ..manifest import Manifest, load_manifest
 from ..provider import NO_SCRATCH, Context, Tree
 from ..types import Address, Resource
 from .trail import fetch_first, open_trail, signing_key
@@ -82,10 +82,10 @@ class Project:
             return
         fetch_first(self.repo, self.trail, self.repo.remotes())
 
-    @cached_property
+    @property
     def resources(self) -> tuple[Resource, ...]:
         """Every resource, each after those it needs."""
-        return topological(self.manifest.resources)
+        return self.manifest.resources
 
     def resource(self, address: str) -> Resource:
         """The declared resource of this address; a bare deployment name is enough. Raises MlopsError."""

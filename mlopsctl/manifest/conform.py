@@ -57,6 +57,12 @@ def spec_fields(spec: type) -> Iterator[dataclasses.Field[Any]]:
 
 
 @cache
+def fields_of(spec: type) -> Mapping[str, dataclasses.Field[Any]]:
+    """The same by manifest key, found out once for all entries."""
+    return {key_of(item): item for item in spec_fields(spec)}
+
+
+@cache
 def type_of(spec: type, name: str) -> Any:
     """The resolved type of one field; one field alone, because resolving all of them is felt at start-up."""
     for owner in spec.__mro__:
@@ -101,7 +107,7 @@ class _Conform:
         if node.value is not None and not isinstance(node.value, dict):
             return self._wrong(node, path, "a mapping of keys")
         items: dict[str, Node] = node.value or {}
-        fields = {key_of(item): item for item in spec_fields(spec)}
+        fields = fields_of(spec)
         given: dict[str, Any] = {}
         for key, child in items.items():
             inner = f"{path}.{key}" if path else key
@@ -142,9 +148,9 @@ class _Conform:
                 node, path, " or ".join(describe(member) for member in members if member is not NoneType)
             )
         chosen = _closest(node, fitting)
-        origin = get_origin(chosen)
-        if dataclasses.is_dataclass(chosen):
-            return self.dataclass(node, chosen, path, node.at)  # type: ignore[arg-type]
+        origin, is_dataclass = _form(chosen)
+        if is_dataclass:
+            return self.dataclass(node, chosen, path, node.at)
         if origin is tuple:
             return self._tuple(node, get_args(chosen)[0], path, rules)
         if origin in MAPPINGS:
@@ -221,22 +227,31 @@ class _Conform:
         return _BAD
 
 
+@cache
 def union_members(kind: Any) -> tuple[Any, ...]:
     """The members of a union, or the one type itself."""
     return get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
 
 
+@cache
+def _form(kind: Any) -> tuple[Any, bool]:
+    """The origin of a type, and whether it is a dataclass."""
+    return get_origin(kind), dataclasses.is_dataclass(kind)
+
+
 def _fits(node: Node, kind: Any) -> bool:
     """Whether the YAML type of the node is one that ``kind`` is written as."""
     value = node.value
-    origin = get_origin(kind)
+    if kind is str:
+        return isinstance(value, str)
+    origin, is_dataclass = _form(kind)
     if kind is Any:
         return True
     if origin is Literal:
         return any(type(word) is type(value) for word in get_args(kind))
     if origin is tuple:
         return isinstance(value, list)
-    if dataclasses.is_dataclass(kind) or origin is not None:
+    if is_dataclass or origin is not None:
         return value is None or isinstance(value, dict)
     if kind is float:
         return isinstance(value, int | float) and not isinstance(value, bool)
@@ -280,12 +295,14 @@ def out_of_bounds(value: float, rules: Mapping[str, Any]) -> str:
 
 def _closest(node: Node, fitting: list[Any]) -> Any:
     """The member of a union that is meant: of several dataclasses the one that the keys fit best."""
+    if len(fitting) == 1:
+        return fitting[0]
     keys = set(node.value) if isinstance(node.value, dict) else set()
     choices = [member for member in fitting if dataclasses.is_dataclass(member)]
 
     def misfit(member: Any) -> tuple[int, int]:
-        fields = {key_of(item): required(item) for item in spec_fields(member)}
-        return len(keys - set(fields)), sum(needed and key not in keys for key, needed in fields.items())
+        fields = fields_of(member)
+        return len(keys - set(fields)), sum(required(item) and key not in keys for key, item in fields.items())
 
     return min(choices, key=misfit) if len(choices) > 1 else fitting[0]
 

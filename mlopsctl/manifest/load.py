@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any, NamedTuple, TypeAlias, cast
@@ -13,7 +13,7 @@ from ..errors import ManifestError, MlopsError
 from ..personal import struck
 from ..provider import DEFAULT_USE, PROVIDERS, USE_BY_KEY, policy, provider, result_fields
 from ..types import SECTIONS, Address, Digest, Resource, Where
-from .conform import conform, key_of, matches, spec_fields
+from .conform import conform, fields_of, matches
 from .each import MARK, Families, Family, Read, Scalar, bind, family, filled, read_files, refuse_marks
 from .findings import Findings, did_you_mean
 from .references import check_entry, check_texts, interpolate, texts
@@ -271,9 +271,9 @@ def _repeated(entries: _Entries, findings: Findings, *, marked: bool) -> tuple[_
     return found, families
 
 
-def _names(root: Node, section: str) -> tuple[str, ...]:
+def _names(root: Node, section: str) -> Collection[str]:
     block = root.get(section)
-    return tuple(block.value) if block and isinstance(block.value, dict) else ()
+    return block.value if block and isinstance(block.value, dict) else ()
 
 
 def _entry(section: str, name: str, node: Node, at: Place, findings: Findings) -> _Entry | None:
@@ -355,7 +355,8 @@ def _fill(entries: _Entries, families: Families, findings: Findings) -> None:
     models, data = _final(entries), [entry.address.bare for entry in _of(entries, "data")]
     made_for: dict[str, str] = {}
     for entry in entries:
-        keys = {key_of(item) for item in spec_fields(type(entry.spec)) if item.metadata.get("ref")}
+        kind: type = type(entry.spec)
+        keys = {key for key, item in fields_of(kind).items() if item.metadata.get("ref")}
         target = getattr(entry.spec, "target", None)
         if "model" in keys and not entry.spec.model:
             if target in made_for:
@@ -377,7 +378,8 @@ def _scans(entries: _Entries, findings: Findings) -> list[_Entry]:
         return []
     models = _models(entries)
     declared = {entry.spec.model for entry in _of(entries, "gates") if entry.provider == "gates/scan"}
-    missing = [entry for entry in _of(entries, "train") if entry.address.bare in set(models) - declared]
+    unscanned = set(models) - declared
+    missing = [entry for entry in _of(entries, "train") if entry.address.bare in unscanned]
     for entry in _of(entries, "gates"):
         if missing and entry.address.name == "scan":
             message = "the name 'scan' belongs to the built-in gate that looks through every model"

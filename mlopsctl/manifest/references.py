@@ -9,7 +9,8 @@ from collections.abc import Collection, Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from .conform import key_of, spec_fields
+from ..adapters.argv import split_words
+from .conform import fields_of, key_of
 from .findings import Findings, did_you_mean, holds_secret
 from .yaml_positions import Node, Place
 
@@ -34,8 +35,8 @@ Names = Mapping[str, Collection[str]]
 
 def field_nodes(spec: type, node: Node) -> Iterator[tuple[dataclasses.Field[Any], Node]]:
     """The fields of a Spec that a mapping sets, with what it sets them to."""
-    for item in spec_fields(spec):
-        child = node.get(key_of(item))
+    for key, item in fields_of(spec).items():
+        child = node.get(key)
         if child is not None:
             yield item, child
 
@@ -112,10 +113,8 @@ _BARE: Mapping[str, str] = {
 
 def _check_command(node: Node, findings: Findings) -> None:
     """A command is split into words and run without a shell: what only a shell understands is an error."""
-    import shlex
-
     try:
-        words = shlex.split(node.value, posix=False)
+        words = split_words(node.value, posix=False)
     except ValueError as error:
         message = f"the command cannot be split into words: {str(error).lower()}"
         findings.add("MLO3022", message, node.at, hint="close the quotation, or double the quotes inside")

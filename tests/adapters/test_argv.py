@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from mlopsctl.adapters.argv import fill_model, find_python
+from mlopsctl.adapters.argv import fill_model, find_python, split_words
 from mlopsctl.adapters.inference import run_program
 from mlopsctl.serving.artifact import Artifact
 from mlopsctl.serving.program import ProgramModel
@@ -70,3 +73,14 @@ def test_gates_and_server_start_the_same_words(tmp_path: Path) -> None:
         assert served._exchange([b'{"a": 1}']) == [expected]
     finally:
         served.close()
+
+
+@given(st.text(st.sampled_from(list("ab{}.#=\\'\" \t\r\n\x0b\u00a0é"))), st.booleans())
+def test_commands_are_split_as_the_standard_library_does(text: str, posix: bool) -> None:
+    try:
+        expected = shlex.split(text, posix=posix)
+    except ValueError:
+        with pytest.raises(ValueError, match="No "):
+            split_words(text, posix=posix)
+        return
+    assert split_words(text, posix=posix) == expected

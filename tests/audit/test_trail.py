@@ -16,7 +16,7 @@ from mlopsctl.audit.trust import read_policy
 from mlopsctl.canonical import digest_of
 from mlopsctl.errors import EvidenceError
 from mlopsctl.gitobjects import build_trees, object_id
-from mlopsctl.types import Digest, Entry, TreeFile
+from mlopsctl.types import Address, Digest, Entry, TreeFile
 
 from .clone import Clone, result, run
 
@@ -72,6 +72,42 @@ def test_of_two_results_the_older_is_in_force_until_superseded(clone: Clone) -> 
     assert clone.trail.result(older.made_from) == older
     replaced = clone.train("model", supersedes=(older.id, newer.id))
     assert clone.trail.result(older.made_from) == replaced
+
+
+def test_what_a_plan_expects_is_what_single_questions_answer(clone: Clone) -> None:
+    """Read in one go, and asked anew as soon as anybody changed the trail: this process or another one."""
+    names = ["one", "two", "three"]
+    for name in [*names, "one", "two"]:
+        clone.train(name)
+    clone.train("three", supersedes=(clone.trail.latest("train.three").id,))  # type: ignore[union-attr]
+    made = [result(name)["made_from"] for name in names]
+    alone, together = clone.trail, clone.trail
+    together.expect(Address("train", name) for name in names)
+    assert [together.result(one) for one in made] == [alone.result(one) for one in made]
+    other = clone.trail  # another process, as far as the index is concerned
+    newer = other.append("result", **result("two"), commit=clone.commit(), supersedes=(alone.result(made[1]).id,))  # type: ignore[union-attr]
+    assert alone.result(made[1]) != newer, "the first of two is still not superseded"
+    own = other.append(
+        "result",
+        **result("one"),
+        commit=clone.commit(),
+        supersedes=[entry.id for entry in alone.entries("train.one", ("result",))],
+    )
+    assert together.result(made[0]) == own
+
+
+def test_a_remembered_answer_lasts_until_the_trail_changes(clone: Clone) -> None:
+    trail, other, asked = clone.trail, clone.trail, list[int]()
+
+    def ask() -> int:
+        asked.append(len(asked))
+        return len(trail.entries())
+
+    before = trail.remembered("how many", ask)
+    assert trail.remembered("how many", ask) == before
+    assert len(asked) == 1
+    other.append("result", **result("more"), commit=clone.commit())
+    assert trail.remembered("how many", ask) == before + 1
 
 
 def test_what_ran_before_is_told_by_order_and_place(clone: Clone) -> None:

@@ -37,7 +37,7 @@ def code_files(
     ``lock`` is a path, "" for none, or None to find it. Raises ProviderError for a script or pattern without a file
     and for a symbolic link.
     """
-    have = frozenset(tree.files())
+    have = tree.names()
     roots: set[str] = set()
     scripts = [path for words in commands for path in _named(words, have, roots)]
     found = {path for pattern in globs for path in _matching(pattern, have)}

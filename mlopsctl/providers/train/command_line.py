@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...adapters.argv import PYTHON, find_python
+from ...adapters.argv import PYTHON, find_python, split_words
 from ...errors import ManifestError, ProviderError
 
 _PLACEHOLDER = r"\{\{|\}\}|\{([^{}]*)\}"
@@ -22,7 +21,7 @@ def commands(run: str | Sequence[str]) -> list[list[str]]:
     found = []
     for line in [run] if isinstance(run, str) else run:
         try:
-            words = shlex.split(line)
+            words = split_words(line)
         except ValueError as error:
             raise ManifestError(
                 f"'{line}' cannot be split into words: {error}", hint="close the quotation", code="MLO1201"
