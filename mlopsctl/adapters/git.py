@@ -225,8 +225,8 @@ class WorkTree:
         return StatCache(self.repo.common_dir / "mlops" / "blobs.json")
 
     @cached_property
-    def _sorted(self) -> tuple[str, ...]:
-        return tuple(sorted(self._listing))
+    def _sorted(self) -> list[str]:
+        return sorted(self._listing)
 
     def files(self) -> Sequence[str]:
         return self._sorted
@@ -288,8 +288,8 @@ class CommitTree:
         return found
 
     @cached_property
-    def _sorted(self) -> tuple[str, ...]:
-        return tuple(sorted(self._listing))
+    def _sorted(self) -> list[str]:
+        return sorted(self._listing)
 
     def files(self) -> Sequence[str]:
         return self._sorted
