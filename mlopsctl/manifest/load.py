@@ -229,14 +229,16 @@ def _sections(root: Node, findings: Findings, *, marked: bool) -> tuple[_Entries
             entry = _entry(section, name, node, block.keys[name], findings)
             if entry:
                 entries.append(entry)
-    names = {section: _names(root, section) for section in SECTIONS}
+    # Mappings without values: in the order of the manifest, and asked for every reference whether they hold a name.
+    names = {section: dict.fromkeys(_names(root, section)) for section in SECTIONS}
     before = len(findings)
     entries, families = _repeated(entries, findings, marked=marked)
     if len(findings) > before:
         findings.close()  # what follows would find the same in other words
     if families:
         for section, group in families.items():
-            names[section] += tuple(f"{name}[{one.name}]" for name, whole in group.items() for one in whole.instances)
+            for name, whole in group.items():
+                names[section] |= dict.fromkeys(f"{name}[{one.name}]" for one in whole.instances)
         for entry in entries:
             spec = provider(entry.provider).Spec
             bind(spec, entry.node, entry.address, entry.values, families, findings)
