@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,6 +39,9 @@ class WithScripts:
 
     def files(self) -> Sequence[str]:
         return sorted({*self._tree.files(), *self._bodies})
+
+    def names(self) -> Collection[str]:
+        return frozenset(self.files())
 
     def file(self, path: str) -> TreeFile | None:
         body = self._bodies.get(path)
