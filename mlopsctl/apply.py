@@ -21,6 +21,7 @@ from .plan import Assessment, World, assess
 from .provider import MEANING, Context, Inputs, provider, with_meaning
 from .slots import EVERYTHING, Machine, Slots, demand
 from .types import (
+    AT_REST,
     GUARD,
     Action,
     Address,
@@ -171,7 +172,7 @@ class Walk:
 
     def _lasted(self, address: Address) -> float:
         """Seconds that a planned step took the last time, 0 where that is not known."""
-        if self._planned[address].action is Action.NOOP:
+        if self._planned[address].action in AT_REST:
             return 0.0
         before = self._shop.world.last_result(address)
         usage = before.facts.get("usage") if before else None
@@ -183,7 +184,7 @@ class Walk:
     def _step(self, want: Resource) -> Iterator[Event]:
         """Looks at one resource whose needs are settled: settles it, starts it, or puts it back until there is room."""
         address = want.address
-        if self._failed and not self._keep_going and self._planned[address].action is not Action.NOOP:
+        if self._failed and not self._keep_going and self._planned[address].action not in AT_REST:
             yield Event("skip", str(address), text="not started after the failure above")
         elif (stuck := next((need.address for need in want.needs if self._is_stuck(need)), None)) is not None:
             self._stuck[address] = f"waits for {stuck}"
@@ -222,13 +223,13 @@ class Walk:
         What was unknown while planning may come out in any way; what was known may not have changed since.
         """
         planned = self._planned[want.address]
-        if planned.action is Action.NOOP:
+        if planned.action in AT_REST:
             return f"the plan left it as it is, and now: {now.reason.text}"
         if planned.made_from is not None and now.made_from != planned.made_from:
             return f"what it is made from changed since the plan: {now.reason.text}"
         held = ", ".join((*planned.blocked_by, *planned.waits_for))
         known = [self._planned.get(need.address) for need in want.needs]
-        if held and all(step is None or step.action is Action.NOOP for step in known):
+        if held and all(step is None or step.action in AT_REST for step in known):
             return f"the plan held it back ({held}), and that has gone since"
         return ""
 
@@ -239,7 +240,7 @@ class Walk:
 
     def _standing(self, want: Resource, found: Assessment) -> Iterator[Event]:
         planned = self._planned[want.address]
-        if planned.action is not Action.NOOP:
+        if planned.action not in AT_REST:
             yield Event("skip", str(want.address), text="already there: what it is made from did not change")
         if found.step.blocked_by:
             yield Event("block", str(want.address), text=", ".join(found.step.blocked_by))
@@ -441,5 +442,5 @@ def summary(events: Sequence[Event], plan: Plan) -> dict[str, Json]:
         "blocked": count["block"],
         "failed": count["fail"],
         "stale": count["stale"],
-        "unchanged": sum(step.action is Action.NOOP for step in plan.steps),
+        "unchanged": sum(step.action in AT_REST for step in plan.steps),
     }

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol
 
 from .approvals import People, is_protected, others_made, release_digest, waits
 from .canonical import digest_of
+from .drift import looked
 from .errors import MlopsError
 from .holds import Hold
 from .provider import COSTS, DEFAULT_USE, MEANING, Inputs, changes_since, fingerprint, ingredients, provider
@@ -21,6 +22,7 @@ from .types import (
     Entry,
     Input,
     Json,
+    LeftOut,
     Observed,
     Plan,
     Reason,
@@ -73,6 +75,9 @@ class World(Protocol):
     def lacks(self, want: Resource) -> tuple[str, ...]:
         """What the step asks for and this machine has not, one line each."""
 
+    def lost(self, seen: Observed) -> tuple[str, ...]:
+        """The names of those outputs of a result that no store holds which can be reached from here."""
+
     def undeclared(self, declared: frozenset[Address]) -> Sequence[tuple[Resource, Observed]]:
         """Deployments that run here and that the manifest no longer declares."""
 
@@ -102,8 +107,14 @@ def make_plan(
 ) -> Plan:
     """What apply would do and why. ``resources`` stand in an order in which each follows what it needs."""
     wanted, left_out = chosen(resources, selection)
-    steps = [found.step for found in survey(wanted, world, selection)]
-    steps += _removals(resources, world, selection)
+    found = survey(wanted, world, selection)
+    if selection.refresh:
+        steps, nothing = _looked(found, world, selection)
+        left_out += nothing
+    else:
+        steps = [one.step for one in found]
+    if not selection.refresh_only:
+        steps += _removals(resources, world, selection)
     return Plan(
         project,
         manifest_digest,
@@ -301,6 +312,20 @@ def _upstream(want: Resource, role: str) -> str:
     return ", ".join(names) or role
 
 
+def _looked(found: Sequence[Assessment], world: World, selection: Selection) -> tuple[list[Step], tuple[LeftOut, ...]]:
+    """The steps after a look at the world, and with --refresh-only those where nothing stands yet."""
+    steps, left = [], []
+    for one in found:
+        at_rest = one.seen is not None and (one.step.action is Action.NOOP or selection.refresh_only)
+        lost = world.lost(one.seen) if one.seen is not None and at_rest else ()
+        step = looked(one.step, one.seen, lost, only=selection.refresh_only)
+        if step is None:
+            left.append(LeftOut(one.step.address, "nothing stands yet"))
+        else:
+            steps.append(step)
+    return steps, tuple(left)
+
+
 def _removals(resources: Sequence[Resource], world: World, selection: Selection) -> list[Step]:
     """What left the manifest; a plan about named resources is about nothing else."""
     if selection.targets:
@@ -347,6 +372,10 @@ def settled(plan: Plan) -> bool:
 
 def pending(plan: Plan) -> tuple[Step, ...]:
     """The steps that change something, that nothing blocks and that wait for nobody."""
-    return tuple(
-        step for step in plan.steps if step.action is not Action.NOOP and not step.blocked_by and not step.waits_for
-    )
+    still = (Action.NOOP, Action.READ)
+    return tuple(step for step in plan.steps if step.action not in still and not step.blocked_by and not step.waits_for)
+
+
+def drifted(plan: Plan) -> tuple[Step, ...]:
+    """The steps of a refreshed plan that found something else than was attested."""
+    return tuple(step for step in plan.steps if step.action is Action.READ)

@@ -97,6 +97,10 @@ class Action(Enum):
     FORGET = "."
 
 
+AT_REST = (Action.NOOP, Action.READ)
+"""Actions that leave what stands as it is."""
+
+
 class Cost(Enum):
     """What a step costs the user, in words of machine learning."""
 
@@ -244,7 +248,9 @@ class Selection(NamedTuple):
     replaced: tuple[str, ...] = ()
     """What is made anew on purpose."""
     refresh: bool = False
-    """Whether the running deployments are asked."""
+    """Whether the running deployments are asked, and the outputs looked for."""
+    refresh_only: bool = False
+    """Whether the plan does nothing but look."""
 
 
 class Plan(NamedTuple):

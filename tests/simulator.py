@@ -132,6 +132,9 @@ class Simulator:
     def lacks(self, want: Resource) -> tuple[str, ...]:
         return ()
 
+    def lost(self, seen: Observed) -> tuple[str, ...]:
+        return tuple(name for name, digest in seen.outputs.items() if digest not in self.bytes_here)
+
     def undeclared(self, declared: frozenset[Address]) -> Sequence[tuple[Resource, Observed]]:
         last = [(want, self.last_result(want.address)) for want in self.gone if want.address not in declared]
         return [(want, entry.observed()) for want, entry in last if entry]

@@ -18,7 +18,7 @@ from ..plan import digest, pending, settled
 from ..render.plan import read_selection
 from ..types import Plan, Selection
 from . import console
-from .asked import Exclude, Replace, Target, selection
+from .asked import Exclude, Refresh, Replace, Target, selection
 from .plan import plan_project, report_plan, show
 from .progress import Printer, event_json, summary_line
 from .project import Project, open_project
@@ -51,6 +51,7 @@ def apply(
     keep_going: Annotated[
         bool, typer.Option("--keep-going", help="After a failure go on with what does not need it.")
     ] = False,
+    refresh: Refresh = False,
     offline: Annotated[bool, typer.Option("--offline", help="Neither fetch nor push the trail.")] = False,
     format: ReportFormat = "text",
     write: Write = None,
@@ -74,7 +75,7 @@ def apply(
     if jobs is not None and jobs < 1:
         raise UsageError(f"--jobs {jobs}: at least one step has to run", hint="mlopsctl apply --jobs 1", code="MLO1240")
     saved = _saved(planfile) if planfile else None
-    if saved is not None and (target or exclude or replace):
+    if saved is not None and (target or exclude or replace or refresh):
         raise UsageError(
             f"{planfile} is applied as it was saved: no option changes what it does",
             hint="give the option to mlopsctl plan -o, or apply without the file",
@@ -86,13 +87,16 @@ def apply(
     project.need_trail(offline=offline)
     with locked(project.state / "lock", "mlopsctl apply"):
         sign_queued(project)
-        asked = saved.selection if saved else selection(project, target, exclude, replace)
+        asked = saved.selection if saved else selection(project, target, exclude, replace, refresh=refresh)
         made = plan_project(project, asked, head=bool(write))
         report_plan(project, made)
         if saved is not None:
             _check_stale(saved, made, planfile)
         if format == "text":
             show(made, "text")
+        if asked.refresh_only:
+            console.note("this plan only looked: there is nothing to apply")
+            return 0
         if pending(made) and saved is None and not yes:
             _ask()
         codes = _walk(project, made, format, jobs, keep_going)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ..errors import UsageError
 from ..selection import matches
 from ..types import Address, Selection
 from .project import Project
@@ -20,11 +21,26 @@ Exclude = Annotated[
 ]
 Replace = Annotated[Globs, typer.Option("--replace", metavar="ADDR", help="Make this anew on purpose; globs allowed.")]
 
+Refresh = Annotated[
+    bool, typer.Option("--refresh", help="Ask the running deployments, and look for outputs that are lost.")
+]
 
-def selection(project: Project, target: Globs, exclude: Globs, replace: Globs, *, refresh: bool = False) -> Selection:
+
+def selection(
+    project: Project,
+    target: Globs,
+    exclude: Globs,
+    replace: Globs,
+    *,
+    refresh: bool = False,
+    refresh_only: bool = False,
+) -> Selection:
     """What the options ask for. Raises MlopsError for a pattern that names nothing."""
+    if refresh_only and replace:
+        raise UsageError("--refresh-only makes nothing, so not anew either", hint="leave --replace out", code="MLO6005")
+    refresh = refresh or refresh_only
     if not (target or exclude or replace):
-        return Selection(refresh=refresh)
+        return Selection(refresh=refresh, refresh_only=refresh_only)
     declared = [want.address for want in project.resources]
     # What left the manifest can be left alone, but not be made.
     removed = [address for address, _ in project.trail.deployments()] if exclude else []
@@ -33,6 +49,7 @@ def selection(project: Project, target: Globs, exclude: Globs, replace: Globs, *
         _patterns(project, exclude or (), declared + removed),
         _patterns(project, replace or (), declared),
         refresh,
+        refresh_only,
     )
 
 

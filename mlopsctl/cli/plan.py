@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..adapters.git import WorkTree
-from ..plan import EVERYTHING, make_plan, pending
+from ..plan import EVERYTHING, drifted, make_plan, pending
 from ..types import Plan, Selection
 from . import console
-from .asked import Exclude, Replace, Target, selection
+from .asked import Exclude, Refresh, Replace, Target, selection
 from .project import Project, open_project
 from .world import ProjectWorld
 from .write import ReportFormat, Write, reports, written
@@ -26,7 +26,10 @@ def plan(
     detailed_exitcode: Annotated[
         bool, typer.Option(help="Exit 2 when changes are pending, 4 when blocked, 5 when people must approve.")
     ] = False,
-    refresh: Annotated[bool, typer.Option("--refresh", help="Ask the running deployments too.")] = False,
+    refresh: Refresh = False,
+    refresh_only: Annotated[
+        bool, typer.Option("--refresh-only", help="Look for drift, and plan nothing else.")
+    ] = False,
     target: Target = None,
     exclude: Exclude = None,
     replace: Replace = None,
@@ -47,11 +50,13 @@ def plan(
 
       mlopsctl plan --target 'train.*' --exclude gates.slow
 
+      mlopsctl plan --refresh-only --detailed-exitcode
+
       mlopsctl plan --why --format json
     """
     project = open_project()
     project.need_trail(offline=offline)
-    asked = selection(project, target, exclude, replace, refresh=refresh)
+    asked = selection(project, target, exclude, replace, refresh=refresh, refresh_only=refresh_only)
     # A text shows neither the commit nor whether the tree is dirty, so git is not asked.
     made = plan_project(project, asked, head=out is not None or format == "json" or bool(write))
     report_plan(project, made)
@@ -66,7 +71,7 @@ def plan(
         return 5
     if any(step.blocked_by or (step.verdict and step.verdict.blocks) for step in made.steps):
         return 4
-    return 2 if pending(made) else 0
+    return 2 if pending(made) or drifted(made) else 0
 
 
 def plan_project(project: Project, asked: Selection = EVERYTHING, *, head: bool = True) -> Plan:

@@ -122,6 +122,10 @@ class ProjectWorld:
 
         return this_machine()
 
+    def lost(self, seen: Observed) -> tuple[str, ...]:
+        stores = [store for store in (self._project.store, self._project.mirror) if store is not None]
+        return tuple(name for name, digest in seen.outputs.items() if not any(one.has(digest) for one in stores))
+
     def undeclared(self, declared: frozenset[Address]) -> Sequence[tuple[Resource, Observed]]:
         found = []
         for address, name in self._trail.deployments():

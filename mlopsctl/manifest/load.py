@@ -44,7 +44,7 @@ class Manifest(NamedTuple):
     store: str | None
     resources: tuple[Resource, ...]
     digest: Digest
-    """Of the parsed document: comments, formatting and the order of keys do not enter."""
+    """Of the document with its variables filled in: comments, formatting and the order of keys do not enter."""
     path: str = "mlops.yaml"
     warnings: tuple[str, ...] = ()
 
@@ -84,7 +84,6 @@ def load_manifest(text: bytes, path: str = "mlops.yaml", read: Read | None = Non
     if b"each:" in text:
         read_files(root, read, findings)
         findings.close()
-    document = root.plain()
     check_texts(root, findings)
     _check_top_level(root, findings)
     project = _project(root, findings)
@@ -93,6 +92,8 @@ def load_manifest(text: bytes, path: str = "mlops.yaml", read: Read | None = Non
     findings.close()
     _fill(entries, families, findings)
     findings.close()
+    # Variables are filled in by now: a saved plan is about the store and the places that it was made for.
+    document = root.plain()
     resources = topological(_resources(entries, path, findings))
     return Manifest(project, store, resources, digest_of(plain(document)), path, tuple(_warnings(resources)))
 

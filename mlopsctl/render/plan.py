@@ -47,13 +47,14 @@ def selection_json(selection: Selection) -> dict[str, Json]:
         "excluded": list(selection.excluded),
         "replaced": list(selection.replaced),
         "refresh": selection.refresh,
+        "refresh_only": selection.refresh_only,
     }
 
 
 def read_selection(found: Mapping[str, Json]) -> Selection:
     """The inverse of ``selection_json``. Raises KeyError for what is missing."""
     targets, excluded, replaced = (tuple(map(str, found[name])) for name in ("targets", "excluded", "replaced"))
-    return Selection(targets, excluded, replaced, bool(found["refresh"]))
+    return Selection(targets, excluded, replaced, bool(found["refresh"]), bool(found["refresh_only"]))
 
 
 def _step_json(step: Step) -> dict[str, Json]:
@@ -82,7 +83,7 @@ def _need_json(need: Need) -> dict[str, Json]:
 def counts(plan: Plan) -> dict[str, int]:
     """How many steps there are of each action, and how many of them are blocked."""
     found = Counter(step.action.name.lower() for step in plan.steps)
-    words = ("create", "update", "replace", "delete", "noop")
+    words = tuple(action.name.lower() for action in Action)
     return {
         **{word: found[word] for word in words},
         "blocked": sum(bool(step.blocked_by) for step in plan.steps),
@@ -165,10 +166,16 @@ def last_line(plan: Plan) -> str:
     """How many steps there are of each action, in one line."""
     found = counts(plan)
     stopped = [str(step.address) for step in plan.steps if step.verdict and step.verdict.blocks]
+    if found["noop"] + found["read"] == len(plan.steps) and plan.selection.refresh:
+        if found["read"]:
+            return f"Drift: {found['read']} of {len(plan.steps)} resources are not as they were attested."
+        return f"No drift: {len(plan.steps)} resources are as they were attested."
     if found["noop"] == len(plan.steps):
         word = f", and {', '.join(stopped)} not passed" if stopped else ""
         word += f", {found['blocked']} blocked" if found["blocked"] else ""
         return f"No changes: {len(plan.steps)} resources are as the manifest says{word}."
-    named = [f"{found[word]} to {word}" for word in ("create", "update", "replace", "delete") if found[word]]
-    tail = "".join(f", {found[word]} {word}" for word in ("blocked", "waiting") if found[word])
+    words = ("create", "update", "replace", "move", "delete", "forget")
+    named = [f"{found[word]} to {word}" for word in words if found[word]]
+    tail = f", {found['read']} drifted" if found["read"] else ""
+    tail += "".join(f", {found[word]} {word}" for word in ("blocked", "waiting") if found[word])
     return f"Plan: {', '.join(named)}, {found['noop']} unchanged{tail}."

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +130,21 @@ def test_a_halt_needs_no_space_on_the_disk(live: Path) -> None:
 def test_halting_nothing_is_an_error(live: Path) -> None:
     done = shell("mlopsctl halt 'prod*' --reason x", live)
     assert done.returncode == 1 and "MLO1535" in done.stdout
+
+
+def test_a_server_that_hangs_is_known_to_who_asks_and_started_anew(live: Path) -> None:
+    server = (read_json(live / HOME / "state.json") or {})["pid"]
+    os.kill(server, signal.SIGSTOP)
+    try:
+        assert "No changes" in must("mlopsctl plan", live)
+        done = shell("mlopsctl plan --refresh-only --detailed-exitcode", live)
+        assert done.returncode == 2 and "read" in done.stdout and "does not answer" in done.stdout
+        must("mlopsctl plan --refresh -o drift.plan", live)
+        assert "1 applied" in must("mlopsctl apply drift.plan", live)
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(server, signal.SIGCONT)
+    assert "No drift" in must("mlopsctl plan --refresh-only --detailed-exitcode", live)
 
 
 def test_a_rollback_holds_until_resume_and_is_judged_by_todays_bars(live: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.contract import follows
 from tests.quickstart import must, shell
 
 EDIT = "echo '# another line' >> train.py"
@@ -57,7 +58,7 @@ def test_a_saved_plan_is_the_plan(project: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "code", "words"),
     [
-        ("mlopsctl plan --format junit", 64, "MLO6401"),
+        ("mlopsctl plan --format yaml", 64, "MLO6401"),
         ("mlopsctl plan extra", 64, "MLO6400"),
         ("sed -i 's/cpu: {}/cpu: {modle: x}/' mlops.yaml && mlopsctl plan", 3, "did you mean 'model'?"),
         ("rm mlops.yaml && mlopsctl plan", 1, "mlopsctl init"),
@@ -100,3 +101,22 @@ def test_a_partial_plan_is_saved_and_applied_as_it_is(project: Path) -> None:
     said = must("mlopsctl apply part.plan", project)
     assert "1 applied" in said and "gates.accuracy" not in said
     assert "data.digits" in said and "3 to" not in said
+
+
+def test_lost_outputs_are_found_by_a_look_and_made_again_when_needed(project: Path) -> None:
+    assert "No drift: 5 resources" in must("mlopsctl plan --refresh-only --detailed-exitcode", project)
+    must("rm -r .git/mlops/store/dirhash", project)
+    assert "No changes" in must("mlopsctl plan --detailed-exitcode", project)
+    done = shell("mlopsctl plan --refresh --detailed-exitcode --format json 2>/dev/null", project)
+    steps = {step["address"]: step for step in follows("plan", done.stdout)["steps"]}
+    assert done.returncode == 2 and steps["train.classifier"]["action"] == "read"
+    assert "outputs lost: model;" in steps["train.classifier"]["reason"] and steps["data.digits"]["action"] == "noop"
+    assert "0 applied" in must("mlopsctl apply -y --refresh", project)
+
+
+def test_a_plan_that_only_looks_plans_nothing(project: Path) -> None:
+    said = must(f"{EDIT} && mlopsctl plan --refresh-only -o look.plan", project)
+    assert "No drift" in said and "retrain" not in said
+    assert "only looked" in must("mlopsctl apply look.plan", project)
+    done = shell("mlopsctl plan --refresh-only --replace train.classifier", project)
+    assert done.returncode == 64 and "MLO6005" in done.stdout

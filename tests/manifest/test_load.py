@@ -142,6 +142,9 @@ def test_variables_are_replaced_in_store_and_to(monkeypatch: pytest.MonkeyPatch)
     assert manifest.store == "../outputs"
     assert manifest.resources[-1].spec.to == "127.0.0.1:9000"
     assert manifest.digest == load("store: ../${env:MLOPS_VAR_STORE:-outputs}\n" + text).digest
+    monkeypatch.setenv("MLOPS_VAR_PORT", "9001")
+    elsewhere = load("store: ../${env:MLOPS_VAR_STORE:-outputs}\n" + text)
+    assert manifest.digest != elsewhere.digest, "a plan saved for one place is not applied to another"
 
 
 def test_a_version_this_one_satisfies_is_no_finding() -> None:

@@ -270,7 +270,7 @@ def _same(release: Path, fresh: Path) -> bool:
 
 def _serve(home: Home, config: dict[str, Any], before: Mapping[str, Any], spec: Spec, ctx: Context) -> None:
     """Switches a running server, or starts one; on failure what ran before runs again."""
-    switching = home.serving() and before.get("to") == spec.to
+    switching = home.serving() and before.get("to") == spec.to and _answers(home)
     host, port = _listen(spec.to)
     last = home.read("supervisor")
     if not switching and port and not (home.supervised() and last.get("port") == port):
@@ -293,6 +293,17 @@ def _serve(home: Home, config: dict[str, Any], before: Mapping[str, Any], spec: 
     except BaseException:
         _go_back(home, before, switching, int(last.get("port") or 0), ctx.root)
         raise
+
+
+def _answers(home: Home) -> bool:
+    """Whether the running server says anything at all: one that hangs is started anew, not asked to switch."""
+    from ...serving.client import NoAnswer, ask
+
+    try:
+        ask(home.endpoint, "GET", "/v2/health/ready", timeout=2)
+    except NoAnswer:
+        return False
+    return True
 
 
 def _go_back(home: Home, before: Mapping[str, Any], switching: bool, last: int, root: Path) -> None:
