@@ -17,7 +17,7 @@ from typing import NamedTuple, Protocol
 from .crew import Crew, Ended
 from .errors import EvidenceError, MlopsError, StaleError
 from .order import Ready, keys
-from .plan import Assessment, World, assess
+from .plan import Assessment, World, assess, removal
 from .provider import MEANING, Context, Inputs, provider, with_meaning
 from .slots import EVERYTHING, Machine, Slots, demand
 from .types import (
@@ -163,7 +163,7 @@ class Walk:
                 self._ready.again()
             removed = {want.address: (want, seen) for want, seen in self._undeclared()}
             for step in self._removals:
-                if not self._failed and step.address in removed:
+                if not self._failed and step.action is Action.DELETE and step.address in removed:
                     yield from self._remove(*removed[step.address])
 
     def close(self) -> None:
@@ -416,7 +416,15 @@ class Walk:
             )
 
     def _remove(self, want: Resource, seen: Observed) -> Iterator[Event]:
-        yield Event("start", str(want.address), Action.DELETE.name, "no longer in the manifest")
+        now = removal(want, seen, self._shop.world)
+        if now.action is Action.NOOP:
+            yield Event("skip", str(want.address), text=now.reason.text)
+            return
+        if now.blocked_by or now.waits_for:
+            word = "block" if now.blocked_by else "wait"
+            yield Event(word, str(want.address), Action.DELETE.name, ", ".join(now.blocked_by or now.waits_for))
+            return
+        yield Event("start", str(want.address), Action.DELETE.name, now.reason.text)
         outcome = provider(want.provider).remove(seen, self._shop.context(want.address))
         self._shop.release(want.address)
         entry = self._shop.record("destroy", want, status="done", made_from=seen.made_from, outcome=outcome).entry

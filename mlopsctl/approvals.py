@@ -34,6 +34,16 @@ class People(NamedTuple):
     now: str
     dirty: bool = False
     """Whether tracked files differ from the commit: a release of them could not be found again."""
+    governors: frozenset[str] = frozenset()
+    """The signers who hold the role ``govern``: only they may loosen a control."""
+
+
+class Quorum(NamedTuple):
+    """How many people must agree, for how many seconds an approval counts, and the role they need besides ``approve``."""
+
+    needed: int
+    valid: float | None = None
+    role: str = ""
 
 
 class Count(NamedTuple):
@@ -43,12 +53,20 @@ class Count(NamedTuple):
     refused: tuple[str, ...]
 
 
-def is_protected(spec: Any) -> bool:
-    """Whether people have to agree before this deployment changes."""
-    return bool(getattr(spec, "approvals", None))
+def quorum_of(spec: Any) -> Quorum | None:
+    """Who has to agree before this deployment changes, None where nobody has to."""
+    approvals = getattr(spec, "approvals", None)
+    return Quorum(approvals.count, approvals.valid) if approvals else None
 
 
-def release_digest(want: Resource, inputs: Inputs, verdicts: Mapping[Address, Verdict | None]) -> Digest | None:
+def removal_digest(want: Resource, entry: str) -> Digest:
+    """What an approval of taking a deployment down is bound to: ``entry`` is what runs."""
+    return digest_of({"deployment": str(want.address), "removes": entry})
+
+
+def release_digest(
+    want: Resource, inputs: Inputs, verdicts: Mapping[Address, Verdict | None], weakens: Sequence[str] = ()
+) -> Digest | None:
     """What an approval is bound to: deployment, all it declares, artifact, and what every guard measured and ruled.
 
     None while any of it is unknown. Defaults are left out: a new version with new keys voids no approval.
@@ -72,17 +90,18 @@ def release_digest(want: Resource, inputs: Inputs, verdicts: Mapping[Address, Ve
             "spec": declared_fields(want.spec),
             "inputs": given,
             "evidence": evidence,
+            **({"weakens": list(weakens)} if weakens else {}),
         }
     )
 
 
-def count(spec: Any, release: Digest, people: People) -> Count:
+def count(quorum: Quorum, release: Digest, people: People) -> Count:
     """The people who approved this very release, each once; author and trainer do not count, nor what ran out."""
     trainers = {maker.signer for maker in people.makers if maker.address.startswith("train.")}
     found: dict[str, frozenset[str]] = {}
     refused = []
     for entry in people.approvals:
-        why = _refusal(entry, spec, release, people, trainers)
+        why = _refusal(entry, quorum, release, people, trainers)
         theirs = people.signers.get(entry.signer, frozenset())
         same = [name for name, others in found.items() if name != entry.signer and theirs & others]
         if why is None and same:
@@ -94,43 +113,45 @@ def count(spec: Any, release: Digest, people: People) -> Count:
     return Count(tuple(sorted(found)), tuple(dict.fromkeys(refused)))
 
 
-def _refusal(entry: Entry, spec: Any, release: Digest, people: People, trainers: set[str]) -> str | None:
+def _refusal(entry: Entry, quorum: Quorum, release: Digest, people: People, trainers: set[str]) -> str | None:
     """Why an approval does not count, "" where it is about another release and needs no word."""
     if entry.facts.get("release") != release:
         return ""
-    return disqualified(entry.signer, people, trainers) or _expired(entry, spec, people.now)
+    return disqualified(entry.signer, people, trainers, quorum.role) or _expired(entry, quorum, people.now)
 
 
-def disqualified(signer: str, people: People, trainers: set[str]) -> str | None:
-    """Why this signer cannot approve, whatever they sign: they made it."""
+def disqualified(signer: str, people: People, trainers: set[str], role: str = "") -> str | None:
+    """Why this signer cannot approve, whatever they sign: they made it, or may not loosen a control."""
     if signer in trainers:
         return "trained it"
     if signer not in people.signers:
         return "is no signer any more"
     if signer.lower() in people.authors or people.signers[signer] & people.authors:
         return "wrote the code"
+    if role == "govern" and signer not in people.governors:
+        return "has no role govern"
     return None
 
 
-def _expired(entry: Entry, spec: Any, now: str) -> str | None:
-    valid = spec.approvals.valid
+def _expired(entry: Entry, quorum: Quorum, now: str) -> str | None:
+    valid = quorum.valid
     if valid is None:
         return None
     end = datetime.fromisoformat(entry.at) + timedelta(seconds=valid)
     return f"approved until {end:%Y-%m-%d %H:%M} UTC" if datetime.fromisoformat(now).astimezone(UTC) > end else None
 
 
-def waits(want: Resource, release: Digest | None, people: People) -> tuple[str, ...]:
+def waits(want: Resource, release: Digest | None, people: People, quorum: Quorum) -> tuple[str, ...]:
     """What people have to do before the deployment goes on, () where nothing is missing."""
-    needed = want.spec.approvals.count
+    needed, whose = quorum.needed, f" by the role {quorum.role}, which loosening a control needs" if quorum.role else ""
     if release is None:
-        return (f"{needed} approvals, once its gates have measured",)
-    have = count(want.spec, release, people)
+        return (f"{needed} approvals{whose}, once its gates have measured",)
+    have = count(quorum, release, people)
     if len(have.approvers) >= needed:
         return ()
     by = f" ({', '.join(have.approvers)})" if have.approvers else ""
     but = f"; not counted: {', '.join(have.refused)}" if have.refused else ""
-    return (f"{len(have.approvers)} of {needed} approvals{by}{but}: mlopsctl approve {name_of(want)}",)
+    return (f"{len(have.approvers)} of {needed} approvals{whose}{by}{but}: mlopsctl approve {name_of(want)}",)
 
 
 def name_of(want: Resource) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from .approvals import People, is_protected, others_made, release_digest, waits
+from .approvals import People, others_made, release_digest, removal_digest, waits
 from .canonical import digest_of
 from .drift import looked
 from .errors import MlopsError
 from .holds import Hold
 from .provider import COSTS, DEFAULT_USE, MEANING, Inputs, changes_since, fingerprint, ingredients, provider
 from .selection import chosen, is_named
+from .site import Site
 from .types import (
     GUARD,
     Action,
@@ -50,6 +51,9 @@ class World(Protocol):
     def last_result(self, address: Address) -> Entry | None: ...
 
     def holds(self, want: Resource) -> tuple[Hold, ...]: ...
+
+    def site(self, want: Resource, observed: Observed | None) -> Site:
+        """Where a deployment is looked at from; ``want`` has no Spec where it is no longer declared."""
 
     def withdrawn(self, inputs: Inputs, own: Observed | None) -> tuple[str, ...]:
         """The withdrawals in force that inputs, or a result that stands, follow from: one line each."""
@@ -163,15 +167,22 @@ def assess(
         action, reason = Action.REPLACE, Reason("made anew on purpose (--replace)")
     elif action is not Action.NOOP:
         action, reason = _explain(want, action, reason, parts, sources, world)
+    held_by = list(map(str, holds))
+    site = world.site(want, observed) if want.address.section == "deployments" else Site()
+    if action is not Action.NOOP and (other := site.not_managed()):
+        action, reason = Action.NOOP, Reason(other)
+        held_by.append(other)
     verdict = by_name.judge(want, observed, inputs) if action is Action.NOOP and observed else None
     # A rollback was judged when it was signed; what blocks today's model says nothing about the older one.
-    blocked = (() if held else _blockers(want, verdicts)) + _untrusted(want, inputs)
+    blocked = (() if held or site.elsewhere else _blockers(want, verdicts)) + _untrusted(want, inputs)
     blocked += world.withdrawn(inputs, observed if action is Action.NOOP else None)
     blocked += world.lacks(want) if action is not Action.NOOP else ()
     waiting: tuple[str, ...] = ()
     if action is not Action.NOOP and not held and want.address.section == "deployments":
-        more, waiting = _controls(want, inputs, verdicts, world)
+        more, waiting = _controls(want, inputs, verdicts, world, site)
         blocked += more
+        if observed is not None and observed.made_from != made_from and site.ahead:
+            blocked += (f"HEAD being an ancestor of what runs: mlopsctl rollback {want.address.typed} goes back",)
     step = Step(
         want.address,
         want.provider,
@@ -183,9 +194,10 @@ def assess(
         _relies_on(inputs, observed if action is Action.NOOP else None),
         blocked,
         waiting,
-        "; ".join(map(str, holds)),
+        "; ".join(held_by),
         verdict,
         by_name.notes(want, inputs) if action is not Action.NOOP else (),
+        site.weakens,
     )
     return Assessment(step, want.spec, observed, inputs, parts, sources)
 
@@ -240,9 +252,15 @@ def _untrusted(want: Resource, inputs: Inputs) -> tuple[str, ...]:
 
 
 def _controls(
-    want: Resource, inputs: Inputs, verdicts: Mapping[Address, Verdict | None], world: World
+    want: Resource,
+    inputs: Inputs,
+    verdicts: Mapping[Address, Verdict | None],
+    world: World,
+    site: Site,
+    removes: str = "",
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """What blocks the deployment because of who made it, and which approvals it waits for."""
+    quorum = site.quorum(want)
     built_by = getattr(want.spec, "built_by", ())
     elsewhere = want.provider != f"deployments/{DEFAULT_USE['deployments']}"
     # Whoever can swap the root for one of their own decides what is trusted: elsewhere that is not risked.
@@ -251,17 +269,19 @@ def _controls(
         blocked = ("the root of the trail, which nobody pinned here",)
     if review := world.under_review():
         blocked += (f"{review}, which nobody merged yet",)
-    if not built_by and not is_protected(want.spec):
+    if not built_by and quorum is None:
         return blocked, ()
     people = world.people(want, inputs)
     blocked += others_made(want.spec, people.makers) if built_by else ()
-    if not is_protected(want.spec):
+    if quorum is None:
         return blocked, ()
     if people.dirty:
         blocked += ("uncommitted changes",)
     # What nobody vouches for is no matter for approvals: it is barred.
     blocked += tuple(world.unverified(inputs))
-    return blocked, waits(want, release_digest(want, inputs, verdicts), people)
+    removed = removal_digest(want, removes) if removes else None
+    release = removed or release_digest(want, inputs, verdicts, site.weakens)
+    return blocked, waits(want, release, people, quorum)
 
 
 def _explain(
@@ -332,13 +352,33 @@ def _removals(resources: Sequence[Resource], world: World, selection: Selection)
         return []
     declared = frozenset(want.address for want in resources)
     gone = world.undeclared(declared)
-    return [_removal(want, seen) for want, seen in gone if not is_named(want.address, selection.excluded)]
+    return [removal(want, seen, world) for want, seen in gone if not is_named(want.address, selection.excluded)]
 
 
-def _removal(want: Resource, observed: Observed) -> Step:
-    reason = Reason("no longer in the manifest")
+def removal(want: Resource, observed: Observed, world: World) -> Step:
+    """What is done to a deployment that the manifest no longer declares: another branch may still do so."""
+    site = world.site(want, observed)
+    other = site.not_managed() or (
+        ""
+        if site.descends
+        else "not managed from here: no commit before this one declared it; mlopsctl destroy ends it"
+    )
+    blocked: tuple[str, ...] = ()
+    waiting: tuple[str, ...] = ()
+    if not other:
+        blocked, waiting = _controls(want, (), {}, world, site, removes=observed.entry)
     return Step(
-        want.address, want.provider, Action.DELETE, Cost.REDEPLOY, reason, observed.made_from, (), (observed.entry,)
+        want.address,
+        want.provider,
+        Action.NOOP if other else Action.DELETE,
+        Cost.NOTHING if other else Cost.REDEPLOY,
+        Reason(other or "no longer in the manifest"),
+        observed.made_from,
+        relies_on=(observed.entry,),
+        blocked_by=blocked,
+        waits_for=waiting,
+        held_by=other,
+        weakens=() if other else site.weakens,
     )
 
 

@@ -226,6 +226,8 @@ class Step(NamedTuple):
     verdict: Verdict | None = None
     notes: tuple[str, ...] = ()
     """Lines for people about what will be done, such as the power of a gate; outside the digest."""
+    weakens: tuple[str, ...] = ()
+    """The controls in force that the manifest loosens, one line each."""
 
 
 class LeftOut(NamedTuple):

@@ -17,6 +17,7 @@ from mlopsctl.canonical import digest_of
 from mlopsctl.holds import KINDS, Hold, holds
 from mlopsctl.plan import make_plan
 from mlopsctl.provider import Context, Inputs, provider
+from mlopsctl.site import Site
 from mlopsctl.types import (
     Address,
     Change,
@@ -60,6 +61,7 @@ class Simulator:
     applied: list[str] = field(default_factory=list)
     given: dict[str, Inputs] = field(default_factory=dict)
     gone: list[Resource] = field(default_factory=list)
+    sites: dict[Address, Site] = field(default_factory=dict)
     """Deployments that run here and that a test takes out of its manifest."""
 
     @property
@@ -91,6 +93,9 @@ class Simulator:
         found = [e for e in self.entries if e.address == str(want.address) and e.kind in KINDS]
         order = [e.id for e in found]
         return holds(found, lambda later, earlier: order.index(later) > order.index(earlier))
+
+    def site(self, want: Resource, observed: Observed | None) -> Site:
+        return self.sites.get(want.address, Site())
 
     def people(self, want: Resource, inputs: Inputs) -> People:
         return People(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlopsctl.approvals import Maker, People, count, is_protected, others_made, release_digest, waits
+from mlopsctl.approvals import Maker, People, Quorum, count, others_made, quorum_of, release_digest, waits
 from mlopsctl.providers.deployments.controls import Approvals
 from mlopsctl.types import GUARD, Address, Digest, Entry, Input, Need, Observed, Resource, Status, Verdict
 
@@ -24,6 +24,7 @@ class Spec:
     built_by: tuple[str, ...] = ()
 
 
+TWO = Quorum(2, 14 * 86400.0)
 WANT = Resource(Address("deployments", "production"), "deployments/local", Spec())
 
 
@@ -54,14 +55,16 @@ def people(*approvals: Entry, **more: Any) -> People:
 
 
 def test_two_people_agree() -> None:
-    assert waits(WANT, release(), people(approval("ann"), approval("ben"))) == ()
-    assert waits(WANT, release(), people(approval("ann"))) == ("1 of 2 approvals (ann): mlopsctl approve production",)
+    assert waits(WANT, release(), people(approval("ann"), approval("ben")), TWO) == ()
+    assert waits(WANT, release(), people(approval("ann")), TWO) == (
+        "1 of 2 approvals (ann): mlopsctl approve production",
+    )
 
 
 def test_one_person_counts_once() -> None:
-    assert count(WANT.spec, release(), people(approval("ann"), approval("ann"))).approvers == ("ann",)
+    assert count(TWO, release(), people(approval("ann"), approval("ann"))).approvers == ("ann",)
     two_keys = {"ann": frozenset({"sha256:1"}), "ann-laptop": frozenset({"sha256:1"})}
-    have = count(WANT.spec, release(), people(approval("ann"), approval("ann-laptop"), signers=two_keys))
+    have = count(TWO, release(), people(approval("ann"), approval("ann-laptop"), signers=two_keys))
     assert have.approvers == ("ann",) and have.refused == ("ann-laptop is the same person as ann",)
 
 
@@ -76,7 +79,7 @@ def test_one_person_counts_once() -> None:
     ],
 )
 def test_whose_approval_does_not_count(changed: dict[str, Any], why: str) -> None:
-    have = count(WANT.spec, release(), people(approval("ann"), **changed))
+    have = count(TWO, release(), people(approval("ann"), **changed))
     assert have.approvers == () and have.refused == (why,)
 
 
@@ -93,7 +96,7 @@ def test_whose_approval_does_not_count(changed: dict[str, Any], why: str) -> Non
 )
 def test_an_approval_is_of_one_release(other: Digest) -> None:
     assert other != release()
-    assert count(WANT.spec, other, people(approval("ann"))) == ((), ())
+    assert count(TWO, other, people(approval("ann"))) == ((), ())
 
 
 @dataclass(frozen=True)
@@ -119,11 +122,11 @@ def test_an_upgrade_that_brings_new_keys_voids_no_approval() -> None:
 def test_what_is_not_measured_yet_has_no_release() -> None:
     guard = Input(Need(GUARD, GATE), None)
     assert release_digest(WANT, (guard,), {GATE: None}) is None
-    assert waits(WANT, None, people()) == ("2 approvals, once its gates have measured",)
+    assert waits(WANT, None, people(), TWO) == ("2 approvals, once its gates have measured",)
 
 
 def test_without_approvals_a_deployment_is_not_protected() -> None:
-    assert is_protected(WANT.spec) and not is_protected(Spec(approvals=None)) and not is_protected(object())
+    assert quorum_of(WANT.spec) == TWO and quorum_of(Spec(approvals=None)) is None and quorum_of(object()) is None
 
 
 def test_whose_work_counts() -> None:
@@ -133,5 +136,5 @@ def test_whose_work_counts() -> None:
 
 @given(st.lists(st.sampled_from(["ann", "ben", "cy", "ci", "eve"])), st.sets(st.sampled_from(["ann", "ben", "cy"])))
 def test_a_quorum_is_of_different_signers_who_made_nothing(names: list[str], authors: set[str]) -> None:
-    have = count(WANT.spec, release(), people(*map(approval, names), authors=frozenset(authors)))
+    have = count(TWO, release(), people(*map(approval, names), authors=frozenset(authors)))
     assert set(have.approvers) == set(names) & {"ann", "ben", "cy"} - authors

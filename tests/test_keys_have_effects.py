@@ -112,6 +112,10 @@ EFFECTS: dict[str, str] = {
             ("built_by", "test_only_named_builders_count"),
         )
     },
+    **{
+        f"deployments/{use}.branch": "e2e/test_control.py::test_the_key_branch_names_where_it_is_managed_from"
+        for use in ("local", "command")
+    },
     "deployments/command.program": _PINNED,
     "deployments/command.digest": _PINNED,
     "deployments/command.args": _KEYS + "test_arguments_and_settings_reach_the_program",

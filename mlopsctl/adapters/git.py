@@ -162,6 +162,33 @@ class Repo:
                 dirty = True
         return commit, branch, dirty
 
+    def where(self) -> tuple[str, str]:
+        """Commit of HEAD and the branch checked out; "" before the first commit, and where HEAD is detached."""
+        done = git(self.root, "rev-parse", "HEAD", "--symbolic-full-name", "HEAD", check=False)
+        commit, _, name = done.stdout.decode(errors="replace").strip().partition("\n")
+        return (
+            (commit, name.removeprefix("refs/heads/") if name != "HEAD" else "") if done.returncode == 0 else ("", "")
+        )
+
+    def default_branch(self) -> str:
+        """The branch that ``origin`` calls its own; without that ``main`` or ``master``, and "" where neither exists."""
+        done = git(self.root, "symbolic-ref", "--quiet", "refs/remotes/origin/HEAD", check=False)
+        if done.returncode == 0:
+            return done.stdout.decode(errors="replace").strip().removeprefix("refs/remotes/origin/")
+        return next((name for name in ("main", "master") if self.rev(f"refs/heads/{name}")), "")
+
+    def branches_with(self, commit: str) -> list[str]:
+        """The branches, here and as fetched from ``origin``, that hold a commit."""
+        listed = self.git(
+            "for-each-ref", "--contains", commit, "--format=%(refname)", "refs/heads", "refs/remotes/origin"
+        )
+        names = listed.decode(errors="replace").split()
+        return sorted({name.removeprefix("refs/heads/").removeprefix("refs/remotes/origin/") for name in names})
+
+    def is_ancestor(self, old: str, new: str) -> bool:
+        """Whether ``new`` is ``old`` or descends from it; False where either commit is not here."""
+        return git(self.root, "merge-base", "--is-ancestor", old, new, check=False).returncode == 0
+
     def remotes(self) -> list[str]:
         """Names of the configured remotes; ``origin`` first."""
         names = self.git("remote").decode().split()

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, NamedTuple
 
 import typer
 
-from ..approvals import People, count, disqualified, is_protected, release_digest
+from ..approvals import People, Quorum, count, disqualified, release_digest, removal_digest
 from ..errors import ApprovalError, GateError, MlopsError, UsageError
-from ..plan import Assessment, survey
+from ..plan import removal, survey
+from ..provider import Inputs
 from ..render.release import release_text
-from ..types import Action, Address, Digest, Resource, Verdict
+from ..site import Site
+from ..types import Action, Address, Digest, Resource, Step, Verdict
 from . import console
 from .project import Project, open_project
 from .share import share_trail
@@ -37,21 +40,12 @@ def approve(
     project = open_project()
     project.need_log()
     project.need_trail(offline=offline)
-    want = project.resource(deployment)
-    if not is_protected(want.spec):
-        raise UsageError(
-            f"{want.address} needs no approval",
-            hint="approvals: {count: 2} under the deployment asks for two",
-            code="MLO6415",
-        )
     world = ProjectWorld(project)
-    found = {one.step.address: one for one in survey(project.resources, world)}
-    one, verdicts = found[want.address], {address: each.step.verdict for address, each in found.items()}
-    release = _release(want, one, verdicts)
-    people = world.people(want, one.inputs)
-    _check_person(project, people)
+    asked = _removal(world, deployment) or _declared(project, world, deployment)
+    people = world.people(asked.want, asked.inputs)
+    _check_person(project, people, asked.quorum)
     text = release_text(
-        one.step, release, one.inputs, verdicts, people.makers, want.spec.approvals.count, project.repo.rev("HEAD")
+        asked.step, asked.release, asked.inputs, asked.verdicts, people.makers, asked.quorum, project.repo.rev("HEAD")
     )
     for line in text:
         console.out(line)
@@ -60,40 +54,76 @@ def approve(
     shown = "sha256:" + hashlib.sha256("\n".join(text).encode()).hexdigest()
     entry = project.trail.append(
         "approval",
-        address=str(want.address),
-        facts={"release": release, "text": shown, **({"reason": reason} if reason else {})},
+        address=str(asked.want.address),
+        facts={"release": asked.release, "text": shown, **({"reason": reason} if reason else {})},
         commit=project.repo.rev("HEAD"),
     )
     project.trail.flush()
-    have = count(want.spec, release, world.people(want, one.inputs))
-    console.out(f"approved: entry {entry.id[:12]}, {len(have.approvers)} of {want.spec.approvals.count} approvals")
+    have = count(asked.quorum, asked.release, world.people(asked.want, asked.inputs))
+    console.out(f"approved: entry {entry.id[:12]}, {len(have.approvers)} of {asked.quorum.needed} approvals")
     return 0 if offline else share_trail(project.trail, project.repo)
 
 
-def _release(want: Resource, one: Assessment, verdicts: dict[Address, Verdict | None]) -> Digest:
-    """The release that could go out now. Raises MlopsError where there is none to agree to."""
+class _Asked(NamedTuple):
+    """What somebody is asked to agree to: a release, or that a deployment is taken down."""
+
+    want: Resource
+    step: Step
+    inputs: Inputs
+    verdicts: Mapping[Address, Verdict | None]
+    quorum: Quorum
+    release: Digest
+
+
+def _removal(world: ProjectWorld, name: str) -> _Asked | None:
+    """The removal of a protected deployment that left the manifest; None where no such one is meant."""
+    declared = frozenset(want.address for want in world.project.resources)
+    for want, seen in world.undeclared(declared):
+        step, quorum = removal(want, seen, world), world.site(want, seen).quorum(want)
+        if name in (str(want.address), want.address.bare) and step.action is Action.DELETE and quorum is not None:
+            if step.blocked_by:
+                raise _blocked(step)
+            return _Asked(want, step, (), {}, quorum, removal_digest(want, seen.entry))
+    return None
+
+
+def _declared(project: Project, world: ProjectWorld, name: str) -> _Asked:
+    """The release of a deployment that could go out now. Raises MlopsError where there is none to agree to."""
+    want = project.resource(name)
+    found = {one.step.address: one for one in survey(project.resources, world)}
+    one, verdicts = found[want.address], {address: each.step.verdict for address, each in found.items()}
+    site = world.site(want, one.seen) if want.address.section == "deployments" else Site()
+    quorum = site.quorum(want)
+    if quorum is None:
+        raise UsageError(
+            f"{want.address} needs no approval",
+            hint="approvals: {count: 2} under the deployment asks for two",
+            code="MLO6415",
+        )
     if one.step.action is Action.NOOP:
         raise MlopsError(f"{want.address} runs already what the manifest says", hint="mlopsctl plan", code="MLO1551")
     if one.step.blocked_by:
-        raise GateError(
-            f"{want.address} is blocked by {', '.join(one.step.blocked_by)}", hint="mlopsctl plan", code="MLO4502"
-        )
-    release = release_digest(want, one.inputs, verdicts)
+        raise _blocked(one.step)
+    release = release_digest(want, one.inputs, verdicts, site.weakens)
     if release is None:
         raise MlopsError(
             f"there is no release of {want.address} to agree to yet: {one.step.reason.text}",
             hint="mlopsctl apply makes and measures it, and stops before the deployment",
             code="MLO1552",
         )
-    return release
+    return _Asked(want, one.step, one.inputs, verdicts, quorum, release)
 
 
-def _check_person(project: Project, people: People) -> None:
+def _blocked(step: Step) -> GateError:
+    return GateError(f"{step.address} is blocked by {', '.join(step.blocked_by)}", hint="mlopsctl plan", code="MLO4502")
+
+
+def _check_person(project: Project, people: People, quorum: Quorum) -> None:
     """Raises ApprovalError where this key's approval could not count."""
     policy = project.trail.ledger.policy_in_force()
     name = policy.name_of(project.signer().key) if policy else ""
     trainers = {maker.signer for maker in people.makers if maker.address.startswith("train.")}
-    why = disqualified(name, people, trainers)
+    why = disqualified(name, people, trainers, quorum.role)
     mail = project.repo.git("var", "GIT_AUTHOR_IDENT").decode().partition("<")[2].partition(">")[0] if not why else ""
     if mail and _wrote(project, mail, people):
         why = "wrote the code"

@@ -205,6 +205,11 @@ class ProjectWorkshop:
         said = without_secrets(str(given.get("message", "")))
         given = on_record(want.address.section, given)
         superseded = [str(given.pop("supersedes"))] if "supersedes" in given else []
+        code = self._code(want, sources or {})
+        if kind == "result" and want.address.section == "deployments":
+            held = any(hold.to for hold in self.world.holds(want))
+            controls, code = self.world.sites.to_record(want, held=held)
+            given |= controls
         entry = self.project.trail.append(
             kind,
             address=str(want.address),
@@ -215,7 +220,7 @@ class ProjectWorkshop:
             facts=given,
             made_with={**(outcome.made_with if outcome else {}), **self._made_with},
             commit=self._commit,
-            code=self._code(want, sources or {}),
+            code=code,
             location=str(given.get("location", "")),
             supersedes=superseded,
         )

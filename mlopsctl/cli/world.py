@@ -12,26 +12,29 @@ from ..audit.trace import SECTIONS, ancestry
 from ..audit.trust import committer
 from ..holds import Hold
 from ..provider import Deployment, Inputs, provider
+from ..site import Site
 from ..slots import Machine, demand, lacks
 from ..types import GUARD, Address, Change, Digest, Entry, Input, Need, Observed, Resource, TreeFile
 from . import withdrawn
 from .messages import in_full
 from .overrides import overrides
 from .project import Project
+from .sites import Sites
 
 
 class ProjectWorld:
     """Answers from the trail, the tree and, for deployments, from what runs here."""
 
     def __init__(self, project: Project, *, refresh: bool = False, review: str = ""):
-        self._project = project
+        self.project = project
         self._refresh = refresh
         self._review = review
         self._context = project.context()
         self._trail = project.trail
+        self.sites = Sites(project, self._context)
 
     def sources(self, want: Resource) -> Mapping[str, TreeFile]:
-        return provider(want.provider).sources(want, self._project.tree)
+        return provider(want.provider).sources(want, self.project.tree)
 
     def read(self, want: Resource, made_from: Digest | None) -> Observed | None:
         seen = provider(want.provider).read(want, made_from, self._context)
@@ -48,13 +51,16 @@ class ProjectWorld:
         return seen._replace(drift=f"it does not answer: {found.text}") if found.state == "down" else seen
 
     def last(self, address: Address) -> Entry | None:
-        return in_full(self._trail.latest(address, ("result", "failure")), self._project.state)
+        return in_full(self._trail.latest(address, ("result", "failure")), self.project.state)
 
     def last_result(self, address: Address) -> Entry | None:
         return self._trail.latest(address, ("result",))
 
     def holds(self, want: Resource) -> tuple[Hold, ...]:
         return overrides(self._trail, want, self._context)
+
+    def site(self, want: Resource, observed: Observed | None) -> Site:
+        return self.sites.at(want, observed)
 
     def withdrawn(self, inputs: Inputs, own: Observed | None) -> tuple[str, ...]:
         return withdrawn.lines(self._trail, inputs, own)
@@ -84,10 +90,10 @@ class ProjectWorld:
         )
 
     def people(self, want: Resource, inputs: Inputs) -> People:
-        trail, repo = self._trail, self._project.repo
+        trail, repo = self._trail, self.project.repo
         behind = ancestry(trail, [item.seen.entry for item in inputs if item.seen and item.seen.entry])
         policy = trail.ledger.policy_in_force()
-        log = self._project.manifest.project.log
+        log = self.project.manifest.project.log
         commits = {repo.rev("HEAD"), *(entry.commit for entry in behind if entry.address.startswith("train."))}
         authors: set[str] = set()
         for name, address in (repo.author(commit) for commit in sorted(commits) if commit):
@@ -99,6 +105,7 @@ class ProjectWorld:
             {rule.name: rule.git for rule in policy.signers.values()} if policy else {},
             trail.clock(),
             repo.head()[2],
+            frozenset(name for name in policy.signers if policy.may(name, "govern")) if policy else frozenset(),
         )
 
     def under_review(self) -> str:
@@ -123,7 +130,7 @@ class ProjectWorld:
         return this_machine()
 
     def lost(self, seen: Observed) -> tuple[str, ...]:
-        stores = [store for store in (self._project.store, self._project.mirror) if store is not None]
+        stores = [store for store in (self.project.store, self.project.mirror) if store is not None]
         return tuple(name for name, digest in seen.outputs.items() if not any(one.has(digest) for one in stores))
 
     def undeclared(self, declared: frozenset[Address]) -> Sequence[tuple[Resource, Observed]]:

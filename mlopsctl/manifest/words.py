@@ -100,7 +100,6 @@ LATER_KEYS: Mapping[str, tuple[str, ...]] = {
     ),
     "deployments": (
         "region",
-        "branch",
         "after",
         "strategy",
         "halt",

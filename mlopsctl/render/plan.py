@@ -71,6 +71,7 @@ def _step_json(step: Step) -> dict[str, Json]:
         "blocked_by": list(step.blocked_by),
         "waits_for": list(step.waits_for),
         "held_by": step.held_by or None,
+        "weakens": list(step.weakens),
         "verdict": {"status": step.verdict.status.value, "text": step.verdict.text} if step.verdict else None,
         "notes": list(step.notes),
     }
@@ -122,6 +123,7 @@ def _step_lines(step: Step, width: int, paint: Paint, why: bool) -> list[str]:
             lines[0] = f"{paint(head, 'red' if blocks else 'grey')}  {verdict}"
         if blocks and step.verdict.hint:
             lines.append(f"{indent}what would help: {step.verdict.hint}")
+    lines += [f"{indent}{paint('weakens', 'yellow')} {printable(what)}" for what in step.weakens]
     lines += [f"{indent}waits for {what}" for what in step.waits_for]
     if step.held_by:
         lines.append(f"{indent}held: {printable(step.held_by)}")

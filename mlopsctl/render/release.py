@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ..approvals import Maker
+from ..approvals import Maker, Quorum
 from ..provider import Inputs
 from ..types import GUARD, Address, Digest, Step, Verdict
 from .plan import value
@@ -16,7 +16,7 @@ def release_text(
     inputs: Inputs,
     verdicts: Mapping[Address, Verdict | None],
     makers: Sequence[Maker],
-    needed: int,
+    quorum: Quorum,
     commit: str,
 ) -> list[str]:
     """One release on one screen: what would run, what was measured, who made it."""
@@ -28,6 +28,9 @@ def release_text(
     ]
     for change in step.reason.changes:
         lines.append(f"  {change.field}: {value(change.old)} -> {value(change.new)}")
+    if step.weakens:
+        lines.append("What it loosens")
+        lines += [f"  {what}" for what in step.weakens]
     lines.append("What would run")
     lines += [f"  {item.need.address}  {item.digest}" for item in inputs if item.role != GUARD]
     lines.append("What was measured")
@@ -39,5 +42,6 @@ def release_text(
         lines.append("  nothing: no gate guards this deployment")
     lines.append("Who made it")
     lines += [f"  {maker.address}  signed by {maker.signer}" for maker in makers]
-    lines.append(f"Needs {needed} approvals by people who neither wrote nor trained it.")
+    role = f" and hold the role {quorum.role}" if quorum.role else ""
+    lines.append(f"Needs {quorum.needed} approvals by people who neither wrote nor trained it{role}.")
     return lines

@@ -49,7 +49,9 @@ class Spec:
     label: str = result("", doc="The column to predict.")
     positive: str | int | bool | None = result(None, doc="The label value that counts as positive.")
     split: Split | Literal["none"] | None = result(  # noqa: RUF009 - a field without a mutable default
-        None, doc="How rows are shared out between training and testing; by default 20 % test where there is a label."
+        None,
+        doc="How rows are shared out between training and testing; by default 20 % test where there is a label.",
+        looser="any",
     )
     timeout: float = run(3600.0, doc="How long the program may take.", quantity="duration")
 

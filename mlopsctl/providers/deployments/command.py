@@ -33,14 +33,14 @@ from ...provider import (
 )
 from ...serving.files import read_json, write_bytes, write_json
 from ...types import GUARD, Action, Address, Digest, Input, Json, Need, Observed, Outcome, Reason, Resource
-from .controls import Approvals
+from .controls import BRANCH, Approvals
 from .local import guards
 
 RESULT_VERSION = 1
 PER_CLONE = False
 PROBE_RUNS = True
 LATER_KEYS = (
-    "region", "branch", "after", "strategy", "halt", "gates", "protect", "consumers", "log",
+    "region", "after", "strategy", "halt", "gates", "protect", "consumers", "log",
     "monitor", "limits",
 )  # fmt: skip
 
@@ -65,10 +65,13 @@ class Spec:
     paths: tuple[str, ...] = run((), doc="Absolute paths that the program may read and write.", pattern="^/")
     timeout: float = run(600.0, doc="How long the program may take.", quantity="duration")
     approvals: Approvals | None = policy(  # noqa: RUF009 - a dataclass field
-        None, doc="People who must agree to each release (mlopsctl approve); the deployment is a protected one then."
+        None,
+        doc="People who must agree to each release (mlopsctl approve); the deployment is a protected one then.",
+        looser=Approvals,
     )
+    branch: str = policy("", doc=BRANCH, looser="any")
     built_by: tuple[str, ...] = policy(
-        (), doc="Only these signers' train, gate and compile entries count for this deployment."
+        (), doc="Only these signers' train, gate and compile entries count for this deployment.", looser="others"
     )
 
 

@@ -6,10 +6,16 @@ from dataclasses import dataclass
 
 from ...provider import policy
 
+BRANCH = (
+    "The branch, or a glob of branches, that this is deployed from; left out: the default branch, any for use: local."
+)
+
 
 @dataclass(frozen=True)
 class Approvals:
     """How many people must agree to a release, each neither its author nor its trainer."""
 
-    count: int = policy(1, doc="How many different people.", minimum=1)
-    valid: float | None = policy(None, doc="How long an approval counts; left out: for ever.", quantity="duration")
+    count: int = policy(1, doc="How many different people.", minimum=1, looser="lower")
+    valid: float | None = policy(
+        None, doc="How long an approval counts; left out: for ever.", quantity="duration", looser="higher"
+    )

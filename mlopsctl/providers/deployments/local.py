@@ -35,7 +35,7 @@ from ...verifiers import is_identity
 if TYPE_CHECKING:
     from ...serving.client import Answer
 
-from .controls import Approvals
+from .controls import BRANCH, Approvals
 from .local_home import Home, location, make_location, port_taken
 
 RESULT_VERSION = 1
@@ -43,7 +43,6 @@ PER_CLONE = True
 PROBE_RUNS = False
 LATER_KEYS = (
     "region",
-    "branch",
     "after",
     "strategy",
     "halt",
@@ -74,10 +73,13 @@ class Spec:
     )
     timeout: float = run(60.0, doc="How long the server may take to verify and load an artifact.", quantity="duration")
     approvals: Approvals | None = policy(  # noqa: RUF009 - a dataclass field
-        None, doc="People who must agree to each release (mlopsctl approve); the deployment is a protected one then."
+        None,
+        doc="People who must agree to each release (mlopsctl approve); the deployment is a protected one then.",
+        looser=Approvals,
     )
+    branch: str = policy("", doc=BRANCH, looser="any")
     built_by: tuple[str, ...] = policy(
-        (), doc="Only these signers' train, gate and compile entries count for this deployment."
+        (), doc="Only these signers' train, gate and compile entries count for this deployment.", looser="others"
     )
 
 

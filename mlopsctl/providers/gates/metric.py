@@ -69,11 +69,17 @@ class Spec:
     model: str = run("", doc="The model to measure; may be left out where only one exists.", ref="train")
     data: str = run("", doc="The dataset to measure on; by default the one the model was trained on.", ref="data")
     view: Literal["test", "val", "all"] = result("test", doc="The rows to measure on.")
-    min: float | None = policy(None, doc="The least value; the whole interval must lie at or above it.")
-    max: float | None = policy(None, doc="The greatest value; the whole interval must lie at or below it.")
-    confidence: float = result(0.95, doc="The confidence of the two-sided interval.", minimum=0.5, exclusive_maximum=1)
+    min: float | None = policy(None, doc="The least value; the whole interval must lie at or above it.", looser="lower")
+    max: float | None = policy(
+        None, doc="The greatest value; the whole interval must lie at or below it.", looser="higher"
+    )
+    confidence: float = result(
+        0.95, doc="The confidence of the two-sided interval.", minimum=0.5, exclusive_maximum=1, looser="lower"
+    )
     inconclusive: Literal["block", "warn"] = policy(
-        "block", doc="Whether a measurement whose interval holds the bar stops what the gate guards."
+        "block",
+        doc="Whether a measurement whose interval holds the bar stops what the gate guards.",
+        looser=("block", "warn"),
     )
     positive: str | int | bool | None = result(
         None, doc="The positive class of f1; by default 1 of {0, 1} or true, else f1 is averaged over the classes."

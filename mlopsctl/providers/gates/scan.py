@@ -57,8 +57,9 @@ class Spec:
     formats: tuple[str, ...] = policy(
         (),
         doc="File suffixes allowed besides ONNX, its weights and plain text, such as safetensors; pkl allows pickles.",
+        looser="added",
     )
-    max_size: int = policy(8 * 2**30, doc="The most bytes the folder may hold.", quantity="size")
+    max_size: int = policy(8 * 2**30, doc="The most bytes the folder may hold.", quantity="size", looser="higher")
     timeout: float = run(600.0, doc="How long loading may take.", quantity="duration")
     memory: int = run(4 * 2**30, doc="The address space that loading may use.", quantity="size")
 

@@ -64,9 +64,14 @@ class Spec:
         "test", doc="The rows on which artifact and model are compared."
     )
     tolerance: float = policy(
-        1e-4, doc="The largest difference of any output number, as a share of max(1, |original|).", minimum=0
+        1e-4,
+        doc="The largest difference of any output number, as a share of max(1, |original|).",
+        minimum=0,
+        looser="higher",
     )
-    min_agreement: float = policy(1.0, doc="The least share of rows that get the same answer.", minimum=0, maximum=1)
+    min_agreement: float = policy(
+        1.0, doc="The least share of rows that get the same answer.", minimum=0, maximum=1, looser="lower"
+    )
     timeout: float = run(600.0, doc="How long the compiler may work.", quantity="duration")
     memory: int = run(8 * 2**30, doc="The address space that the compiler may use.", quantity="size")
 

@@ -1,0 +1,97 @@
+"""What this clone knows of a deployment beyond the manifest: branch, commit, and the controls it went through last."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from functools import cached_property
+from typing import cast
+
+from ..audit.code import CodeTree
+from ..canonical import canonical, digest_of
+from ..errors import EvidenceError
+from ..gitobjects import build_trees, object_id
+from ..provider import Context, Deployment, provider
+from ..ratchet import Controls, controls, deployment_fields, weakenings
+from ..site import Site
+from ..types import Entry, Json, Observed, Resource, TreeFile
+from .project import Project
+
+FILE = "controls.json"
+
+
+class Sites:
+    """Answers for every deployment of one project; git is asked once."""
+
+    def __init__(self, project: Project, ctx: Context):
+        self._project = project
+        self._context = ctx
+
+    @cached_property
+    def _head(self) -> tuple[str, str]:
+        """Commit of HEAD and the branch that is checked out, "" where there is none."""
+        return self._project.repo.where()
+
+    def at(self, want: Resource, observed: Observed | None) -> Site:
+        """Where the deployment stands, as it is declared or, with a Spec of None, no longer declared."""
+        last = self.last(want)
+        in_force = self.in_force(last)
+        commit = last.commit if last else ""
+        head, repo = self._head[0], self._project.repo
+        same = not commit or commit == head
+        return Site(
+            self._elsewhere(want, in_force),
+            same or repo.is_ancestor(commit, head),
+            commit if observed is not None and not same and repo.is_ancestor(head, commit) else "",
+            in_force,
+            self._weakens(want, in_force),
+        )
+
+    def last(self, want: Resource) -> Entry | None:
+        """The newest deployment here, also where it was taken down since."""
+        module = cast(Deployment, provider(want.provider))
+        here = module.lives_at(want.address, self._context) if module.PER_CLONE else ""
+        found = self._project.trail.each(str(want.address), ("result",), newest_first=True)
+        return next((entry for entry in found if not module.PER_CLONE or entry.location == here), None)
+
+    def in_force(self, last: Entry | None) -> Controls | None:
+        """The controls of a deployment's entry. Raises EvidenceError where this clone does not have them."""
+        if last is None or "controls" not in last.facts:
+            return None
+        file = self._project.trail.code_files(last.tree).get(FILE)
+        found: Json = json.loads(self._project.repo.git("cat-file", "blob", file.oid)) if file else None
+        if digest_of(found) != last.facts["controls"]:
+            raise EvidenceError(
+                f"the controls that {last.address} went through in entry {last.id[:12]} are not in this clone",
+                hint="mlopsctl pull --trail-only fetches them with the trail",
+                code="MLO1540",
+            )
+        return cast(Controls, found)
+
+    def _elsewhere(self, want: Resource, in_force: Controls | None) -> str:
+        said = getattr(want.spec, "branch", "") if want.spec is not None else deployment_fields(in_force).get("branch")
+        per_clone = cast(Deployment, provider(want.provider)).PER_CLONE
+        branch = str(said or ("" if per_clone else self._project.repo.default_branch()))
+        commit, here = self._head
+        if not branch or not commit or (here and fnmatchcase(here, branch)):
+            return ""
+        # What CI checks out is a commit and no branch: it counts as every branch that holds it.
+        holding = () if here else self._project.repo.branches_with(commit)
+        return "" if any(fnmatchcase(name, branch) for name in holding) else branch
+
+    def _weakens(self, want: Resource, in_force: Controls | None) -> tuple[str, ...]:
+        if in_force is None:
+            return ()
+        if want.spec is None:
+            return (f"{want.address} is taken down",)
+        return weakenings(in_force, controls(want, self._project.resources))
+
+    def to_record(self, want: Resource, *, held: bool) -> tuple[Mapping[str, Json], CodeTree]:
+        """What the entry of a deployment says of its controls: the manifest's; while it is held, those in force stay."""
+        before = self.in_force(self.last(want)) if held else None
+        found = before or controls(want, self._project.resources)
+        body = canonical(cast(Json, found))
+        oid, trees = build_trees({FILE: TreeFile("100644", object_id("blob", body))})
+        objects = [("tree", tree) for tree in trees.values()]
+        return {"controls": digest_of(cast(Json, found))}, CodeTree(oid, (*objects, ("blob", body)))

@@ -1,0 +1,163 @@
+"""The ratchet: which controls guard a deployment, and what of them another manifest would loosen. Pure.
+
+A control is a policy field, everything that a gate measures by, and what a field's ``looser`` names as one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from .canonical import plain
+from .provider import declared_fields, provider
+from .types import GUARD, Address, Json, Resource
+
+VERSION = 1
+Controls = Mapping[str, Json]
+"""``{"version", "deployment", "guards": [ADDRESS], "of": {ADDRESS: {"provider", "needs"?, "fields"}}}``, defaults left out."""
+
+
+def controls(want: Resource, resources: Sequence[Resource]) -> Controls:
+    """The controls of one deployment: its own, those of its gates, and those of everything that it is made from."""
+    declared = {one.address: one for one in resources}
+    behind: dict[Address, Resource] = {}
+    waiting = [want]
+    while waiting:
+        one = waiting.pop()
+        if one.address not in behind:
+            behind[one.address] = one
+            waiting += [declared[need.address] for need in one.needs if need.address in declared]
+    return {
+        "version": VERSION,
+        "deployment": str(want.address),
+        "guards": sorted(str(need.address) for need in want.needs if need.role == GUARD),
+        "of": {str(address): _controls_of(one) for address, one in sorted(behind.items())},
+    }
+
+
+def _controls_of(one: Resource) -> Json:
+    names = {item.name.rstrip("_") for item in control_fields(type(one.spec), one.address.section)}
+    fields = {name: value for name, value in declared_fields(one.spec).items() if name in names}
+    found: dict[str, Json] = {"provider": one.provider, "fields": fields}
+    if one.address.section == "gates":
+        found["needs"] = [[need.role, str(need.address), need.output] for need in one.needs]
+    return found
+
+
+def control_fields(spec: type, section: str) -> Iterator[dataclasses.Field[Any]]:
+    """The fields of a Spec that are controls; how a gate measures is one, because what it says rests on it."""
+    for item in dataclasses.fields(spec):
+        kind = item.metadata.get("kind")
+        if kind == "policy" or "looser" in item.metadata or (section == "gates" and kind == "result"):
+            yield item
+
+
+def deployment_fields(found: Controls | None) -> Mapping[str, Json]:
+    """The deployment's own controls among these."""
+    own: Mapping[str, Json] = found["of"].get(found["deployment"], {}).get("fields", {}) if found else {}
+    return own
+
+
+def weakenings(old: Controls, new: Controls) -> tuple[str, ...]:
+    """One line for each control of ``old`` that ``new`` loosens; what it cannot compare counts as loosened."""
+    moved = _renamed(old, new)
+    lines = [
+        f"{gate} no longer guards {new['deployment']}"
+        for gate in old["guards"]
+        if moved.get(gate, gate) not in new["guards"]
+    ]
+    for address, before in old["of"].items():
+        after = new["of"].get(moved.get(address, address))
+        if after is not None:
+            lines += _weaker(moved.get(address, address), before, after)
+    return tuple(dict.fromkeys(lines))
+
+
+def _renamed(old: Controls, new: Controls) -> dict[str, str]:
+    """Gates under another name that measure the same by the same settings: their bars are compared."""
+    gone = [gate for gate in old["guards"] if gate not in new["guards"]]
+    fresh = [gate for gate in new["guards"] if gate not in old["guards"]]
+    found: dict[str, str] = {}
+    for gate in gone:
+        same = [one for one in fresh if _measures(new["of"][one]) == _measures(old["of"][gate])]
+        if same:
+            found[gate] = same[0]
+            fresh.remove(same[0])
+    return found
+
+
+def _measures(gate: Json) -> Json:
+    """What a gate measures, whatever its bars."""
+    policies = {i.name for i in dataclasses.fields(provider(gate["provider"]).Spec) if i.metadata["kind"] == "policy"}
+    fields = {name: value for name, value in gate["fields"].items() if name not in policies}
+    return [gate["provider"], gate.get("needs"), fields]
+
+
+def _weaker(address: str, before: Json, after: Json) -> Iterator[str]:
+    if before["provider"] != after["provider"]:
+        yield f"{address} is checked by {after['provider']} and no longer by {before['provider']}"
+        return
+    spec = provider(after["provider"]).Spec
+    for item in control_fields(spec, address.partition(".")[0]):
+        yield from _looser(f"{address} {item.name.rstrip('_')}", item, before["fields"], after["fields"])
+    if before.get("needs") != after.get("needs"):
+        yield f"{address} measures {_read(after.get('needs'))} and no longer {_read(before.get('needs'))}"
+
+
+def _read(needs: Json) -> str:
+    return " on ".join(f"{address} {output}".strip() for _, address, output in needs or ())
+
+
+def _looser(
+    what: str, item: dataclasses.Field[Any], before: Mapping[str, Json], after: Mapping[str, Json]
+) -> Iterator[str]:
+    name = item.name.rstrip("_")
+    default = item.default_factory() if item.default_factory is not dataclasses.MISSING else item.default
+    usual = None if default is dataclasses.MISSING else plain(default)
+    old, new = before.get(name, usual), after.get(name, usual)
+    if old == new:
+        return
+    inner = item.metadata.get("looser")
+    if isinstance(inner, type) and isinstance(old, dict) and isinstance(new, dict):
+        for one in dataclasses.fields(inner):
+            yield from _looser(f"{what} {one.name.rstrip('_')}", one, old, new)
+    elif isinstance(inner, type):
+        yield from [f"{what} is switched off"] if new is None else []
+    elif is_looser(inner, old, new):
+        yield f"{what} {_shown(old)} -> {_shown(new)}"
+
+
+def is_looser(direction: Any, old: Json, new: Json) -> bool:
+    """Whether a change loosens a control; without a direction every change does.
+
+    ``lower`` and ``higher`` are numbers, None the loosest; ``others`` is a list that admits, the empty one everybody;
+    ``added`` and ``removed`` are lists of exceptions and of duties; a tuple holds words from the strictest on.
+    """
+    if direction in ("lower", "higher") and old is not None and new is not None:
+        before, after = _number(old), _number(new)
+        return after < before if direction == "lower" else after > before
+    if direction in ("lower", "higher"):
+        return new is None
+    if direction == "others":
+        return bool(old) and (not new or not set(new) <= set(old))
+    if direction == "added":
+        return not set(new or ()) <= set(old or ())
+    if direction == "removed":
+        return not set(old or ()) <= set(new or ())
+    if isinstance(direction, tuple) and old in direction and new in direction:
+        return direction.index(new) > direction.index(old)
+    return True
+
+
+def _number(value: Json) -> float:
+    return float(value["float"] if isinstance(value, dict) else value)
+
+
+def _shown(value: Json) -> str:
+    if isinstance(value, dict):
+        inside = ", ".join(f"{name} {_shown(item)}" for name, item in value.items())
+        return str(value["float"]) if set(value) == {"float"} else inside or "(set)"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_shown, value)) + "]"
+    return "(none)" if value in (None, "") else str(value)
