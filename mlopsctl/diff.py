@@ -3,14 +3,63 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from .canonical import plain
 from .plan import Assessment
 from .provider import changes_since, result_fields
 from .types import Address, Change, Json, Observed, TreeFile
+
+
+class Figure(NamedTuple):
+    """One measurement of a gate, and what it is worth by the bars of its own revision."""
+
+    value: float
+    ci: tuple[float, float] | None
+    n: int | None
+    bar: str
+    status: str
+
+
+class Measured(NamedTuple):
+    """A gate's figures side by side; None where the trail has none."""
+
+    metric: str
+    view: str
+    old: Figure | None
+    new: Figure | None
+
+    @property
+    def overlap(self) -> bool | None:
+        """Whether the intervals have a value in common: then no side is shown to be better. None without both."""
+        if self.old is None or self.new is None or self.old.ci is None or self.new.ci is None:
+            return None
+        return self.old.ci[0] <= self.new.ci[1] and self.new.ci[0] <= self.old.ci[1]
+
+
+class DataChange(NamedTuple):
+    """What the rows or files of a dataset have become; None where the bytes of both sides are not at hand."""
+
+    rows_added: int | None = None
+    rows_removed: int | None = None
+    rows_changed: int | None = None
+    """Rows that keep their ``key:`` and differ elsewhere; None for rows without a key."""
+    columns_added: tuple[str, ...] = ()
+    columns_removed: tuple[str, ...] = ()
+    files_added: tuple[str, ...] = ()
+    files_removed: tuple[str, ...] = ()
+    files_changed: tuple[str, ...] = ()
+    size: tuple[int, int] | None = None
+    """Bytes on both sides."""
+
+
+class Lines(NamedTuple):
+    """Lines of a file that are new, and lines that are gone."""
+
+    added: int
+    removed: int
 
 
 @dataclass(frozen=True)
@@ -22,6 +71,10 @@ class Difference:
     changes: tuple[Change, ...] = ()
     files: tuple[Change, ...] = ()
     figures: tuple[Change, ...] = ()
+    measured: tuple[Measured, ...] = ()
+    notes: tuple[str, ...] = ()
+    data: DataChange | None = None
+    lines: Mapping[str, Lines] = dataclasses.field(default_factory=dict)
 
 
 def compare(old: Sequence[Assessment], new: Sequence[Assessment]) -> tuple[Difference, ...]:
@@ -31,12 +84,19 @@ def compare(old: Sequence[Assessment], new: Sequence[Assessment]) -> tuple[Diffe
     found = []
     for address, one in after.items():
         if address not in before:
-            found.append(Difference(address, "added", figures=_figures(None, one.seen)))
+            measured = _measured(None, one)
+            found.append(
+                Difference(address, "added", figures=_figures(None, one), measured=measured, notes=_notes(one))
+            )
             continue
         difference = _compare_one(before[address], one)
         if difference is not None:
             found.append(difference)
-    found += [Difference(address, "removed") for address in before if address not in after]
+    found += [
+        Difference(address, "removed", measured=_measured(one, None))
+        for address, one in before.items()
+        if address not in after
+    ]
     return tuple(found)
 
 
@@ -48,7 +108,20 @@ def _compare_one(old: Assessment, new: Assessment) -> Difference | None:
     files = _files(old.sources, new.sources)
     if not changes and not files:
         return None
-    return Difference(new.step.address, "changed", changes, files, _figures(old.seen, new.seen))
+    by_key = tuple(one for change in changes for one in _by_key(change))
+    figures, measured = _figures(old, new), _measured(old, new)
+    return Difference(new.step.address, "changed", by_key, files, figures, measured, _notes(new))
+
+
+def _by_key(change: Change) -> Iterator[Change]:
+    """A mapping that differs as the keys of it that do: ``params.lr``."""
+    old, new = change.old, change.new
+    if not isinstance(old, dict) or not isinstance(new, dict) or "float" in old or "float" in new:
+        yield change
+        return
+    for key in sorted({*old, *new}):
+        if old.get(key) != new.get(key):
+            yield from _by_key(Change(f"{change.field}.{key}", old.get(key), new.get(key)))
 
 
 def _settings(old: Any, new: Any) -> tuple[Change, ...]:
@@ -80,13 +153,52 @@ def _files(old: Mapping[str, TreeFile], new: Mapping[str, TreeFile]) -> tuple[Ch
     )
 
 
-_FIGURES = ("rows", "columns", "value", "ci", "n", "agreement", "max_abs_diff", "size", "proof", "endpoint")
+_FIGURES = ("rows", "column_count", "agreement", "max_abs_diff", "size", "proof", "runtime", "figures")
 
 
-def _figures(old: Observed | None, new: Observed | None) -> tuple[Change, ...]:
-    before, after = (old.facts if old else {}), (new.facts if new else {})
-    return tuple(
-        Change(name, before.get(name), after.get(name))
-        for name in _FIGURES
-        if (name in before or name in after) and before.get(name) != after.get(name)
-    )
+def _figures(old: Assessment | None, new: Assessment) -> tuple[Change, ...]:
+    """What the trail says of datasets and artifacts: rows, size, agreement with the model, a target's own figures."""
+    if new.step.address.section not in ("data", "train", "targets"):
+        return ()
+    before, after = _facts(old.seen if old else None), _facts(new.seen)
+    changes = (Change(name, before.get(name), after.get(name)) for name in _FIGURES if name in before or name in after)
+    return tuple(one for change in changes if change.old != change.new for one in _by_key(change))
+
+
+def _facts(seen: Observed | None) -> Mapping[str, Json]:
+    return seen.facts if seen else {}
+
+
+def _measured(old: Assessment | None, new: Assessment | None) -> tuple[Measured, ...]:
+    either = new or old
+    if either is None or either.step.address.section != "gates":
+        return ()
+    before, after = (_figure(old) if old else None), (_figure(new) if new else None)
+    if before is None and after is None:
+        return ()
+    facts = _facts(new.seen if new and after else old.seen if old else None)
+    return (Measured(str(facts.get("metric", "value")), str(facts.get("view", "")), before, after),)
+
+
+def _figure(one: Assessment) -> Figure | None:
+    facts = _facts(one.seen)
+    if "value" not in facts:
+        return None
+    interval = facts.get("ci")
+    ci = (float(interval[0]), float(interval[1])) if interval else None
+    least, most = getattr(one.spec, "min", None), getattr(one.spec, "max", None)
+    bars = ([f">= {least:g}"] if least is not None else []) + ([f"<= {most:g}"] if most is not None else [])
+    status = one.step.verdict.status.value if one.step.verdict else ""
+    return Figure(float(facts["value"]), ci, facts.get("n"), " and ".join(bars), status)
+
+
+def _notes(one: Assessment) -> tuple[str, ...]:
+    """Of a deployment: what runs now, whatever the revisions say, and who holds it."""
+    if one.step.address.section != "deployments":
+        return ()
+    facts = _facts(one.seen)
+    notes = []
+    if one.seen is not None and "artifact" in facts:
+        where = f" at {facts['endpoint']}" if facts.get("endpoint") else ""
+        notes.append(f"now runs artifact {str(facts['artifact'])[:20]}{where} since {one.seen.at}")
+    return (*notes, *([f"held: {one.step.held_by}"] if one.step.held_by else []))

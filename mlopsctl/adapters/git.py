@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import weakref
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -144,6 +145,15 @@ class Repo:
             for key, value in (("clean", ""), ("smudge", ""), ("process", ""), ("required", "false"))
             for word in ("-c", f"{driver}.{key}={value}")
         )
+
+    def line_counts(self, old: str, new: str = "") -> dict[str, tuple[int, int]]:
+        """Lines added and removed of each text file between two commits, or a commit and the working tree."""
+        listed = git(
+            self.root, *self._without_filters, "diff", "--numstat", "-z", "--no-renames", "--no-ext-diff",
+            "--no-textconv", "--ignore-submodules=all", old, *([new] if new else []), "--", check=False,
+        ).stdout.decode(errors="surrogateescape")  # fmt: skip
+        rows = (line.split("\t", 2) for line in listed.split("\0") if line.count("\t") >= 2)
+        return {name: (int(added), int(removed)) for added, removed, name in rows if added != "-"}
 
     def head(self) -> tuple[str, str, bool]:
         """Commit of HEAD ("" before the first), branch ("" when detached), and whether tracked files differ."""
@@ -294,6 +304,55 @@ class WorkTree:
         return on_disk
 
 
+class Blobs:
+    """Reads blobs through one ``git cat-file --batch``, which is started by the first and ends with this object."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    @cached_property
+    def _process(self) -> subprocess.Popen[bytes]:
+        pipe = subprocess.PIPE
+        process = subprocess.Popen(
+            ["git", *HARDENED, "cat-file", "--batch"],
+            cwd=self._folder,
+            env=_environment(),
+            stdin=pipe,
+            stdout=pipe,
+            stderr=subprocess.DEVNULL,
+        )
+        weakref.finalize(self, _end, process)
+        return process
+
+    def read(self, oid: str) -> bytes:
+        """The bytes of a blob. Raises GitError where the repository does not hold it, as a partial clone may not."""
+        process = self._process
+        assert process.stdin is not None and process.stdout is not None  # noqa: S101 - both are pipes
+        try:
+            process.stdin.write(oid.encode() + b"\n")
+            process.stdin.flush()
+        except BrokenPipeError:
+            raise _missing(oid) from None
+        head = process.stdout.readline().split()
+        if len(head) != 3 or head[1] != b"blob":
+            raise _missing(oid)
+        body = process.stdout.read(int(head[2]) + 1)
+        if len(body) != int(head[2]) + 1:
+            raise _missing(oid)
+        return body[:-1]
+
+
+def _missing(oid: str) -> GitError:
+    return GitError(f"git cannot read blob {oid[:12]}", hint="git fsck; in a partial clone: git fetch --refetch")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    for stream in (process.stdin, process.stdout):
+        if stream is not None:
+            stream.close()
+    process.wait()
+
+
 class CommitTree:
     """The files below ``prefix`` of one commit; needs no working tree."""
 
@@ -334,7 +393,11 @@ class CommitTree:
         found = self.file(path)
         if found is None:
             raise FileNotFoundError(path)
-        return self.repo.git("cat-file", "blob", found.oid)
+        return self._blobs.read(found.oid)
+
+    @cached_property
+    def _blobs(self) -> Blobs:
+        return Blobs(self.repo.root)
 
     def open_path(self, path: str) -> Path:
         body = self.read(path)

@@ -10,7 +10,9 @@ import typer
 from ..adapters.git import Repo, find_repo
 from ..diff import Difference, compare
 from ..plan import Assessment, survey
+from ..types import Address
 from . import console
+from .diff_details import detailed
 from .project import Project, find_manifest, open_commit, open_project
 from .world import ProjectWorld
 from .write import ReportFormat, Write, reports, written
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
 @written("diff")
 def diff(
     revisions: Annotated[str, typer.Argument(metavar="[REV | A..B | A...B]")] = "HEAD",
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Do not fetch the trail, even when it is missing.")
+    ] = False,
     format: ReportFormat = "text",
     write: Write = None,
 ) -> int:
@@ -40,9 +45,12 @@ def diff(
     old_name, dots, new_name = _split(revisions)
     if dots == "...":
         old_name = repo.git("merge-base", repo.commit(old_name), repo.commit(new_name)).decode().strip()
-    old = _survey(open_commit(repo, old_name, prefix))
-    new = _survey(open_commit(repo, new_name, prefix) if dots else open_project())
-    found, new_name = compare(old, new), new_name if dots else "working tree"
+    before = open_commit(repo, old_name, prefix)
+    after = open_commit(repo, new_name, prefix) if dots else open_project()
+    after.need_trail(offline=offline)
+    old, new = _survey(before), _survey(after)
+    found = detailed(compare(old, new), (before, _by_address(old)), (after, _by_address(new)))
+    new_name = new_name if dots else "working tree"
 
     def report() -> Report:
         from ..render.diff import diff_report
@@ -72,6 +80,10 @@ def _prefix(repo: Repo) -> str:
 
 def _survey(project: Project) -> list[Assessment]:
     return survey(project.resources, ProjectWorld(project))
+
+
+def _by_address(survey: list[Assessment]) -> dict[Address, Assessment]:
+    return {one.step.address: one for one in survey}
 
 
 def _print(found: tuple[Difference, ...], old: str, new: str, format: str) -> None:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.cli.contract import follows
 from tests.quickstart import must, shell
 
 
+def document(folder: Path, words: str = "") -> list[dict[str, Any]]:
+    found = follows("diff", must(f"mlopsctl diff {words} --format json 2>/dev/null", folder))
+    return list(found["differences"])
+
+
 def addresses(folder: Path, words: str = "") -> dict[str, str]:
-    found = json.loads(must(f"mlopsctl diff {words} --format json 2>/dev/null", folder))
-    return {one["address"]: one["kind"] for one in found["differences"]}
+    return {one["address"]: one["kind"] for one in document(folder, words)}
 
 
 def test_the_working_tree_against_the_last_commit(project: Path) -> None:
@@ -60,8 +65,8 @@ def test_a_bare_clone_and_a_table_for_a_pull_request(branched: Path, tmp_path: P
     must(f"git clone -q --mirror digits {tmp_path}/mirror.git", tmp_path)
     assert addresses(tmp_path / "mirror.git", "main..feature") == addresses(branched, "main..feature")
     lines = must("mlopsctl diff main..feature --format markdown", tmp_path / "mirror.git").splitlines()
-    assert lines[0].startswith("### main to feature: ") and "| resource | | what | old | new |" in lines
-    assert any(line.startswith("| `gates.accuracy` | changed | min | 0.9 | 0.93 |") for line in lines)
+    assert lines[0] == "### main to feature: 2 resources differ" and "|  | resource | what |" in lines
+    assert "| `gates.accuracy` | `min` | `0.9` | `0.93` |" in lines
 
 
 def test_an_added_and_a_removed_resource(project: Path) -> None:
@@ -73,3 +78,66 @@ def test_an_added_and_a_removed_resource(project: Path) -> None:
 def test_what_it_refuses(project: Path, words: str, code: int) -> None:
     done = shell(f"mlopsctl diff {words}", project)
     assert done.returncode == code and "Traceback" not in done.stdout, done.stdout
+
+
+def test_gate_figures_stand_side_by_side_with_their_bars_and_say_whether_intervals_overlap(branched: Path) -> None:
+    found = document(branched, "main..feature")
+    gate = next(one for one in found if one["address"] == "gates.accuracy")
+    (side,) = gate["measured"]
+    assert (side["metric"], side["view"], side["overlap"]) == ("accuracy", "test", True)
+    assert (side["old"]["bar"], side["new"]["bar"]) == (">= 0.9", ">= 0.93")
+    assert side["old"]["ci"][0] < side["old"]["value"] < side["old"]["ci"][1] and side["new"]["n"] > 300
+    said = must("mlopsctl diff main..feature", branched)
+    assert "accuracy on test:" in said and "the intervals overlap: neither is shown to be better" in said
+
+
+def test_rows_columns_and_size_of_a_table(project: Path) -> None:
+    table = project / "data" / "digits.csv"
+    lines = table.read_text().splitlines()
+    table.write_text(
+        "\n".join([lines[0] + ",more", *(f"{line},1" for line in [*lines[3:], lines[1], lines[1]])]) + "\n"
+    )
+    (data,) = [one["data"] for one in document(project) if one["address"] == "data.digits"]
+    assert (data["rows_added"], data["rows_removed"], data["rows_changed"]) == (1, 1, None)
+    assert data["columns_added"] == ["more"] and data["columns_removed"] == [] and data["size"][1] > data["size"][0]
+    said = must("mlopsctl diff", project)
+    assert "rows: +1 -1" in said and "columns added: more" in said
+    table.write_text("\n".join([lines[0], *reversed(lines[1:])]) + "\n")
+    assert "rows: the same ones, written otherwise" in must("mlopsctl diff", project)
+
+
+def test_lines_of_code_and_single_parameters(project: Path) -> None:
+    must("sed -i 's/{run: python train.py}/{run: python train.py, params: {lr: 0.1, depth: 3}}/' mlops.yaml", project)
+    must("git commit -qam Params && sed -i 's/lr: 0.1/lr: 0.2/' mlops.yaml", project)
+    must("sed -i '$d' train.py && printf 'import helper\\n\\n' >> train.py && echo 'A = 1' > helper.py", project)
+    (found,) = document(project)
+    assert [(change["field"], change["new"]) for change in found["changes"]] == [("params.lr", {"float": "0.2"})]
+    files = {file["field"]: (file["lines_added"], file["lines_removed"]) for file in found["files"]}
+    assert files == {"helper.py": (1, 0), "train.py": (2, 1)}
+    assert "params.lr: 0.1 -> 0.2" in must("mlopsctl diff", project)
+
+
+def test_a_clone_without_the_trail_fetches_it_before_it_shows_figures(branched: Path, tmp_path: Path) -> None:
+    must(f"git init -q --bare {tmp_path}/origin.git && git remote add origin {tmp_path}/origin.git", branched)
+    must("git push -q origin main feature && mlopsctl push", branched)
+    must(f"git clone -q {tmp_path}/origin.git clone", tmp_path)
+    clone = tmp_path / "clone"
+    assert all(not one["measured"] for one in document(clone, "origin/main..origin/feature --offline"))
+    assert any(one["measured"] for one in document(clone, "origin/main..origin/feature"))
+    must(f"rm -rf clone && git clone -q {tmp_path}/origin.git clone && mv origin.git gone", tmp_path)
+    done = shell("mlopsctl diff origin/main..origin/feature", clone)
+    assert done.returncode == 1 and "pull --trail-only" in done.stdout
+
+
+def test_one_git_process_reads_all_files_of_a_commit(project: Path, tmp_path: Path) -> None:
+    must("for n in 1 2 3 4 5; do echo 'A = 1' > part$n.py; echo \"import part$n\" >> train.py; done", project)
+    must("git add -A && git commit -qm Parts", project)
+    must(f"GIT_TRACE={tmp_path}/trace mlopsctl diff HEAD..HEAD", project)
+    assert (tmp_path / "trace").read_text().count("built-in: git cat-file --batch") == 2
+
+
+def test_a_pull_request_gets_short_tables_and_folded_details(branched: Path) -> None:
+    page = must("mlopsctl diff main..feature --format markdown", branched)
+    head, _, rest = page.partition("<details>")
+    assert "**Measured**" in head and "| `gates.accuracy` | accuracy on test |" in head
+    assert page.count("<details>") == page.count("</details>") >= 1 and "python train.py --seed 3" in rest
