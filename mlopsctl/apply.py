@@ -14,12 +14,14 @@ from threading import Event as Signal
 from time import monotonic
 from typing import NamedTuple, Protocol
 
+from .canonical import decimal
 from .crew import Crew, Ended
 from .errors import EvidenceError, MlopsError, StaleError
 from .order import Ready, keys
 from .plan import Assessment, World, assess, removal
 from .provider import MEANING, Context, Inputs, provider, with_meaning
 from .slots import EVERYTHING, Machine, Slots, demand
+from .trials import judged, seconds
 from .types import (
     AT_REST,
     GUARD,
@@ -174,9 +176,7 @@ class Walk:
         """Seconds that a planned step took the last time, 0 where that is not known."""
         if self._planned[address].action in AT_REST:
             return 0.0
-        before = self._shop.world.last_result(address)
-        usage = before.facts.get("usage") if before else None
-        return float(usage.get("seconds") or 0) if isinstance(usage, dict) else 0.0
+        return seconds(self._shop.world.last_result(address))
 
     def _undeclared(self) -> Sequence[tuple[Resource, Observed]]:
         return self._shop.world.undeclared(self._declared)
@@ -245,6 +245,7 @@ class Walk:
         if found.step.blocked_by:
             yield Event("block", str(want.address), text=", ".join(found.step.blocked_by))
         if found.step.verdict is not None and found.step.verdict.blocks:
+            self._no(found.step.verdict)
             yield Event("verdict", str(want.address), verdict=found.step.verdict)
         if found.step.held_by:
             yield Event("hold", str(want.address), text=found.step.held_by)
@@ -344,8 +345,12 @@ class Walk:
         if found.step.action is Action.REPLACE and found.seen:
             facts["supersedes"] = found.seen.entry
         made_from = found.step.made_from or Digest("")
-        verdict = provider(want.provider).judge(want, Observed(made_from, outputs, facts), found.inputs)
+        verdict = judged(want, Observed(made_from, outputs, facts), found.inputs, self._selection)
         measured = want.address.section == "gates"
+        took = monotonic() - job.begun
+        if measured:
+            facts.setdefault("usage", {"seconds": decimal(took, 3)})
+            self._no(verdict)
         unassessed = measured and verdict.status is Status.NOT_ASSESSED
         observed = self._shop.record(
             "failure" if unassessed else "result",
@@ -359,9 +364,12 @@ class Walk:
         )
         self._seen[want.address], self._verdicts[want.address] = observed, verdict
         self._shop.release(want.address)
-        seconds = monotonic() - job.begun
         action = found.step.action.name
-        return Event("done", str(want.address), action, verdict.text, seconds, observed.entry, verdict=verdict)
+        return Event("done", str(want.address), action, verdict.text, took, observed.entry, verdict=verdict)
+
+    def _no(self, verdict: Verdict) -> None:
+        """A trial asks whether it is worth going on: the first gate that says no is the answer."""
+        self._failed = self._failed or (self._selection.quick and verdict.blocks)
 
     def _have(self, item: Input) -> Iterator[Event]:
         """Brings an input's bytes here; those of today's resources are made again where they are gone.
@@ -388,10 +396,10 @@ class Walk:
         """Attested bytes that are gone are made again from the same inputs and compared: never trusted anew."""
         want = self._resources[need.address]
         yield Event("restore", str(need.address), text="outputs lost: made again and compared")
-        again = assess(want, self._seen, self._verdicts, self._shop.world)
+        again = assess(want, self._seen, self._verdicts, self._shop.world, self._selection._replace(replaced=()))
         for upstream in again.inputs:
             yield from self._have(upstream)
-        again = assess(want, self._seen, self._verdicts, self._shop.world)
+        again = assess(want, self._seen, self._verdicts, self._shop.world, self._selection._replace(replaced=()))
         outcome, outputs = self._work(want, again.inputs, self._shop.context(want.address))
         self._shop.release(want.address)
         if any(outputs.get(name) != seen.outputs.get(name) for name in {need.output, MEANING}):

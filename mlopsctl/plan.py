@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
+from . import trials
 from .approvals import People, others_made, release_digest, removal_digest, waits
 from .canonical import digest_of
 from .drift import looked
@@ -110,7 +111,7 @@ def make_plan(
     trail_tips: Sequence[str] = (),
 ) -> Plan:
     """What apply would do and why. ``resources`` stand in an order in which each follows what it needs."""
-    wanted, left_out = chosen(resources, selection)
+    wanted, left_out = trials.chosen(*chosen(resources, selection), selection, world.last_result)
     found = survey(wanted, world, selection)
     if selection.refresh:
         steps, nothing = _looked(found, world, selection)
@@ -159,7 +160,7 @@ def assess(
     _check_outputs(want, inputs)
     by_name = provider(want.provider)
     sources = world.sources(want)
-    parts = ingredients(want, sources, inputs)
+    parts = trials.marked(want, ingredients(want, sources, inputs), selection)
     made_from = fingerprint(parts) if parts is not None else None
     observed = world.read(want, made_from)
     action, reason = by_name.diff(want, inputs, observed)
@@ -172,7 +173,7 @@ def assess(
     if action is not Action.NOOP and (other := site.not_managed()):
         action, reason = Action.NOOP, Reason(other)
         held_by.append(other)
-    verdict = by_name.judge(want, observed, inputs) if action is Action.NOOP and observed else None
+    verdict = trials.judged(want, observed, inputs, selection) if action is Action.NOOP and observed else None
     # A rollback was judged when it was signed; what blocks today's model says nothing about the older one.
     blocked = (() if held or site.elsewhere else _blockers(want, verdicts)) + _untrusted(want, inputs)
     blocked += world.withdrawn(inputs, observed if action is Action.NOOP else None)
@@ -347,8 +348,8 @@ def _looked(found: Sequence[Assessment], world: World, selection: Selection) -> 
 
 
 def _removals(resources: Sequence[Resource], world: World, selection: Selection) -> list[Step]:
-    """What left the manifest; a plan about named resources is about nothing else."""
-    if selection.targets:
+    """What left the manifest; a plan about named resources, or a trial, is about nothing else."""
+    if selection.targets or selection.trial:
         return []
     declared = frozenset(want.address for want in resources)
     gone = world.undeclared(declared)

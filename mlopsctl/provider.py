@@ -31,6 +31,7 @@ from .types import (
     Outcome,
     Reason,
     Resource,
+    Sample,
     TreeFile,
     Verdict,
 )
@@ -138,6 +139,8 @@ class Context(NamedTuple):
     """Where the step's full log is kept."""
     public_key: str = ""
     """PEM of the key that attested the step's artifact; a deployment checks the artifact's signature against it."""
+    sample: Sample | None = None
+    """In a quick run: how much of a table's rows are taken."""
     halted: str = ""
     """Who halted the deployment and why, where a halt is in force: what is deployed anew stays cut out."""
     cards: tuple[str, ...] = ()

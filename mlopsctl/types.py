@@ -253,6 +253,20 @@ class Selection(NamedTuple):
     """Whether the running deployments are asked, and the outputs looked for."""
     refresh_only: bool = False
     """Whether the plan does nothing but look."""
+    quick: bool = False
+    """Whether samples are taken and cheap gates come first; the results are trials."""
+
+    @property
+    def trial(self) -> bool:
+        """Whether what is made is a trial, which nothing but another trial ever reads."""
+        return self.quick
+
+
+class Sample(NamedTuple):
+    """How much of a table a quick run takes: ``share`` of its rows, and no fewer than ``rows`` where there are so many."""
+
+    share: float
+    rows: int
 
 
 class Plan(NamedTuple):

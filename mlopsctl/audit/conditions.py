@@ -13,7 +13,7 @@ from ..errors import UsageError
 from ..types import Json
 from .runs import Data, Run, figure
 
-_CONDITION = re.compile(r"\s*(?P<field>[A-Za-z_][\w.\-]*(?:\[[\w.\-]+\])?)\s*(?P<operator>!=|<=|>=|=|<|>|~)(?![=<>~!])(?P<value>.*)", re.DOTALL)  # fmt: skip
+_CONDITION = re.compile(r"\s*(?P<field>[A-Za-z_][\w.\-]*(?:\[[\w.,\-]+\])?)\s*(?P<operator>!=|<=|>=|=|<|>|~)(?![=<>~!])(?P<value>.*)", re.DOTALL)  # fmt: skip
 
 PLAIN: Mapping[str, Callable[[Run], Json]] = {
     "address": lambda run: run.entry.address,
@@ -29,6 +29,7 @@ PLAIN: Mapping[str, Callable[[Run], Json]] = {
     "seed": lambda run: run.spec.get("seed", 0),
     "signer": lambda run: run.entry.signer,
     "status": lambda run: run.entry.status,
+    "trial": lambda run: run.trial,
 }
 GROUPS = ("params", "gates", "claimed", "made_with")
 _OF_A_GATE = ("status", "n", "lo", "hi")

@@ -12,7 +12,7 @@ from ..withdrawals import inputs_of
 from .forward import load, made_with, makers, skim
 from .trail import TrailLog
 
-KINDS = ("result", "failure")
+KINDS = ("result", "failure", "trial")
 _FEW = 500
 """Up to so many models are asked for one by one; for more, all measurements are read at once."""
 
@@ -45,6 +45,11 @@ class Run:
         """What the training program says of itself; nobody measured it."""
         found = self.entry.facts.get("claimed")
         return found if isinstance(found, dict) else {}
+
+    @property
+    def trial(self) -> bool:
+        """Whether it was made of samples, or with settings that the manifest does not hold."""
+        return self.entry.kind == "trial"
 
     @property
     def seconds(self) -> Json:
@@ -108,28 +113,31 @@ def find_run(trail: TrailLog, prefix: str) -> Run:
 
 def with_gates(trail: TrailLog, some: Sequence[Run]) -> list[Run]:
     """The same runs with the newest measurement by each gate, of the model or of an artifact made of it."""
-    models = [run.model for run in some if run.model]
-    measured = _measured(trail, models)
-    return [Run(run.entry, measured.get(run.model, {})) for run in some]
+    kinds = {run.trial: "trial" if run.trial else "result" for run in some}
+    measured = {
+        trial: _measured(trail, [run.model for run in some if run.model and run.trial is trial], kind)
+        for trial, kind in kinds.items()
+    }
+    return [Run(run.entry, measured[run.trial].get(run.model, {})) for run in some]
 
 
-def _measured(trail: TrailLog, models: Sequence[str]) -> dict[str, dict[str, Entry]]:
-    """Model -> gate's name -> measurement."""
+def _measured(trail: TrailLog, models: Sequence[str], kind: str) -> dict[str, dict[str, Entry]]:
+    """Model -> gate's name -> measurement; those of trials say nothing about a result, nor the other way round."""
     if len(models) <= _FEW:
         users = made_with(trail, models)
         compiled = [entry for entry in users if entry.address.startswith("targets.")]
         artifacts = [digest for entry in compiled for digest in entry.outputs.values()]
         gates = [*(e for e in users if e.address.startswith("gates.")), *made_with(trail, artifacts)]
     else:
-        compiled = skim(trail, "targets.*", ("result",), inputs_only=True)
-        gates = skim(trail, "gates.*", ("result",), inputs_only=True)
+        compiled = skim(trail, "targets.*", (kind,), inputs_only=True)
+        gates = skim(trail, "gates.*", (kind,), inputs_only=True)
     made_of: dict[str, str] = {model: model for model in models}
     for entry in compiled:
         model = next((digest for section, digest in inputs_of(entry) if section == "train"), "")
         made_of |= {digest: model for digest in entry.outputs.values() if model in made_of}
     found: dict[str, dict[str, Entry]] = {}
     for gate in sorted(gates, key=lambda entry: (entry.seq, entry.id)):
-        if gate.kind != "result" or not gate.address.startswith("gates."):
+        if gate.kind != kind or not gate.address.startswith("gates."):
             continue
         for section, digest in inputs_of(gate):
             if section in ("train", "targets") and digest in made_of:
@@ -191,6 +199,7 @@ def run_json(run: Run, data: Data) -> dict[str, Json]:
         "trusted": entry.trusted,
         "address": entry.address,
         "status": entry.status,
+        "trial": run.trial,
         "run": run.spec.get("run"),
         "seed": run.spec.get("seed"),
         "params": run.params,
@@ -201,7 +210,7 @@ def run_json(run: Run, data: Data) -> dict[str, Json]:
         "seconds": _number(run.seconds),
         "cost": _number(run.cost),
         "model": run.model or None,
-        "failure": failure if entry.kind == "failure" else None,
+        "failure": failure if entry.kind == "failure" or entry.status == "crashed" else None,
         "supersedes": list(entry.supersedes),
         "gates": {name: gate_json(gate) for name, gate in sorted(run.gates.items())},
         "claimed": run.claimed,

@@ -147,6 +147,12 @@ class TrailLog:
             return to_entry(known[0], trusted=known[1] == VALID)
         return self._one(f"made_from = ? AND {_IN_FORCE} ORDER BY state DESC, seq, id", made_from)
 
+    def trial(self, made_from: Digest) -> Entry | None:
+        """The newest trial with this fingerprint that came to an end; only another trial ever asks."""
+        return self._one(
+            "made_from = ? AND kind = 'trial' AND status <> 'crashed' ORDER BY state DESC, seq DESC, id", made_from
+        )
+
     def latest(self, address: Address | str, kinds: Sequence[str] = ("result",)) -> Entry | None:
         """The newest entry of one of these kinds for the address, by (seq, id)."""
         marks = ",".join("?" * len(kinds))

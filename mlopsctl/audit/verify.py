@@ -337,7 +337,11 @@ def fingerprint_problem(record: Record) -> tuple[str, str, str] | None:
     """A result must be of the section whose role signed it: else a data key could attest a model's fingerprint."""
     fields = record.fields
     made_from, ingredients = fields.get("made_from"), fields.get("ingredients", {})
-    if record.slim or fields["kind"] != "result" or not made_from:
+    if record.slim or fields["kind"] not in ("result", "trial"):
+        return None
+    if fields["kind"] == "trial" and (fields.get("supersedes") or record.address.startswith("deployments.")):
+        return "MLO7032", record.id, "a trial deploys nothing and replaces nothing"
+    if not made_from:
         return None
     if made_from != "sha256:" + hashlib.sha256(fast_canonical(ingredients)).hexdigest():
         return "MLO7032", record.id, "its fingerprint is not that of its ingredients"

@@ -18,7 +18,7 @@ from ..plan import digest, pending, settled
 from ..render.plan import read_selection
 from ..types import Plan, Selection
 from . import console
-from .asked import Exclude, Refresh, Replace, Target, selection
+from .asked import Exclude, Quick, Refresh, Replace, Target, selection
 from .plan import plan_project, report_plan, show
 from .progress import Printer, event_json, summary_line
 from .project import Project, open_project
@@ -45,6 +45,7 @@ def apply(
     target: Target = None,
     exclude: Exclude = None,
     replace: Replace = None,
+    quick: Quick = False,
     jobs: Annotated[
         int | None, typer.Option("--jobs", metavar="N", help="How many steps run at a time; default: one a core.")
     ] = None,
@@ -71,11 +72,13 @@ def apply(
       mlopsctl apply -y --target train.classifier
 
       mlopsctl apply -y --jobs 4 --keep-going
+
+      mlopsctl apply -y --quick
     """
     if jobs is not None and jobs < 1:
         raise UsageError(f"--jobs {jobs}: at least one step has to run", hint="mlopsctl apply --jobs 1", code="MLO1240")
     saved = _saved(planfile) if planfile else None
-    if saved is not None and (target or exclude or replace or refresh):
+    if saved is not None and (target or exclude or replace or refresh or quick):
         raise UsageError(
             f"{planfile} is applied as it was saved: no option changes what it does",
             hint="give the option to mlopsctl plan -o, or apply without the file",
@@ -87,7 +90,7 @@ def apply(
     project.need_trail(offline=offline)
     with locked(project.state / "lock", "mlopsctl apply"):
         sign_queued(project)
-        asked = saved.selection if saved else selection(project, target, exclude, replace, refresh=refresh)
+        asked = saved.selection if saved else selection(project, target, exclude, replace, refresh=refresh, quick=quick)
         made = plan_project(project, asked, head=bool(write))
         report_plan(project, made)
         if saved is not None:
@@ -154,11 +157,13 @@ def _walk(project: Project, made: Plan, format: str, jobs: int | None, keep_goin
         # Every step was looked at a moment ago and stands: going through them again would find the same.
         printer.summary(summary(events, made))
         return codes
-    with closing(printer), ProjectWorkshop(project, printer.tell, refresh=made.selection.refresh) as workshop:
+    with closing(printer), _workshop(project, made, printer) as workshop:
         for left in workshop.interrupted:
             printer.event(interrupted(left))
         machine = this_machine()
-        walk = Walk(made, project.resources, workshop, jobs=jobs or machine.cpu, keep_going=keep_going, machine=machine)
+        # One at a time keeps the order of the plan, in which cheap gates come first.
+        jobs = jobs or (1 if made.selection.quick else machine.cpu)
+        walk = Walk(made, project.resources, workshop, jobs=jobs, keep_going=keep_going, machine=machine)
         with closing(walk):
             for event in walk:
                 events.append(event)
@@ -170,7 +175,17 @@ def _walk(project: Project, made: Plan, format: str, jobs: int | None, keep_goin
                 if event.event == "wait":
                     codes.append(ApprovalError.exit_code)
     printer.summary(summary(events, made))
+    if made.selection.trial and format == "text":
+        console.note("a trial: nothing of it is ever deployed; in full: mlopsctl apply")
     return codes
+
+
+def _workshop(project: Project, made: Plan, printer: Printer) -> ProjectWorkshop:
+    if made.selection.trial:
+        from .trial import TrialWorkshop
+
+        return TrialWorkshop(project, printer.tell, made.selection)
+    return ProjectWorkshop(project, printer.tell, refresh=made.selection.refresh)
 
 
 def interrupted(left: Interrupted) -> Event:

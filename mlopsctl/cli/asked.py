@@ -19,6 +19,10 @@ Target = Annotated[
 Exclude = Annotated[
     Globs, typer.Option("--exclude", metavar="GLOB", help="Leave this out, and all that needs it; repeatable.")
 ]
+Quick = Annotated[
+    bool,
+    typer.Option("--quick", help="A trial: samples of the data, cheap gates first; nothing of it is ever deployed."),
+]
 Replace = Annotated[Globs, typer.Option("--replace", metavar="ADDR", help="Make this anew on purpose; globs allowed.")]
 
 Refresh = Annotated[
@@ -34,13 +38,16 @@ def selection(
     *,
     refresh: bool = False,
     refresh_only: bool = False,
+    quick: bool = False,
 ) -> Selection:
     """What the options ask for. Raises MlopsError for a pattern that names nothing."""
-    if refresh_only and replace:
-        raise UsageError("--refresh-only makes nothing, so not anew either", hint="leave --replace out", code="MLO6005")
+    if refresh_only and (replace or quick):
+        extra = "--replace" if replace else "--quick"
+        message = f"--refresh-only makes nothing, so {extra} has nothing to say"
+        raise UsageError(message, hint=f"leave {extra} out", code="MLO6005")
     refresh = refresh or refresh_only
     if not (target or exclude or replace):
-        return Selection(refresh=refresh, refresh_only=refresh_only)
+        return Selection(refresh=refresh, refresh_only=refresh_only, quick=quick)
     declared = [want.address for want in project.resources]
     # What left the manifest can be left alone, but not be made.
     removed = [address for address, _ in project.trail.deployments()] if exclude else []
@@ -50,6 +57,7 @@ def selection(
         _patterns(project, replace or (), declared),
         refresh,
         refresh_only,
+        quick,
     )
 
 

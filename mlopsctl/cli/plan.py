@@ -11,7 +11,7 @@ from ..adapters.git import WorkTree
 from ..plan import EVERYTHING, drifted, make_plan, pending
 from ..types import Plan, Selection
 from . import console
-from .asked import Exclude, Refresh, Replace, Target, selection
+from .asked import Exclude, Quick, Refresh, Replace, Target, selection
 from .project import Project, open_project
 from .world import ProjectWorld
 from .write import ReportFormat, Write, reports, written
@@ -33,6 +33,7 @@ def plan(
     target: Target = None,
     exclude: Exclude = None,
     replace: Replace = None,
+    quick: Quick = False,
     why: Annotated[bool, typer.Option("--why", help="Show every input that differs, old and new.")] = False,
     offline: Annotated[
         bool, typer.Option("--offline", help="Do not fetch the trail, even when it is missing.")
@@ -56,7 +57,7 @@ def plan(
     """
     project = open_project()
     project.need_trail(offline=offline)
-    asked = selection(project, target, exclude, replace, refresh=refresh, refresh_only=refresh_only)
+    asked = selection(project, target, exclude, replace, refresh=refresh, refresh_only=refresh_only, quick=quick)
     # A text shows neither the commit nor whether the tree is dirty, so git is not asked.
     made = plan_project(project, asked, head=out is not None or format == "json" or bool(write))
     report_plan(project, made)
@@ -82,7 +83,7 @@ def plan_project(project: Project, asked: Selection = EVERYTHING, *, head: bool 
         project.manifest.project.name,
         project.manifest.digest,
         project.resources,
-        ProjectWorld(project, refresh=asked.refresh),
+        world_of(project, asked),
         selection=asked,
         warnings=project.trail.problems(),
         commit=commit,
@@ -92,6 +93,15 @@ def plan_project(project: Project, asked: Selection = EVERYTHING, *, head: bool 
     if isinstance(project.tree, WorkTree):
         project.tree.remember()
     return made
+
+
+def world_of(project: Project, asked: Selection) -> ProjectWorld:
+    """What the plan asks: a trial also knows earlier trials."""
+    if asked.trial:
+        from .trial import TrialWorld
+
+        return TrialWorld(project)
+    return ProjectWorld(project, refresh=asked.refresh)
 
 
 def report_plan(project: Project, made: Plan) -> None:

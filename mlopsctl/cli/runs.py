@@ -47,7 +47,7 @@ def ls(
 
     A condition is FIELD OPERATOR VALUE with = != < <= > >= or ~ (contains). Fields: params.NAME, gates.NAME (the value
     measured, else the verdict; also .status .n .lo .hi), claimed.NAME (what the program says of itself), made_with.NAME,
-    data, address, at, code, commit, cost, entry, kind, message, run, seconds, seed, signer, status. A run without the
+    data, address, at, code, commit, cost, entry, kind, message, run, seconds, seed, signer, status, trial. A run without the
     field fulfils != only. Works in a clone with nothing but the trail.
 
     Examples:
@@ -215,7 +215,7 @@ def _table(found: Sequence[Run], data: Data) -> None:
             run.entry.at[:16].replace("T", " "),
             run.entry.signer + ("" if run.entry.trusted else " (untrusted)"),
             run.entry.address,
-            run.entry.status,
+            f"trial {run.entry.status}" if run.trial else run.entry.status,
             text_of(run.seconds) if run.seconds is not None else "",
             _clip(", ".join(f"{name}={_short(value)}" for name, value in run.params.items())),
             _clip(", ".join(_view(item) for item in data.of(run))),

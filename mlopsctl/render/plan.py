@@ -48,13 +48,15 @@ def selection_json(selection: Selection) -> dict[str, Json]:
         "replaced": list(selection.replaced),
         "refresh": selection.refresh,
         "refresh_only": selection.refresh_only,
+        "quick": selection.quick,
     }
 
 
 def read_selection(found: Mapping[str, Json]) -> Selection:
     """The inverse of ``selection_json``. Raises KeyError for what is missing."""
     targets, excluded, replaced = (tuple(map(str, found[name])) for name in ("targets", "excluded", "replaced"))
-    return Selection(targets, excluded, replaced, bool(found["refresh"]), bool(found["refresh_only"]))
+    flags = (bool(found[name]) for name in ("refresh", "refresh_only", "quick"))
+    return Selection(targets, excluded, replaced, *flags)
 
 
 def _step_json(step: Step) -> dict[str, Json]:
@@ -153,12 +155,13 @@ _LISTED = 10
 
 def partial(plan: Plan) -> list[str]:
     """Says that the plan is about a part of the manifest only, and what it leaves out."""
+    trial = ["Trial: what it makes is read by other trials only, and never deployed."] if plan.selection.trial else []
     if not plan.selection.targets and not plan.selection.excluded:
-        return []
+        return trial
     only = f"only {', '.join(plan.selection.targets)} and what that needs" if plan.selection.targets else ""
     without = f"without {', '.join(plan.selection.excluded)} and what needs that" if plan.selection.excluded else ""
     word = "resource is" if len(plan.left_out) == 1 else "resources are"
-    lines = [f"Partial: {', '.join(filter(None, (only, without)))}; {len(plan.left_out)} {word} left out."]
+    lines = [*trial, f"Partial: {', '.join(filter(None, (only, without)))}; {len(plan.left_out)} {word} left out."]
     listed = [one for one in plan.left_out if one.reason != "not named by --target"]
     lines += [f"  left out: {one.address} ({one.reason})" for one in listed[:_LISTED]]
     return lines + ([f"  and {len(listed) - _LISTED} more"] if len(listed) > _LISTED else [])

@@ -355,3 +355,26 @@ def test_twenty_writers_in_one_clone_lose_nothing(clone: Clone) -> None:
     assert [worker.wait() for worker in workers] == [0] * 20
     assert len(clone.trail.entries()) == 101
     assert clone.verdict(full=True).ok
+
+
+def test_a_trial_is_seen_by_trials_only(clone: Clone) -> None:
+    trail = clone.trail
+    made = trail.append("trial", **result("model"), commit=clone.commit())
+    assert trail.trial(made.made_from) == made
+    assert trail.result(made.made_from) is None
+    assert trail.latest("train.model") is None
+    assert trail.with_output(made.outputs["model"]) is None
+    again = trail.append("trial", **result("model"), commit=clone.commit())
+    trail.append("trial", **{**result("model"), "status": "crashed"}, commit=clone.commit())
+    assert trail.trial(made.made_from) == again, "the newest that came to an end"
+    assert clone.verdict(full=True).ok
+
+
+def test_a_trial_replaces_nothing_and_is_none_of_a_deployment(clone: Clone) -> None:
+    made = clone.train("model")
+    with pytest.raises(ValueError, match="replaces nothing"):
+        clone.trail.append("trial", **result("model"), supersedes=(made.id,))
+    with pytest.raises(ValueError, match="deploys nothing"):
+        clone.trail.append("trial", address="deployments.local", made_from="", ingredients={})
+    with pytest.raises(ValueError, match="fingerprint"):
+        clone.trail.append("trial", **{**result("model"), "ingredients": {"provider": "train/other"}})

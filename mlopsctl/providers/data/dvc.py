@@ -171,6 +171,12 @@ def _table(spec: Spec, rule: Rule, kind: str, source: Path, facts: dict[str, Jso
 
     out = ctx.scratch / "views"
     out.mkdir()
+    if ctx.sample is not None:
+        from .sample import take_sample
+
+        named = spec.split.key if isinstance(spec.split, Split) else ""
+        source, total = take_sample(source, kind, spec.path, named, ctx.sample, ctx.scratch)
+        facts["sample"] = {"of": total}
     column_key = "by" if isinstance(spec.split, Split) and spec.split.by else "key"
     make = split_csv if kind == "csv" else split_parquet
     try:

@@ -1,0 +1,104 @@
+"""A trial is quick, is used again by the next one, and never reaches a deployment, by whatever way."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.quickstart import make_quickstart, must, shell, take_down
+
+
+def entries(folder: Path, *options: str) -> list[dict[str, Any]]:
+    found = json.loads(must(f"mlopsctl audit log --format json {' '.join(options)}", folder))["entries"]
+    return list(found)
+
+
+def trials(folder: Path) -> list[dict[str, Any]]:
+    return [entry for entry in entries(folder) if entry["kind"] == "trial"]
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The quickstart with so few rows that a sample is all of them: the fingerprints of a trial are those of a result."""
+    folder = make_quickstart(tmp_path_factory.mktemp("trial") / "digits")
+    table = folder / "data/digits.csv"
+    table.write_bytes(b"".join(table.read_bytes().splitlines(keepends=True)[:401]))
+    manifest = folder / "mlops.yaml"
+    manifest.write_text(manifest.read_text().replace("min: 0.93", "min: 0.5"))
+    must('git commit -qam "Fewer rows"', folder)
+    yield folder
+    take_down(folder)
+
+
+def test_a_trial_is_never_deployed(small: Path) -> None:
+    said = must("mlopsctl apply -y --quick", small)
+    assert "passed: trial: accuracy" in said
+    assert "never deployed" in said
+    assert "deployments.local" not in said
+    made = trials(small)
+    assert {entry["address"] for entry in made} == {"data.digits", "train.classifier", "gates.accuracy", "gates.scan"}
+    assert [entry for entry in entries(small) if entry["kind"] in ("result", "failure")] == []
+    # A second one has nothing to do, and the plan everything.
+    assert "0 applied" in must("mlopsctl apply -y --quick", small)
+    plan = json.loads(must("mlopsctl plan --format json", small))
+    assert {step["action"] for step in plan["steps"]} == {"create"}
+    # The apply makes all anew; nothing that it rests on is a trial, though the fingerprints are the same.
+    must("mlopsctl apply -y", small)
+    results = {entry["address"]: entry for entry in entries(small) if entry["kind"] == "result"}
+    same = {entry["address"] for entry in made if entry["made_from"] == results[entry["address"]]["made_from"]}
+    assert {"train.classifier", "gates.accuracy", "gates.scan"} <= same
+    relied = {
+        entry for step in json.loads(must("mlopsctl plan --format json", small))["steps"] for entry in step["relies_on"]
+    }
+    assert not relied & {entry["id"] for entry in made}
+
+
+def test_no_verb_takes_a_trial_for_a_release(small: Path) -> None:
+    must("mlopsctl apply -y", small)
+    for entry in trials(small):
+        done = shell(f"mlopsctl rollback local --to {entry['id'][:16]}", small)
+        assert (done.returncode, "MLO1536" in done.stdout) == (1, True), done.stdout
+    assert "ran no other artifact before" in shell("mlopsctl rollback local", small).stdout
+    assert must("mlopsctl audit verify", small).startswith("ok: ")
+
+
+def test_runs_are_marked_and_measured_by_their_own_kind(small: Path) -> None:
+    must("mlopsctl apply -y", small)
+    runs = json.loads(must("mlopsctl runs ls --format json", small))["runs"]
+    assert [run["trial"] for run in runs] == [False, True]
+    kinds = {entry["id"]: entry["kind"] for entry in entries(small)}
+    for run in runs:
+        assert {kinds[gate["entry"]] for gate in run["gates"].values()} == {"trial" if run["trial"] else "result"}
+    assert re.search(r"train\.classifier +trial done", must("mlopsctl runs ls", small))
+    assert len(json.loads(must("mlopsctl runs ls --where trial=false --format json", small))["runs"]) == 1
+
+
+def test_the_first_gate_that_fails_ends_it(project: Path) -> None:
+    manifest = project / "mlops.yaml"
+    text = manifest.read_text().replace("{metric: accuracy, min: 0.93}", "{metric: accuracy, min: 0.999}")
+    manifest.write_text(text.replace("gates:\n", "gates:\n  later: {metric: f1, min: 0.1}\n"))
+    must('git commit -qam "A high bar"', project)
+    done = shell("mlopsctl apply -y --quick", project)
+    assert done.returncode == 4, done.stdout
+    measured = [entry["address"] for entry in trials(project) if entry["address"].startswith("gates.")]
+    assert "gates.accuracy" in measured, done.stdout
+    sampled = next(entry for entry in trials(project) if entry["address"] == "data.digits")
+    assert sampled["facts"]["rows"]["all"] == 500
+    assert sampled["facts"]["sample"] == {"of": 1797}
+    # What stands is as it was: the trial's verdict blocks nothing that is real.
+    assert "trial" not in must("mlopsctl plan", project)
+
+
+def test_a_trial_that_crashes_is_history_of_trials_only(project: Path) -> None:
+    (project / "train.py").write_text("raise SystemExit('no')\n")
+    must('git commit -qam "Broken"', project)
+    assert shell("mlopsctl apply -y --quick", project).returncode == 1
+    crashed = [entry for entry in trials(project) if entry["status"] == "crashed"]
+    assert [entry["address"] for entry in crashed] == ["train.classifier"]
+    assert "the last attempt failed" not in must("mlopsctl plan", project)
+    assert "the last attempt failed" in must("mlopsctl plan --quick", project)
