@@ -59,7 +59,7 @@ def test_a_trial_is_never_deployed(small: Path) -> None:
 
 
 def test_no_verb_takes_a_trial_for_a_release(small: Path) -> None:
-    must("mlopsctl apply -y", small)
+    must("mlopsctl apply -y --quick && mlopsctl apply -y", small)
     for entry in trials(small):
         done = shell(f"mlopsctl rollback local --to {entry['id'][:16]}", small)
         assert (done.returncode, "MLO1536" in done.stdout) == (1, True), done.stdout
@@ -68,7 +68,7 @@ def test_no_verb_takes_a_trial_for_a_release(small: Path) -> None:
 
 
 def test_runs_are_marked_and_measured_by_their_own_kind(small: Path) -> None:
-    must("mlopsctl apply -y", small)
+    must("mlopsctl apply -y --quick && mlopsctl apply -y", small)
     runs = json.loads(must("mlopsctl runs ls --format json", small))["runs"]
     assert [run["trial"] for run in runs] == [False, True]
     kinds = {entry["id"]: entry["kind"] for entry in entries(small)}
@@ -78,6 +78,7 @@ def test_runs_are_marked_and_measured_by_their_own_kind(small: Path) -> None:
     assert len(json.loads(must("mlopsctl runs ls --where trial=false --format json", small))["runs"]) == 1
 
 
+@pytest.mark.slow
 def test_the_first_gate_that_fails_ends_it(project: Path) -> None:
     manifest = project / "mlops.yaml"
     text = manifest.read_text().replace("{metric: accuracy, min: 0.93}", "{metric: accuracy, min: 0.999}")
@@ -94,6 +95,7 @@ def test_the_first_gate_that_fails_ends_it(project: Path) -> None:
     assert "trial" not in must("mlopsctl plan", project)
 
 
+@pytest.mark.slow
 def test_a_trial_that_crashes_is_history_of_trials_only(project: Path) -> None:
     (project / "train.py").write_text("raise SystemExit('no')\n")
     must('git commit -qam "Broken"', project)
