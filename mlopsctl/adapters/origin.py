@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 VERIFIED, UNVERIFIED = "verified", "unverified"
 BY_HAND = "by hand"
+BY_DVC = "dvc.lock"
 """How an existing model came in that was made by nothing the trail knows."""
 OUTPUT = "origin"
 """The output that keeps the signature or the provenance, so that it is checked again at every deployment."""
@@ -169,7 +170,9 @@ def barred(artifact: Observed, trail: Trail) -> tuple[str, ...]:
     for entry in imports_behind(artifact, trail):
         origin = entry.facts["origin"]
         if origin.get("state") != VERIFIED:
-            why = "mlopsctl import" if origin.get("how") == BY_HAND else "an import without signed_by:"
+            why = {BY_HAND: "mlopsctl import", BY_DVC: "made by DVC"}.get(
+                str(origin.get("how")), "an import without signed_by:"
+            )
             found.append(f"{entry.address} unverified ({why})")
         elif not _still_trusted(origin, trail):
             found.append(f"{entry.address} unverified (the key of {origin.get('by')} is not trusted any more)")

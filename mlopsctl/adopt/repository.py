@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Collection, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from ..gitobjects import object_id
 from ..provider import Tree
 from ..providers.train.code import imported
-from ..types import TreeFile
 from .build import propose
 from .dvc import read_dvc
 from .mlproject import read_mlproject
 from .notebook import Notebook, read_notebooks
 from .proposal import Proposal, Source, Stage
 from .scripts import read_scripts
+from .visible import Visible
 
 _NOTHING: Mapping[str, str] = {}
 
@@ -30,39 +28,12 @@ class Found(NamedTuple):
     read: tuple[str, ...]
 
 
-class WithScripts:
-    """A tree as it will be when the scripts of notebooks are written."""
-
-    def __init__(self, tree: Tree, files: Mapping[str, str]) -> None:
-        self._tree = tree
-        self._bodies = {path: text.encode() for path, text in files.items()}
-
-    def files(self) -> Sequence[str]:
-        return sorted({*self._tree.files(), *self._bodies})
-
-    def names(self) -> Collection[str]:
-        return frozenset(self.files())
-
-    def file(self, path: str) -> TreeFile | None:
-        body = self._bodies.get(path)
-        return self._tree.file(path) if body is None else TreeFile("100644", object_id("blob", body))
-
-    def tracked(self, path: str) -> bool:
-        return self._tree.tracked(path)
-
-    def read(self, path: str) -> bytes:
-        body = self._bodies.get(path)
-        return self._tree.read(path) if body is None else body
-
-    def open_path(self, path: str) -> Path:
-        return self._tree.open_path(path)
-
-
 def read_repository(tree: Tree, refused: Mapping[str, str] = _NOTHING) -> Found:
     """Reads dvc.yaml and ``.dvc`` files, MLproject, scripts and notebooks; what one of them runs is not proposed again.
 
     ``refused`` says of notebooks why they are not taken over.
     """
+    tree = Visible(tree)
     sources = [read_dvc(tree), read_mlproject(tree)]
     taken = _code_of([stage for source in sources for stage in source.stages], tree)
     notebooks, found = read_notebooks(tree, refused)
@@ -75,7 +46,7 @@ def read_repository(tree: Tree, refused: Mapping[str, str] = _NOTHING) -> Found:
         tuple(path for source in sources for path in source.read),
         sources[0].lost,
     )
-    proposal = propose(whole, WithScripts(tree, whole.files))
+    proposal = propose(whole, Visible(tree, whole.files))
     run = {word for taken in proposal.taken for words in taken.stage.commands for word in words}
     return Found(proposal, {path: text for path, text in whole.files.items() if path in run}, found, whole.read)
 

@@ -65,6 +65,12 @@ def adopt_result(
         )
 
 
+def standing(project: Project, want: Resource) -> Observed | None:
+    """The result of ``want`` that is in force; None where it would be made anew."""
+    found = _assessed(project, want)
+    return found.seen if found.step.action is Action.NOOP else None
+
+
 def _assessed(project: Project, want: Resource) -> Assessment:
     """The resource as a plan about it alone sees it."""
     closure, _ = chosen(project.resources, Selection((str(want.address),)))

@@ -42,7 +42,8 @@ def propose_manifest(folder: Path, name: str, run_notebooks: bool = False) -> Pr
         {path: body.encode() for path, body in found.files.items()},
         tuple(_lines(found.proposal)),
         found.proposal.unknown,
-        ran=ran,
+        tuple(_next_steps(found)),
+        ran,
     )
 
 
@@ -85,3 +86,8 @@ def _repository(folder: Path) -> Repo:
 def _lines(proposal: Proposal) -> list[str]:
     width = max(len(f"{entry.section}.{entry.name}") for entry in proposal.entries)
     return [f"{entry.section + '.' + entry.name:<{width}}  {entry.why[0]}" for entry in proposal.entries]
+
+
+def _next_steps(found: Found) -> list[str]:
+    stages = any(" of dvc.yaml:" in taken.stage.origin for taken in found.proposal.taken)
+    return ["mlopsctl import --from-dvc   # what DVC has made already need not run again"] if stages else []

@@ -9,6 +9,7 @@ import typer
 
 from ..adapters.lock import locked
 from ..adapters.origin import BY_HAND
+from ..errors import UsageError
 from . import console
 from .adoption import adopt_result
 from .project import Project, open_project
@@ -17,8 +18,15 @@ from .share import push_after_apply
 
 
 def import_(
-    address: Annotated[str, typer.Argument(metavar="ADDR", help="The resource, for example train.classifier.")],
-    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="The file or folder that it made elsewhere.")],
+    address: Annotated[
+        str, typer.Argument(metavar="ADDR", help="The resource, for example train.classifier.", show_default=False)
+    ] = "",
+    source: Annotated[
+        Path | None, typer.Argument(metavar="SOURCE", help="The file or folder that it made elsewhere.")
+    ] = None,
+    from_dvc: Annotated[
+        bool, typer.Option("--from-dvc", help="Take over all that dvc.lock says was made from today's files.")
+    ] = False,
     reason: Annotated[str, typer.Option("--reason", help="Where it comes from, for the trail.")] = "",
     replace: Annotated[bool, typer.Option("--replace", help="Put it in the place of a result that stands.")] = False,
     offline: Annotated[bool, typer.Option("--offline", help="Neither fetch nor push the trail.")] = False,
@@ -33,14 +41,27 @@ def import_(
       mlopsctl import train.classifier ~/models/model.onnx --reason "trained before we had mlopsctl"
 
       mlopsctl import train.classifier model.onnx --replace
+
+      mlopsctl import --from-dvc
     """
+    if from_dvc == bool(address or source) or bool(address) != bool(source):
+        raise UsageError(
+            "import takes ADDR and SOURCE, or --from-dvc alone",
+            hint="mlopsctl import train.classifier model.onnx",
+            code="MLO6404",
+        )
     project = open_project()
     project.need_log()
     project.need_commit()
     project.need_trail(offline=offline)
-    want = project.resource(address)
     with locked(project.state / "lock", "mlopsctl import"):
         sign_queued(project)
+        if source is None:
+            from .from_dvc import take_over
+
+            console.out(f"{take_over(project)} result(s) of DVC taken over")
+            return 0 if offline else push_after_apply(project)
+        want = project.resource(address)
         origin = {"how": BY_HAND, "source": _named(project, source), **({"reason": reason} if reason else {})}
         made = adopt_result(project, want, {"model": source}, origin, replace=replace)
     console.out(f"{want.address}: imported as entry {made.entry[:12]}")

@@ -11,7 +11,8 @@ from ..adapters.git import Repo
 from ..adapters.process import tail_lines
 from ..adapters.store import LocalStore
 from ..adopt.notebook import Notebook, cell_at
-from ..adopt.repository import Found, WithScripts
+from ..adopt.repository import Found
+from ..adopt.visible import Visible
 from ..errors import MlopsError
 from ..manifest import Manifest
 from ..provider import Context, Trail, Tree, provider, with_meaning
@@ -59,7 +60,7 @@ def _context(found: Found, tree: Tree, repo: Repo, root: Path, place: Path, log:
         root=root,
         state=repo.common_dir / "mlops",
         scratch=place,
-        tree=WithScripts(tree, found.files),
+        tree=Visible(tree, found.files),
         store=LocalStore(place / "store"),
         trail=cast(Trail, None),  # neither datasets nor commands ask it
         project="",
