@@ -21,7 +21,7 @@ BIN = Path(sys.executable).parent
 ROUNDS = 20
 CHANGED = "mlopsctl validate, changed manifest"
 # Benchmarks of their own, which print their ratios themselves.
-OTHERS = ("server.py", "trail.py", "queries.py", "plan.py")
+OTHERS = ("server.py", "trail.py", "queries.py", "plan.py", "scheduler.py")
 
 
 @dataclass(frozen=True)

@@ -284,7 +284,9 @@ class Walk:
         """Makes a step and puts what it made into the store; all of a step that may run beside others."""
         with self._shop.working(want.address, self._crew.cancelled):
             outcome = provider(want.provider).apply(want, with_meaning(inputs, context.store), context)
-            return outcome, self._shop.keep(outcome.outputs)
+            outputs = self._shop.keep(outcome.outputs)
+            self._shop.release(want.address)
+            return outcome, outputs
 
     def _listen(self) -> Iterator[Event]:
         """Waits for the next word of the steps under way."""
@@ -363,7 +365,6 @@ class Walk:
             sources=found.sources,
         )
         self._seen[want.address], self._verdicts[want.address] = observed, verdict
-        self._shop.release(want.address)
         action = found.step.action.name
         return Event("done", str(want.address), action, verdict.text, took, observed.entry, verdict=verdict)
 
@@ -401,7 +402,6 @@ class Walk:
             yield from self._have(upstream)
         again = assess(want, self._seen, self._verdicts, self._shop.world, self._selection._replace(replaced=()))
         outcome, outputs = self._work(want, again.inputs, self._shop.context(want.address))
-        self._shop.release(want.address)
         if any(outputs.get(name) != seen.outputs.get(name) for name in {need.output, MEANING}):
             raise EvidenceError(
                 f"{need.address} was made again and came out different: {outputs.get(need.output)} instead of {digest}",

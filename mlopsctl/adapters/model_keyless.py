@@ -6,6 +6,7 @@ The library would ask for the identity provider's configuration at each signatur
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,8 +28,13 @@ def sign_folder(folder: Path, signer: IdentitySigner, signature: Path) -> None:
     Raises EvidenceError as ``model_signature.sign_folder`` and ``IdentitySigner.seal``.
     """
     check_signable(folder, signature)
-    bundle = signer.sign_statement(openssf.statement(folder.resolve().name, files_of(folder)))
-    write_atomically(signature, json.dumps(bundle, separators=(",", ":")).encode())
+    write_atomically(signature, sign_files(folder.resolve().name, files_of(folder), signer))
+
+
+def sign_files(name: str, files: Mapping[str, str], signer: IdentitySigner) -> bytes:
+    """The model signature of a folder of this name with these files (path -> sha256). Raises EvidenceError."""
+    bundle = signer.sign_statement(openssf.statement(name, files))
+    return json.dumps(bundle, separators=(",", ":")).encode()
 
 
 def verify_folder(folder: Path, signature: Path, key: str, trust: Path | None = None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from ..verifiers import is_identity
@@ -17,6 +18,15 @@ def sign_folder(folder: Path, signer: Signer | IdentitySigner, signature: Path) 
         model_keyless.sign_folder(folder, signer, signature)
     else:
         model_signature.sign_folder(folder, signer, signature)
+
+
+def sign_files(name: str, files: Mapping[str, str], signer: Signer | IdentitySigner) -> bytes:
+    """The OpenSSF signature of a folder of this name with these files (path -> sha256 in hex). Raises EvidenceError."""
+    from . import model_keyless, model_signature
+
+    if isinstance(signer, IdentitySigner):
+        return model_keyless.sign_files(name, files, signer)
+    return model_signature.sign_files(name, files, signer)
 
 
 def verify_folder(folder: Path, signature: Path, who: str) -> None:

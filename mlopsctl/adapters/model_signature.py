@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -39,7 +39,12 @@ def sign_folder(folder: Path, signer: KeySigner, signature: Path) -> None:
     EvidenceError for links, for a signature inside the folder, and where the key can't sign.
     """
     check_signable(folder, signature)
-    write_atomically(signature, openssf.sign(folder.resolve().name, files_of(folder), signer.key, signer.sign))
+    write_atomically(signature, sign_files(folder.resolve().name, files_of(folder), signer))
+
+
+def sign_files(name: str, files: Mapping[str, str], signer: KeySigner) -> bytes:
+    """The model signature of a folder of this name with these files (path -> sha256). Raises EvidenceError."""
+    return openssf.sign(name, files, signer.key, signer.sign)
 
 
 def check_signable(folder: Path, signature: Path) -> None:

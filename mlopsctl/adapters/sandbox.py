@@ -17,6 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from .process import clean_env
 
@@ -73,17 +74,35 @@ def make_sandbox(
 
     ``path`` is the PATH whose programs can be run. A path of ``read`` or ``write`` may lie inside a hidden folder.
     """
-    shut = [os.path.realpath(item) for item in hidden]
-    named = [os.path.realpath(item) for item in read]
-    system = [*SYSTEM, *_programs(path, shut)]
-    devices = [*DEVICES, *(found for pattern in DEVICE_GLOBS for found in glob.glob(pattern))]
+    shut = tuple(os.path.realpath(item) for item in hidden)
+    ground = _ground(path, shut, str(Path.home()), tempfile.gettempdir())
+    named = dict.fromkeys(part for item in read for part in cover(os.path.realpath(item), shut))
     return Sandbox(
         mode or strongest_mode(),
-        read=tuple(dict.fromkeys(part for item in [*system, *named] for part in cover(os.path.realpath(item), shut))),
-        write=tuple([os.path.realpath(item) for item in write] + devices),
-        hide=tuple(dict.fromkeys([*shut, os.path.realpath(Path.home()), os.path.realpath(tempfile.gettempdir())])),
+        read=tuple(dict.fromkeys((*ground.read, *named))),
+        write=(*(os.path.realpath(item) for item in write), *ground.devices),
+        hide=ground.hide,
         memory=memory,
         cpus=cpus,
+    )
+
+
+class _Ground(NamedTuple):
+    """What is the same for every step of a command."""
+
+    read: tuple[str, ...]
+    devices: tuple[str, ...]
+    hide: tuple[str, ...]
+
+
+@cache
+def _ground(path: str, shut: tuple[str, ...], home: str, temporary: str) -> _Ground:
+    """The operating system with the programs of ``path``. Kept, because looking for them takes longer than a small step."""
+    system = [*SYSTEM, *_programs(path, shut)]
+    return _Ground(
+        tuple(dict.fromkeys(part for item in system for part in cover(os.path.realpath(item), shut))),
+        (*DEVICES, *(found for pattern in DEVICE_GLOBS for found in glob.glob(pattern))),
+        tuple(dict.fromkeys([*shut, os.path.realpath(home), os.path.realpath(temporary)])),
     )
 
 

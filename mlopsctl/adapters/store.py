@@ -238,6 +238,13 @@ class LocalStore:
             self._write(self._place(digest)[1], listing)
             return digest
 
+    def put_bytes(self, body: bytes) -> Digest:
+        """Writes a file (``sha256:``) with this content into the store, atomically. Raises MlopsError as ``put`` does."""
+        digest = Digest("sha256:" + hashlib.sha256(body).hexdigest())
+        with self._writing():
+            self._write(self._place(digest)[1], body)
+        return digest
+
     def checkout(self, digest: Digest, destination: Path) -> Path:
         """Writes a verified, writable copy to ``destination``, which must not exist. Raises EvidenceError."""
         kind = self._place(digest)[0]

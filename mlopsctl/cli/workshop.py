@@ -172,20 +172,20 @@ class ProjectWorkshop:
             if isinstance(made, Path):
                 kept[name] = self.project.store.put(made)
                 if made.is_dir():
-                    kept[name + ".sig"] = self._sign(made)
+                    kept[name + ".sig"] = self._sign(made.name, kept[name])
             else:
                 kept[name] = made
         return kept
 
-    def _sign(self, folder: Path) -> Digest:
-        from ..adapters.model_proof import sign_folder
+    def _sign(self, name: str, folder: Digest) -> Digest:
+        """Signs what the store took, by the hashes of the very bytes that it wrote."""
+        from ..adapters.model_proof import sign_files
 
-        with tempfile.TemporaryDirectory(dir=self.project.state / "work") as place:
-            signature = Path(place) / "model.sig"
-            # Agents and tokens answer one question at a time.
-            with self._signing:
-                sign_folder(folder, self._signer, signature)
-            return self.project.store.put(signature)
+        files = dict(self.project.store.listing(folder))
+        # Agents and tokens answer one question at a time.
+        with self._signing:
+            signature = sign_files(name, files, self._signer)
+        return self.project.store.put_bytes(signature)
 
     def record(
         self,
