@@ -12,6 +12,7 @@ from .drift import looked
 from .errors import MlopsError
 from .holds import Hold
 from .provider import COSTS, DEFAULT_USE, MEANING, Inputs, changes_since, fingerprint, ingredients, provider
+from .renames import forgotten, renamed
 from .selection import chosen, is_named
 from .site import Site
 from .types import (
@@ -83,6 +84,12 @@ class World(Protocol):
     def lost(self, seen: Observed) -> tuple[str, ...]:
         """The names of those outputs of a result that no store holds which can be reached from here."""
 
+    def moved_from(self, address: Address) -> Address | None:
+        """The name that the resource had, until that is signed."""
+
+    def forgettable(self, declared: frozenset[Address]) -> Sequence[Entry]:
+        """The last results of what this branch declared once and does no more, deployments aside."""
+
     def undeclared(self, declared: frozenset[Address]) -> Sequence[tuple[Resource, Observed]]:
         """Deployments that run here and that the manifest no longer declares."""
 
@@ -120,6 +127,9 @@ def make_plan(
         steps = [one.step for one in found]
     if not selection.refresh_only:
         steps += _removals(resources, world, selection)
+    if not (selection.refresh_only or selection.quick):
+        steps = [renamed(step, old) if (old := world.moved_from(step.address)) else step for step in steps]
+        steps += _forgotten(resources, steps, world, selection)
     return Plan(
         project,
         manifest_digest,
@@ -354,6 +364,15 @@ def _removals(resources: Sequence[Resource], world: World, selection: Selection)
     declared = frozenset(want.address for want in resources)
     gone = world.undeclared(declared)
     return [removal(want, seen, world) for want, seen in gone if not is_named(want.address, selection.excluded)]
+
+
+def _forgotten(resources: Sequence[Resource], steps: Sequence[Step], world: World, selection: Selection) -> list[Step]:
+    """What else left the manifest; a plan about a part of it says nothing of that."""
+    if selection.targets or selection.excluded:
+        return []
+    in_use = {step.made_from for step in steps if step.made_from}
+    gone = world.forgettable(frozenset(want.address for want in resources))
+    return [step for last in gone if (step := forgotten(last, in_use)) is not None]
 
 
 def removal(want: Resource, observed: Observed, world: World) -> Step:

@@ -49,6 +49,19 @@ def document() -> dict[str, Json]:
             "project": _spec(ProjectSpec, {}),
             "store": {"type": ["string", "null"], "description": "A folder that outputs are mirrored to."},
             **sections,
+            "moved": {
+                "type": ["array", "null"],
+                "description": "Resources that have another name now: nothing is made again for it.",
+                "items": {
+                    "type": "object",
+                    "properties": {
+                        "from": {"type": "string", "description": "The address that it had."},
+                        "to": {"type": "string", "description": "The address that it has now."},
+                    },
+                    "required": ["from", "to"],
+                    "additionalProperties": False,
+                },
+            },
         },
         "patternProperties": {"^x-": {}},
         "required": ["apiVersion", "project"],

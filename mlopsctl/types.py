@@ -97,7 +97,7 @@ class Action(Enum):
     FORGET = "."
 
 
-AT_REST = (Action.NOOP, Action.READ)
+AT_REST = (Action.NOOP, Action.READ, Action.MOVE)
 """Actions that leave what stands as it is."""
 
 

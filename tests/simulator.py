@@ -60,8 +60,9 @@ class Simulator:
     told: list[str] = field(default_factory=list)
     applied: list[str] = field(default_factory=list)
     given: dict[str, Inputs] = field(default_factory=dict)
-    gone: list[Resource] = field(default_factory=list)
+    moved: dict[Address, Address] = field(default_factory=dict)
     sites: dict[Address, Site] = field(default_factory=dict)
+    gone: list[Resource] = field(default_factory=list)
     """Deployments that run here and that a test takes out of its manifest."""
 
     @property
@@ -139,6 +140,12 @@ class Simulator:
 
     def lost(self, seen: Observed) -> tuple[str, ...]:
         return tuple(name for name, digest in seen.outputs.items() if digest not in self.bytes_here)
+
+    def moved_from(self, address: Address) -> Address | None:
+        return self.moved.get(address)
+
+    def forgettable(self, declared: frozenset[Address]) -> Sequence[Entry]:
+        return ()
 
     def undeclared(self, declared: frozenset[Address]) -> Sequence[tuple[Resource, Observed]]:
         last = [(want, self.last_result(want.address)) for want in self.gone if want.address not in declared]

@@ -40,6 +40,7 @@ EFFECTS: dict[str, str] = {
     "requires": _MANIFEST + "test_what_is_wrong_is_said_with_its_place",
     "project.name": _MANIFEST + "test_the_minimal_manifest_is_six_resources_in_the_order_they_can_be_made",
     "each": "manifest/test_each.py::test_every_value_is_an_instance_and_references_stand_in_step",
+    "moved": "cli/test_names.py::test_a_moved_model_keeps_its_results_and_its_history",
     "store": "e2e/test_sharing.py::test_a_clone_runs_nothing_but_its_own_deployment",
     "data/command.program": _PINNED,
     "data/command.digest": _PINNED,
@@ -203,7 +204,7 @@ def keys(spec: type, before: str) -> Iterator[str]:
 
 
 def all_keys() -> set[str]:
-    found = {"apiVersion", "requires", "store", "each", *keys(ProjectSpec, "project.")}
+    found = {"apiVersion", "requires", "store", "each", "moved", *keys(ProjectSpec, "project.")}
     for name in PROVIDERS:
         found.update(keys(provider(name).Spec, f"{name}."))
     return found

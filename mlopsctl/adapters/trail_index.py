@@ -372,6 +372,15 @@ class TrailIndex:
             "SELECT min(c.id), c.tree FROM code c JOIN entries e ON e.id = c.id WHERE e.state = 'valid' GROUP BY c.tree"
         )
 
+    def addresses(self) -> list[str]:
+        """Every address in the entries, sorted; each is found with one step through the index."""
+        walk = (
+            "WITH RECURSIVE found(address) AS (SELECT min(address) FROM entries UNION ALL"
+            " SELECT (SELECT min(e.address) FROM entries e WHERE e.address > found.address) FROM found"
+            " WHERE found.address IS NOT NULL) SELECT address FROM found WHERE address IS NOT NULL AND address <> ''"
+        )
+        return [str(row[0]) for row in self._db.execute(walk)]
+
     def ids(self, where: str, values: Sequence[Any] = ()) -> list[str]:
         """Ids of the entries under a condition of our own making."""
         query = f"SELECT id FROM entries WHERE {where} ORDER BY seq, id"  # noqa: S608 - no user text in it

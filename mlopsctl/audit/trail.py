@@ -158,6 +158,12 @@ class TrailLog:
         marks = ",".join("?" * len(kinds))
         return self._one(f"address = ? AND kind IN ({marks}) ORDER BY seq DESC, id DESC", str(address), *kinds)
 
+    def addresses(self) -> list[str]:
+        """Every address that an entry is about."""
+        if not self._synced:
+            self.sync()
+        return self.ledger.index.addresses()
+
     def entry(self, entry_id: str) -> Entry | None:
         """The entry with this id, given in full."""
         return self._one("id = ?", entry_id)

@@ -35,7 +35,7 @@ _KIND_ROLE = {
     **dict.fromkeys(("root", "trust"), "trust"),
 }
 
-RESULT_KINDS = ("result", "failure", "import", "forget", "trial")
+RESULT_KINDS = ("result", "failure", "import", "forget", "move", "trial")
 KINDS = (*RESULT_KINDS, *_KIND_ROLE)
 
 _MEMBERS = {"root", "signers", "retired", "anchors"}

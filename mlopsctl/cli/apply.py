@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import closing
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -19,6 +20,7 @@ from ..render.plan import read_selection
 from ..types import Plan, Selection
 from . import console
 from .asked import Exclude, Quick, Refresh, Replace, Target, selection
+from .names import record_forgotten, record_moves
 from .plan import plan_project, report_plan, show
 from .progress import Printer, event_json, summary_line
 from .project import Project, open_project
@@ -165,7 +167,7 @@ def _walk(project: Project, made: Plan, format: str, jobs: int | None, keep_goin
         jobs = jobs or (1 if made.selection.quick else machine.cpu)
         walk = Walk(made, project.resources, workshop, jobs=jobs, keep_going=keep_going, machine=machine)
         with closing(walk):
-            for event in walk:
+            for event in chain(record_moves(made, project, workshop), walk, record_forgotten(made, events, workshop)):
                 events.append(event)
                 printer.event(event)
                 if event.error is not None:

@@ -13,6 +13,7 @@ from ..errors import UsageError
 from ..plan import Assessment, survey
 from ..types import Entry, Json
 from . import console
+from .names import names_of
 from .options import Format, check_format
 from .project import Project, open_project
 from .world import ProjectWorld
@@ -45,7 +46,8 @@ def show(
     want = project.resource(address)
     project.need_trail()
     if history:
-        _history(str(want.address), project.trail.entries(address=str(want.address)), format)
+        entries = [one for name in names_of(project, want.address) for one in project.trail.entries(address=str(name))]
+        _history(str(want.address), sorted(entries, key=lambda entry: (entry.seq, entry.id)), format)
         return 0
     found = next(one for one in survey(project.resources, ProjectWorld(project)) if one.step.address == want.address)
     _print(_one(found), format)

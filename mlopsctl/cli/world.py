@@ -17,6 +17,7 @@ from ..slots import Machine, demand, lacks
 from ..types import GUARD, Address, Change, Digest, Entry, Input, Need, Observed, Resource, TreeFile
 from . import withdrawn
 from .messages import in_full
+from .names import forgettable, names_of, unrecorded
 from .overrides import overrides
 from .project import Project
 from .sites import Sites
@@ -51,10 +52,18 @@ class ProjectWorld:
         return seen._replace(drift=f"it does not answer: {found.text}") if found.state == "down" else seen
 
     def last(self, address: Address) -> Entry | None:
-        return in_full(self._trail.latest(address, ("result", "failure")), self.project.state)
+        return in_full(self._newest(address, ("result", "failure")), self.project.state)
 
     def last_result(self, address: Address) -> Entry | None:
-        return self._trail.latest(address, ("result",))
+        return self._newest(address, ("result",))
+
+    def _newest(self, address: Address, kinds: tuple[str, ...]) -> Entry | None:
+        """The newest entry under the name of today, else under the one before."""
+        found = self._trail.latest(address, kinds)
+        if found is not None or address.section == "deployments":
+            return found
+        olds = names_of(self.project, address)[1:]
+        return next((entry for old in olds if (entry := self._trail.latest(old, kinds)) is not None), None)
 
     def holds(self, want: Resource) -> tuple[Hold, ...]:
         return overrides(self._trail, want, self._context)
@@ -132,6 +141,12 @@ class ProjectWorld:
     def lost(self, seen: Observed) -> tuple[str, ...]:
         stores = [store for store in (self.project.store, self.project.mirror) if store is not None]
         return tuple(name for name, digest in seen.outputs.items() if not any(one.has(digest) for one in stores))
+
+    def moved_from(self, address: Address) -> Address | None:
+        return unrecorded(self.project, address) if self.project.manifest.moved else None
+
+    def forgettable(self, declared: frozenset[Address]) -> Sequence[Entry]:
+        return forgettable(self.project, declared)
 
     def undeclared(self, declared: frozenset[Address]) -> Sequence[tuple[Resource, Observed]]:
         found = []

@@ -16,6 +16,7 @@ from ..types import SECTIONS, Address, Digest, Resource, Where
 from .conform import conform, fields_of, matches
 from .each import MARK, Families, Family, Read, Scalar, bind, family, filled, read_files, refuse_marks
 from .findings import Findings, did_you_mean
+from .moved import moved
 from .references import check_entry, check_texts, interpolate, texts
 from .yaml_positions import Node, Place, decode, read_yaml
 
@@ -23,7 +24,7 @@ API_VERSION = "mlopsctl/v1"
 NAME = r"^[a-z][a-z0-9_-]*$"
 _STABLE = ("by", "key", "time", "train")
 """Any of these in a split keeps a row on its side when other values of it change."""
-TOP_LEVEL = ("apiVersion", "requires", "project", "store", *SECTIONS)
+TOP_LEVEL = ("apiVersion", "requires", "project", "store", *SECTIONS, "moved")
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ class Manifest(NamedTuple):
     """Of the document with its variables filled in: comments, formatting and the order of keys do not enter."""
     path: str = "mlops.yaml"
     warnings: tuple[str, ...] = ()
+    moved: Mapping[Address, Address] = {}
+    """New address -> the one that the resource had before."""
 
 
 class _Entry:
@@ -95,7 +98,9 @@ def load_manifest(text: bytes, path: str = "mlops.yaml", read: Read | None = Non
     # Variables are filled in by now: a saved plan is about the store and the places that it was made for.
     document = root.plain()
     resources = topological(_resources(entries, path, findings))
-    return Manifest(project, store, resources, digest_of(plain(document)), path, tuple(_warnings(resources)))
+    renamed = moved(root, resources, findings)
+    findings.close()
+    return Manifest(project, store, resources, digest_of(plain(document)), path, tuple(_warnings(resources)), renamed)
 
 
 def topological(resources: Iterable[Resource]) -> tuple[Resource, ...]:

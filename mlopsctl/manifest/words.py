@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 # Keys the manifest's design names and this version neither reads nor enforces; never silently ignored.
 LATER_KEYS: Mapping[str, tuple[str, ...]] = {
-    "": ("moved",),
+    "": (),
     "project": ("risk", "documents", "labels"),
     "data": (
         "url",

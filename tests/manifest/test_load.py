@@ -182,7 +182,6 @@ def test_a_version_this_one_satisfies_is_no_finding() -> None:
         ("project: {name: digits}", "requires: latest\nproject: {name: d}", "MLO3017", "3:11", "version bounds"),
         ("project: {name: digits}", "store: s3://b\nproject: {name: d}", "MLO3019", "3:8", "not yet supported"),
         ("project: {name: digits}", "store: {eu: a}\nproject: {name: d}", "MLO3019", "3:8", "several stores"),
-        ("project: {name: digits}", "moved: []\nproject: {name: d}", "MLO3019", "3:1", "not yet supported"),
         ("  accuracy:", "  scan:", "MLO3031", "9:3", "use: scan"),
         ("train.py}", "train.py {{out}}", "MLO3005", "", "quotes"),
         ("python train.py}", "'python train.py}", "MLO3003", "", "quotes"),

@@ -1,0 +1,92 @@
+"""The names that a resource had: by ``moved:`` of the manifest, and by what was signed when that was applied."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from ..apply import Event
+from ..types import Action, Address, Entry, Plan, Resource
+from .project import Project
+
+if TYPE_CHECKING:
+    from .workshop import ProjectWorkshop
+
+
+def names_of(project: Project, address: Address) -> list[Address]:
+    """The address and those that it had before, newest first."""
+    found = [address]
+    while (old := old_name(project, found[-1])) is not None and old not in found:
+        found.append(old)
+    return found
+
+
+def old_name(project: Project, address: Address) -> Address | None:
+    """What the resource was called before."""
+    declared = project.manifest.moved.get(address)
+    if declared is not None:
+        return declared
+    entry = project.trail.latest(address, ("move",))
+    return Address.parse(str(entry.facts["from"])) if entry else None
+
+
+def unrecorded(project: Project, address: Address) -> Address | None:
+    """The old name that ``moved:`` says, as long as no entry says it and there is something under it."""
+    old = project.manifest.moved.get(address)
+    if old is None or project.trail.latest(old, ("result", "failure")) is None:
+        return None
+    entry = project.trail.latest(address, ("move",))
+    return None if entry is not None and entry.facts.get("from") == str(old) else old
+
+
+def forgettable(project: Project, declared: frozenset[Address]) -> list[Entry]:
+    """The last results of what HEAD once declared and declares no more, deployments aside."""
+    ruled = declared | set(project.manifest.moved.values())
+    trail = project.trail
+    found, known = [], dict[str, bool]()
+    for name in trail.addresses():
+        if name.startswith("deployments.") or "." not in name or Address.parse(name) in ruled:
+            continue
+        last = trail.latest(name, ("result", "forget", "move"))
+        if last is None or last.kind != "result" or _moved_on(project, name, last):
+            continue
+        commit = last.commit
+        if commit not in known:
+            known[commit] = bool(commit) and trail.ledger.log.is_ancestor(commit, "HEAD")
+        if known[commit]:
+            found.append(last)
+    return found
+
+
+def _moved_on(project: Project, name: str, last: Entry) -> bool:
+    """Whether an entry after the last result says that the resource has another name."""
+    moves = project.trail.entries(kinds=("move",))
+    return any(entry.facts.get("from") == name and entry.seq > last.seq for entry in moves)
+
+
+def record_moves(made: Plan, project: Project, workshop: ProjectWorkshop) -> Iterator[Event]:
+    """Signs the new names first, so that everything after finds history under them."""
+    wanted = {} if made.selection.quick else {want.address: want for want in project.resources}
+    for step in made.steps:
+        if step.action is Action.DELETE or step.address not in wanted:
+            continue
+        old = unrecorded(project, step.address)
+        if old is not None:
+            yield from _signed("move", wanted[step.address], Action.MOVE, {"from": str(old)}, f"was {old}", workshop)
+
+
+def record_forgotten(made: Plan, before: Sequence[Event], workshop: ProjectWorkshop) -> Iterator[Event]:
+    """Signs last, and where nothing failed, what is managed no more: results stay, the name is free."""
+    for step in made.steps:
+        if step.action is Action.FORGET and not any(event.event in ("fail", "stale") for event in before):
+            want = Resource(step.address, step.provider, None)
+            facts = {"reason": "no longer in the manifest"}
+            yield from _signed("forget", want, Action.FORGET, facts, step.reason.text, workshop)
+
+
+def _signed(
+    kind: str, want: Resource, action: Action, facts: dict[str, str], text: str, workshop: ProjectWorkshop
+) -> Iterator[Event]:
+    yield Event("start", str(want.address), action.name, text)
+    entry = workshop.record(kind, want, status="done", facts=facts).entry
+    yield Event("done", str(want.address), action.name, entry=entry)
