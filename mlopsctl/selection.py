@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 
 from .errors import UsageError
 from .types import Address, LeftOut, Resource, Selection
 
 
-def matches(address: Address, pattern: str) -> bool:
-    """Whether ``pattern`` names the address: as it is, without its instance, or by ``*`` and ``?``.
-
-    A bracket stands for itself, because instances are written with them: ``deployments.production[*]``.
-    """
-    if pattern in (str(address), f"{address.section}.{address.name}"):
-        return True
-    glob = re.escape(pattern).replace(r"\*", ".*").replace(r"\?", ".")
-    return re.fullmatch(glob, str(address)) is not None
-
-
 def is_named(address: Address, patterns: Iterable[str]) -> bool:
-    return any(matches(address, pattern) for pattern in patterns)
+    return any(address.matches(pattern) for pattern in patterns)
 
 
 def chosen(resources: Sequence[Resource], selection: Selection) -> tuple[tuple[Resource, ...], tuple[LeftOut, ...]]:
@@ -72,8 +60,8 @@ def _refuse_nothing(kept: Sequence[Resource], left: Sequence[LeftOut], selection
     asked = [("--target", pattern) for pattern in selection.targets]
     asked += [("--replace", pattern) for pattern in selection.replaced]
     for option, pattern in asked:
-        if not any(matches(want.address, pattern) for want in kept):
-            why = next((f"{one.address}: {one.reason}" for one in left if matches(one.address, pattern)), "")
+        if not any(want.address.matches(pattern) for want in kept):
+            why = next((f"{one.address}: {one.reason}" for one in left if one.address.matches(pattern)), "")
             raise UsageError(
                 f"{option} {pattern} names nothing that this plan is about ({why})",
                 hint="choose patterns that leave it in the plan",

@@ -8,7 +8,7 @@ import pytest
 
 from mlopsctl.errors import UsageError
 from mlopsctl.provider import PROVIDERS as REGISTRY
-from mlopsctl.selection import chosen, matches
+from mlopsctl.selection import chosen
 from mlopsctl.types import Action, Address, Selection
 from tests.simulator import PROVIDERS, Simulator, need, resource
 
@@ -80,7 +80,7 @@ def test_options_that_cancel_each_other_are_refused(selection: Selection) -> Non
 )
 def test_brackets_stand_for_themselves(pattern: str, named: list[str]) -> None:
     both = [Address.parse("deployments.live[eu]"), Address.parse("deployments.live[us]")]
-    assert [str(one) for one in both if matches(one, pattern)] == named
+    assert [str(one) for one in both if one.matches(pattern)] == named
 
 
 def test_apply_makes_what_the_plan_is_about_and_nothing_else(project: Simulator) -> None:

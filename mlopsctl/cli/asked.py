@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from ..errors import UsageError
-from ..selection import matches
 from ..types import Address, Selection
 from .project import Project
 
@@ -62,8 +61,11 @@ def selection(
 
 
 def _patterns(project: Project, patterns: Sequence[str], known: Sequence[Address]) -> tuple[str, ...]:
-    """The patterns, bare names as addresses."""
+    """The patterns, bare names as addresses; that of a repeated resource means all of its instances."""
+    repeated = {one.name: f"{one.section}.{one.name}" for one in known if one.instance}
     return tuple(
-        pattern if any(matches(one, pattern) for one in known) else str(project.resource(pattern).address)
+        pattern
+        if any(one.matches(pattern) for one in known)
+        else repeated.get(pattern) or str(project.resource(pattern).address)
         for pattern in patterns
     )
