@@ -35,12 +35,15 @@ def place(sizes: Mapping[str, tuple[float, float]], arrows: Sequence[tuple[str, 
     _order(rows, links)
     widths = {name: sizes[name][0] if name in sizes else _STAND_IN for row in rows for name in row}
     total = max((sum(widths[name] for name in row) + GAP_X * (len(row) - 1) for row in rows), default=0)
+    above: dict[str, list[str]] = {}
+    for source, target in links:
+        above.setdefault(target, []).append(source)
     corners: dict[str, tuple[float, float]] = {}
     heights: dict[str, float] = {}
     top = 0.0
     for row in rows:
         height = max((sizes[name][1] for name in row if name in sizes), default=0)
-        left = _left(row, links, corners, widths, total)
+        left = _left(row, above, corners, widths, total)
         for name in row:
             corners[name] = (left, top)
             heights[name] = sizes[name][1] if name in sizes else height
@@ -79,11 +82,16 @@ def _order(rows: list[list[str]], links: Sequence[tuple[str, str]]) -> None:
     for source, target in links:
         above.setdefault(target, []).append(source)
         below.setdefault(source, []).append(target)
+    at = {name: place for row in rows for name, place in _places(row).items()}
     for turn in range(_ROUNDS):
         near = below if turn % 2 else above
         for row in reversed(rows) if turn % 2 else rows:
-            at = {name: (index + 0.5) / len(other) for other in rows for index, name in enumerate(other)}
             row.sort(key=lambda name: _mean([at[one] for one in near.get(name, ())], at[name]))
+            at.update(_places(row))
+
+
+def _places(row: Sequence[str]) -> dict[str, float]:
+    return {name: (index + 0.5) / len(row) for index, name in enumerate(row)}
 
 
 def _mean(places: Sequence[float], otherwise: float) -> float:
@@ -92,14 +100,14 @@ def _mean(places: Sequence[float], otherwise: float) -> float:
 
 def _left(
     row: Sequence[str],
-    links: Sequence[tuple[str, str]],
+    sources: Mapping[str, Sequence[str]],
     corners: Mapping[str, tuple[float, float]],
     widths: Mapping[str, float],
     total: float,
 ) -> float:
     """Where a row begins: with its middle below the middle of what leads to it, as far as there is room."""
     width = sum(widths[name] for name in row) + GAP_X * (len(row) - 1)
-    above = [corners[source][0] + widths[source] / 2 for source, target in links if target in row and source in corners]
+    above = [corners[source][0] + widths[source] / 2 for name in row for source in sources.get(name, ())]
     return min(max(_mean(above, total / 2) - width / 2, 0), total - width)
 
 

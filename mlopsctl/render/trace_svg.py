@@ -29,7 +29,11 @@ _HEAD = (
     '<defs><marker id="to" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" orient="auto">'
     '<path class="head" d="M0 0L8 4L0 8z"/></marker></defs>'
 )
-_STATUS = {"passed": "good", "failed": "bad", "inconclusive": "unsure", "not_assessed": "unsure"}
+_STATUS = {
+    **dict.fromkeys(("passed", "current", "serving"), "good"),
+    **dict.fromkeys(("failed", "blocked", "down"), "bad"),
+    **dict.fromkeys(("inconclusive", "not_assessed", "outdated", "absent", "halted"), "unsure"),
+}
 
 
 def svg(found: Graph, title: str) -> list[str]:
