@@ -57,6 +57,9 @@ class World(Protocol):
     def site(self, want: Resource, observed: Observed | None) -> Site:
         """Where a deployment is looked at from; ``want`` has no Spec where it is no longer declared."""
 
+    def swapped(self, want: Resource, before: Observed, parts: Mapping[str, Json]) -> str:
+        """In words, the change of winner after a merge that alone tells parts from what was made; "" for any other."""
+
     def withdrawn(self, inputs: Inputs, own: Observed | None) -> tuple[str, ...]:
         """The withdrawals in force that inputs, or a result that stands, follow from: one line each."""
 
@@ -173,12 +176,16 @@ def assess(
     parts = trials.marked(want, ingredients(want, sources, inputs), selection)
     made_from = fingerprint(parts) if parts is not None else None
     observed = world.read(want, made_from)
+    held_by = list(map(str, holds))
+    if not held and observed is not None and (swap := _swapped(want, observed, parts, world, selection)):
+        held = inputs = world.inputs_of(observed.entry, want) or inputs
+        parts, made_from = dict(observed.ingredients), observed.made_from
+        held_by.append(f"{swap}; mlopsctl apply --replace {want.address} takes it")
     action, reason = by_name.diff(want, inputs, observed)
     if action is Action.NOOP and is_named(want.address, selection.replaced):
         action, reason = Action.REPLACE, Reason("made anew on purpose (--replace)")
     elif action is not Action.NOOP:
         action, reason = _explain(want, action, reason, parts, sources, world)
-    held_by = list(map(str, holds))
     site = world.site(want, observed) if want.address.section == "deployments" else Site()
     if action is not Action.NOOP and (other := site.not_managed()):
         action, reason = Action.NOOP, Reason(other)
@@ -190,7 +197,7 @@ def assess(
     blocked += world.lacks(want) if action is not Action.NOOP else ()
     waiting: tuple[str, ...] = ()
     if action is not Action.NOOP and not held and want.address.section == "deployments":
-        more, waiting = _controls(want, inputs, verdicts, world, site)
+        more, waiting = controls_on(want, inputs, verdicts, world, site)
         blocked += more
         if observed is not None and observed.made_from != made_from and site.ahead:
             blocked += (f"HEAD being an ancestor of what runs: mlopsctl rollback {want.address.typed} goes back",)
@@ -211,6 +218,15 @@ def assess(
         site.weakens,
     )
     return Assessment(step, want.spec, observed, inputs, parts, sources)
+
+
+def _swapped(
+    want: Resource, observed: Observed, parts: Mapping[str, Json] | None, world: World, selection: Selection
+) -> str:
+    """The change of winner that is all a deployment would follow: that is for people to say, with --replace."""
+    if want.address.section != "deployments" or parts is None or is_named(want.address, selection.replaced):
+        return ""
+    return world.swapped(want, observed, parts) if observed.entry else ""
 
 
 def _held_inputs(want: Resource, holds: Sequence[Hold], world: World) -> Inputs | None:
@@ -262,7 +278,7 @@ def _untrusted(want: Resource, inputs: Inputs) -> tuple[str, ...]:
     return tuple(f"{item.need.address} untrusted" for item in inputs if item.seen and not item.seen.trusted)
 
 
-def _controls(
+def controls_on(
     want: Resource,
     inputs: Inputs,
     verdicts: Mapping[Address, Verdict | None],
@@ -312,7 +328,9 @@ def _explain(
             files = world.changed_files(str(before.ingredients.get("tree", "")), sources)
         if changes:
             action = Action.UPDATE if action is Action.CREATE else action
-            reason = Reason(_in_words(want, changes, files), changes + files)
+            inputs_only = all(change.field.startswith("input ") for change in changes)
+            swap = world.swapped(want, before.observed(), parts) if inputs_only else ""
+            reason = Reason(swap or _in_words(want, changes, files), changes + files)
     elif before is not None and action is Action.CREATE:
         action = Action.UPDATE
     last = world.last(want.address)
@@ -386,7 +404,7 @@ def removal(want: Resource, observed: Observed, world: World) -> Step:
     blocked: tuple[str, ...] = ()
     waiting: tuple[str, ...] = ()
     if not other:
-        blocked, waiting = _controls(want, (), {}, world, site, removes=observed.entry)
+        blocked, waiting = controls_on(want, (), {}, world, site, removes=observed.entry)
     return Step(
         want.address,
         want.provider,

@@ -98,6 +98,9 @@ class Simulator:
     def site(self, want: Resource, observed: Observed | None) -> Site:
         return self.sites.get(want.address, Site())
 
+    def swapped(self, want: Resource, before: Observed, parts: Mapping[str, Json]) -> str:
+        return ""
+
     def people(self, want: Resource, inputs: Inputs) -> People:
         return People(
             (), tuple(e for e in self.entries if e.kind == "approval"), frozenset(), {}, "2026-11-25T00:00:00Z"

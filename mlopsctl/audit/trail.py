@@ -29,7 +29,7 @@ from .verify import LOCAL, VALID, Judged, Line, fingerprint_problem, steers
 GROUP_SECONDS = 2.0
 _LOCAL_ROLES = ("data", "train", "gate", "compile")
 _ATTEMPTS = 60
-_IN_FORCE = (
+IN_FORCE = (
     "kind = 'result' AND NOT EXISTS (SELECT 1 FROM superseded s WHERE s.id = entries.id"
     " AND s.section = substr(entries.address, 1, instr(entries.address, '.') - 1))"
 )
@@ -130,7 +130,7 @@ class TrailLog:
         first = (
             "SELECT id FROM (SELECT id, row_number() OVER"  # noqa: S608 - no user text in it
             " (PARTITION BY made_from ORDER BY state DESC, seq, id) AS place"
-            f" FROM entries WHERE state IN ('valid', 'local') AND {_IN_FORCE} AND made_from IN ({newest}))"
+            f" FROM entries WHERE state IN ('valid', 'local') AND {IN_FORCE} AND made_from IN ({newest}))"
             " WHERE place = 1"
         )
         names = json.dumps([str(address) for address in addresses])
@@ -145,7 +145,7 @@ class TrailLog:
         known = self._expected.get(made_from)
         if known is not None and self.ledger.index.stamp() == self._expected_at:
             return to_entry(known[0], trusted=known[1] == VALID)
-        return self._one(f"made_from = ? AND {_IN_FORCE} ORDER BY state DESC, seq, id", made_from)
+        return self._one(f"made_from = ? AND {IN_FORCE} ORDER BY state DESC, seq, id", made_from)
 
     def trial(self, made_from: Digest) -> Entry | None:
         """The newest trial with this fingerprint that came to an end; only another trial ever asks."""

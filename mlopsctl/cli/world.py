@@ -10,11 +10,12 @@ from ..approvals import KINDS as APPROVALS
 from ..approvals import Maker, People
 from ..audit.trace import SECTIONS, ancestry
 from ..audit.trust import committer
+from ..audit.winners import swapped, swapped_input
 from ..holds import Hold
 from ..provider import Deployment, Inputs, provider
 from ..site import Site
 from ..slots import Machine, demand, lacks
-from ..types import GUARD, Address, Change, Digest, Entry, Input, Need, Observed, Resource, TreeFile
+from ..types import GUARD, Address, Change, Digest, Entry, Input, Json, Need, Observed, Resource, TreeFile
 from . import withdrawn
 from .messages import in_full
 from .names import forgettable, names_of, unrecorded
@@ -70,6 +71,12 @@ class ProjectWorld:
 
     def site(self, want: Resource, observed: Observed | None) -> Site:
         return self.sites.at(want, observed)
+
+    def swapped(self, want: Resource, before: Observed, parts: Mapping[str, Json]) -> str:
+        # What is deployed follows from a long chain; to everything else the inputs themselves are enough.
+        look = swapped if want.address.section == "deployments" else swapped_input
+        found = look(self._trail, before, parts)
+        return str(found) if found else ""
 
     def withdrawn(self, inputs: Inputs, own: Observed | None) -> tuple[str, ...]:
         return withdrawn.lines(self._trail, inputs, own)

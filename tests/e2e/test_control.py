@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.cli.test_approve import admit, person
-from tests.quickstart import must, shell
+from tests.quickstart import must, shell, take_down
 from tests.shelf import BEFORE, block, declare, make_small, on, write_model
 
 APPLY = f"{BEFORE}mlopsctl apply -y"
@@ -142,3 +143,116 @@ def test_a_protected_deployment_with_looser_controls_needs_people_who_govern(pro
     must(APPLY, project)
     must("mlopsctl audit verify --full", project)
     assert "weakens" not in must("mlopsctl plan", project), "what was approved is in force now"
+
+
+def test_a_merge_that_changes_the_winner_deploys_nothing_by_itself(project: Path, shelf: Path, tmp_path: Path) -> None:
+    """Two clones made one model each from the same code, and it came out different."""
+    other = tmp_path / "other"
+    for name, weight in (("one", 1.0), ("two", 2.0)):
+        write_model(project, weight)
+        (project / "model.onnx").rename(project / f"{name}.onnx")
+    manifest = project / "mlops.yaml"
+    step = """  m:
+    run: sh -c 'cp "$CHOICE.onnx" "$MLOPS_OUT/model.onnx"'
+    code: [one.onnx, two.onnx]
+    env: {CHOICE: env:CHOICE}
+"""
+    manifest.write_text(re.sub(r"  m: .*\n", lambda _: step, manifest.read_text()))
+    declare(project, live=block(shelf))
+    hub = tmp_path / "hub.git"
+    must(f"git clone -q --bare . {hub} && git remote add origin {hub} && git fetch -q && mlopsctl push", project)
+    shutil.copytree(project, other, symlinks=True)
+    must("CHOICE=two mlopsctl apply -y --target targets.cpu --offline", other)
+    # The result with fewer entries before it is in force.
+    must("mlopsctl apply -y --offline --target data.rows --replace data.rows", project)
+    must(f"CHOICE=one {APPLY} --offline", project)
+    mine = on(shelf)
+    must("mlopsctl push", other)
+    must("mlopsctl pull", project)
+    plan = must("mlopsctl plan", project)
+    assert "another result of train.m is in force since a merge" in plan
+    assert "mlopsctl apply --replace deployments.live takes it" in plan
+    must(APPLY, project)
+    assert on(shelf) == mine
+    must(f"{APPLY} --replace deployments.live", project)
+    assert on(shelf) != mine
+
+
+def test_a_pin_and_a_promotion_hold_until_unhold(project: Path, shelf: Path, tmp_path: Path) -> None:
+    second = tmp_path / "second"
+    second.mkdir()
+    declare(project, staging=block(shelf), live=block(second))
+    must(APPLY, project)
+    first = on(second)
+    must("mlopsctl pin live --reason 'the fair is on'", project)
+    another_model(project)
+    must(APPLY, project)
+    assert on(second) == first != on(shelf), "one is pinned, the other follows: two versions are live"
+    plan = must("mlopsctl plan --detailed-exitcode", project)
+    assert "held: pinned to" in plan and "the fair is on" in plan
+    must(f"{BEFORE}mlopsctl promote live --from staging --reason RISK-1", project)
+    assert on(second) == on(shelf)
+    assert "promoted to" in must("mlopsctl status live", project) and "pinned" not in must("mlopsctl plan", project)
+    write_model(project, 1.0)
+    must(f"git commit -qam Back && {APPLY}", project)
+    assert on(second) != on(shelf) == first
+    assert "lifted: promoted to" in must("mlopsctl unhold live", project)
+    assert "nothing holds the artifact" in must("mlopsctl unhold live", project)
+    must(APPLY, project)
+    assert on(second) == first
+    must("mlopsctl audit verify --full", project)
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "status"),
+    [
+        ("pin train.m", "MLO1541", 1),
+        ("pin live", "MLO1542", 1),
+        ("promote live --from targets.cpu", "MLO1542", 1),
+        ("promote live", "MLO6400", 64),
+        ("unhold nowhere", "MLO1012", 1),
+        ("pin live --to beef", "MLO7104", 1),
+    ],
+)
+def test_what_cannot_be_held(made: Path, tmp_path: Path, line: str, code: str, status: int) -> None:
+    project = Path(shutil.copytree(made, tmp_path / "small", symlinks=True))
+    declare(project, live=block(tmp_path))
+    done = shell(f"mlopsctl {line}", project)
+    assert (done.returncode, code in done.stdout) == (status, True), done.stdout
+
+
+def test_a_job_of_a_pull_request_switches_nothing(live: Path, shelf: Path) -> None:
+    before = on(shelf)
+    done = shell(f"GITHUB_EVENT_NAME=pull_request {BEFORE}mlopsctl pin live", live)
+    assert done.returncode == 4 and "MLO4510" in done.stdout and on(shelf) == before
+
+
+def test_a_halt_of_one_clone_survives_the_resume_of_another(live: Path, shelf: Path, tmp_path: Path) -> None:
+    """The resume has more entries before it than the halt, and knew nothing of it."""
+    hub, other = tmp_path / "hub.git", tmp_path / "other"
+    must(f"{BEFORE}mlopsctl halt live --reason first", live)
+    must(f"git clone -q --bare . {hub} && git remote add origin {hub} && git fetch -q && mlopsctl push", live)
+    shutil.copytree(live, other, symlinks=True)
+    must(f"{BEFORE}mlopsctl halt live --reason 'still wrong'", other)
+    must(f"{BEFORE}mlopsctl resume live && {BEFORE}mlopsctl pin live && mlopsctl unhold live", live)
+    must("mlopsctl push", other)
+    must("mlopsctl pull", live)
+    plan = must("mlopsctl plan", live)
+    assert "halted by" in plan and "still wrong" in plan and "first" not in plan
+    (shelf / "closed").touch()
+    must(f"{BEFORE}mlopsctl resume live", live)
+    assert "halted by" not in must("mlopsctl plan", live)
+
+
+def test_a_halt_of_another_clones_own_server_is_history_here(project: Path, tmp_path: Path) -> None:
+    """Each clone has a ``use: local`` of its own."""
+    declare(project, local="    target: cpu\n")
+    other = Path(shutil.copytree(project, tmp_path / "other", symlinks=True))
+    try:
+        must("mlopsctl apply -y && mlopsctl halt local --reason mine", project)
+        must(f"git fetch -q {project} +refs/notes/mlops:refs/notes/mlops", other)
+        assert "held" not in must("mlopsctl plan", other)
+        assert "nothing holds" in shell("mlopsctl resume local", other).stdout
+        assert "mine" in must("mlopsctl plan", project)
+    finally:
+        take_down(project)

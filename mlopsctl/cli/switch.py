@@ -1,0 +1,141 @@
+"""What rollback, pin and promote share: checking an older artifact by today's rules, holding it, and deploying it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import cast
+
+from ..adapters.ci import under_review
+from ..adapters.lock import locked
+from ..errors import EvidenceError, GateError, MlopsError
+from ..provider import Deployment, Inputs, fingerprint, ingredients, provider, result_fields
+from ..types import GUARD, Digest, Entry, Observed, Resource
+from . import console
+from .project import Project, open_project
+from .queue import sign_queued
+from .withdrawn import refuse_inputs
+from .workshop import ProjectWorkshop
+
+
+@contextmanager
+def switching(deployment: str, verb: str) -> Iterator[tuple[Resource, ProjectWorkshop]]:
+    """The deployment and a workshop, alone in this clone. Raises GateError where a pull request asks for it."""
+    project = open_project()
+    project.need_log()
+    project.need_commit()
+    want = project.resource(deployment)
+    if want.address.section != "deployments":
+        raise MlopsError(f"{want.address} is no deployment", hint="mlopsctl status lists them", code="MLO1541")
+    if review := under_review():
+        raise GateError(
+            f"{want.address} is not switched for {review}, which nobody merged yet",
+            hint="merge it first, or run this outside of CI",
+            code="MLO4510",
+        )
+    with locked(project.state / "lock", f"mlopsctl {verb}"):
+        sign_queued(project)
+        with ProjectWorkshop(project, lambda address, line: console.note(f"{address}: {line}")) as workshop:
+            yield want, workshop
+
+
+def hold(workshop: ProjectWorkshop, kind: str, want: Resource, entry: Entry, reason: str, **facts: object) -> None:
+    """Signs that the deployment stays on the artifact of this entry."""
+    module = cast(Deployment, provider(want.provider))
+    workshop.project.trail.append(
+        kind,
+        address=str(want.address),
+        facts={"to": entry.id, "reason": reason, **facts},
+        commit=workshop.project.repo.rev("HEAD"),
+        location=module.lives_at(want.address, workshop.project.context()),
+    )
+
+
+def inputs_to(workshop: ProjectWorkshop, want: Resource, entry: Entry) -> tuple[Inputs, list[str]]:
+    """What an entry deployed, brought here, and the gates of today that never measured it.
+
+    Raises GateError for what is withdrawn or below today's bars, EvidenceError for what is lost.
+    """
+    inputs = workshop.world.inputs_of(entry.id, want)
+    if inputs is None:
+        raise _lost(entry, "the trail no longer says what it was made from")
+    refuse_inputs(workshop.project.trail, inputs, f"entry {entry.id[:12]}")
+    unmeasured = _judge(workshop.project, want, entry, inputs)
+    _fetch(workshop, entry, inputs)
+    return inputs, unmeasured
+
+
+def say(want: Resource, entry: Entry, observed: Observed, unmeasured: Sequence[str], words: str) -> None:
+    for gate in unmeasured:
+        console.note(f"{gate} never measured this model; the record says so")
+    console.out(f"{want.address}: {words} the artifact of entry {entry.id[:12]}, at {observed.facts.get('endpoint')}")
+
+
+def _judge(project: Project, want: Resource, entry: Entry, inputs: Inputs) -> list[str]:
+    """Judges what is known of the old model by today's bars; the gates that never measured it.
+
+    Raises GateError where one fails.
+    """
+    model = entry.facts.get("model") or next((i.seen.facts.get("model") for i in inputs if i.seen), None)
+    unmeasured = []
+    for need in want.needs:
+        if need.role != GUARD:
+            continue
+        gate = project.resource(str(need.address))
+        measured = _measurement(project, gate, model)
+        if measured is None:
+            unmeasured.append(str(need.address))
+            continue
+        verdict = provider(gate.provider).judge(gate, measured, ())
+        if verdict.blocks:
+            raise GateError(
+                f"{need.address} {verdict.status.value} for the artifact of entry {entry.id[:12]}: {verdict.text}",
+                hint="choose another entry with --to, or cut the deployment out: "
+                f'mlopsctl halt {want.address.typed} --reason "…"',
+                code="MLO4501",
+            )
+    return unmeasured
+
+
+def _measurement(project: Project, gate: Resource, model: object) -> Observed | None:
+    """The newest measurement of this model by a gate as it is today: another metric or view says nothing about its bars."""
+    asked = (gate.provider, result_fields(gate.spec))
+    for entry in project.trail.entries(str(gate.address), ("result",), newest_first=True):
+        parts = entry.ingredients
+        same = (parts.get("provider"), parts.get("spec")) == asked
+        if same and model and model in parts.get("inputs", {}).get("model", ()):
+            return entry.observed()
+    return None
+
+
+def _fetch(workshop: ProjectWorkshop, entry: Entry, inputs: Inputs) -> None:
+    for item in inputs:
+        if item.role == GUARD or item.seen is None:
+            continue
+        for name in (item.need.output, item.need.output + ".sig"):
+            digest = item.seen.outputs.get(name, Digest(""))
+            if digest and not workshop.here(digest):
+                raise _lost(entry, f"its {name} ({digest[:19]}) is in no store")
+
+
+def _lost(entry: Entry, why: str) -> EvidenceError:
+    return EvidenceError(
+        f"entry {entry.id[:12]} cannot be deployed again: {why}",
+        hint="mlopsctl pull fetches trail and outputs; --to ENTRY names another entry",
+        code="MLO7501",
+    )
+
+
+def deploy(workshop: ProjectWorkshop, want: Resource, inputs: Inputs) -> Observed:
+    """Switches the deployment to these inputs and records it."""
+    parts = ingredients(want, {}, inputs)
+    outcome = provider(want.provider).apply(want, inputs, workshop.context(want.address, inputs))
+    return workshop.record(
+        "result",
+        want,
+        status="done",
+        made_from=fingerprint(parts) if parts else None,
+        parts=parts,
+        outputs=workshop.keep(outcome.outputs),
+        outcome=outcome,
+    )
