@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 from ..plan import digest
 from ..types import Action, Json, Need, Plan, Selection, Step
+from . import groups
 from .text import printable
 
 SCHEMA_VERSION = 1
@@ -99,13 +100,14 @@ def plan_text(plan: Plan, paint: Paint, *, why: bool = False) -> list[str]:
     lines = [f"{paint('warning:', 'yellow')} {warning}" for warning in plan.warnings]
     if lines:
         lines.append("")
-    width = max((len(str(step.address)) for step in plan.steps), default=0)
-    for step in plan.steps:
-        lines += _step_lines(step, width, paint, why)
+    headed = [(str(step.address), step) for step in plan.steps] if why else list(groups.lines(plan.steps))
+    width = max((len(head) for head, _ in headed), default=0)
+    for head, step in headed:
+        lines += _step_lines(step, head, width, paint, why)
     return [*lines, "", last_line(plan), *partial(plan)]
 
 
-def _step_lines(step: Step, width: int, paint: Paint, why: bool) -> list[str]:
+def _step_lines(step: Step, head: str, width: int, paint: Paint, why: bool) -> list[str]:
     word = "unchanged" if step.action is Action.NOOP else step.action.name.lower()
     word = "blocked" if step.blocked_by else word
     colour = "red" if step.blocked_by else _COLOUR.get(step.action, "grey")
@@ -113,7 +115,7 @@ def _step_lines(step: Step, width: int, paint: Paint, why: bool) -> list[str]:
     text = f"{cost}{step.reason.text}" if step.action is not Action.NOOP else ""
     if step.blocked_by:
         text = printable("by " + ", ".join(step.blocked_by))
-    head = f"  {step.action.value} {step.address!s:<{width}}  {word:<9}"
+    head = f"  {step.action.value} {head:<{width}}  {word:<9}"
     lines = [f"{paint(head, colour)}  {text}".rstrip()]
     indent = " " * (width + 17)
     if step.verdict is not None and step.verdict.text:
