@@ -8,10 +8,11 @@ from typing import Any, NamedTuple, Protocol
 from . import trials
 from .approvals import People, others_made, release_digest, removal_digest, waits
 from .canonical import digest_of
+from .costs import cost, times
 from .drift import looked
 from .errors import MlopsError
 from .holds import Hold
-from .provider import COSTS, DEFAULT_USE, MEANING, Inputs, changes_since, fingerprint, ingredients, provider
+from .provider import DEFAULT_USE, MEANING, Inputs, changes_since, fingerprint, ingredients, provider
 from .renames import forgotten, renamed
 from .selection import chosen, is_named
 from .site import Site
@@ -205,7 +206,7 @@ def assess(
         want.address,
         want.provider,
         action,
-        Cost.NOTHING if action is Action.NOOP else COSTS[want.address.section],
+        cost(want, by_name, action, reason, observed),
         reason,
         made_from,
         want.needs,
@@ -214,7 +215,9 @@ def assess(
         waiting,
         "; ".join(held_by),
         verdict,
-        by_name.notes(want, inputs) if action is not Action.NOOP else (),
+        by_name.notes(want, inputs) + times(want.spec, lambda: world.last_result(want.address))
+        if action is not Action.NOOP
+        else (),
         site.weakens,
     )
     return Assessment(step, want.spec, observed, inputs, parts, sources)

@@ -177,6 +177,8 @@ EFFECTS: dict[str, str] = {
     "train/local.resources.gpu": _TRAIN + "test_the_cards_of_a_step_are_its_own",
     "train/local.priority": "test_slots.py::test_the_highest_priority_first_and_always_after_what_it_needs",
     "train/command.priority": "test_slots.py::test_the_highest_priority_first_and_always_after_what_it_needs",
+    "train/local.budget": _TRAIN + "test_a_step_ends_when_its_budget_is_used_up",
+    "train/local.budget.time": _TRAIN + "test_a_step_ends_when_its_budget_is_used_up",
     "train/local.resources.cpu": _TRAIN + "test_the_processor_limit_holds",
     "gates/metric.timeout": _KEYS + "test_a_gates_model_is_held_to_its_time_and_memory",
     "gates/scan.timeout": _KEYS + "test_a_scan_is_held_to_its_time_and_memory",

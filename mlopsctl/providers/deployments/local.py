@@ -58,6 +58,8 @@ TO = r"(?P<host>[A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\]):(?P<port>[0-9]{1,5})"
 sources = no_sources
 judge = always_fine
 verify = nothing_to_verify
+SWITCHES = True
+"""A running server takes another artifact over without being started anew."""
 
 
 @dataclass(frozen=True)

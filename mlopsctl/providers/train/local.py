@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Mapping
 from dataclasses import dataclass
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal
 
 from ...errors import ManifestError, ProviderError
@@ -18,6 +19,7 @@ from ...provider import (
     no_notes,
     nothing_to_remove,
     nothing_to_verify,
+    policy,
     read_from_trail,
     result,
 )
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 
 RESULT_VERSION = 1
 LATER_KEYS = (
-    "search", "output", "threshold", "budget", "reproducible", "max_age",
+    "search", "output", "threshold", "reproducible", "max_age",
     "validation", "toolchain", "shell",
 )  # fmt: skip
 
@@ -53,6 +55,13 @@ class Resources:
     cpu: int | None = run_field(None, doc="Processor cores it may run on.", minimum=1)
     memory: int | None = run_field(None, doc="Private memory of each of its processes.", quantity="size")
     gpu: int | None = run_field(None, doc="Graphics cards that are its own while it runs; 0 hides all.", minimum=0)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a step may cost at most; what exceeds it is ended and exit code 4."""
+
+    time: float | None = policy(None, doc="The time of all attempts together.", quantity="duration", looser="higher")
 
 
 @dataclass(frozen=True)
@@ -78,6 +87,9 @@ class Spec:
         "", doc="For a model that is not ONNX: reads JSON lines, prints one line a row.", placeholders=("model",)
     )
     formats: tuple[str, ...] = result((), doc="File suffixes that a model with predict: may hold; default: no pickles.")
+    budget: Budget | None = policy(  # noqa: RUF009 - a dataclass field
+        None, doc="What the step may cost at most.", looser=Budget
+    )
     timeout: float | None = run_field(None, doc="How long one attempt may take.", quantity="duration")
     retries: int = run_field(0, doc="How often a failed command is tried again.", minimum=0, maximum=100)
     resources: Resources | None = run_field(None, doc="What it may use of this machine.")  # noqa: RUF009
@@ -146,10 +158,11 @@ def _train(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
     from .workplace import prepare, run_all
 
     spec: Spec = want.spec
+    deadline = monotonic() + spec.budget.time if spec.budget and spec.budget.time else None
     for attempt in range(spec.retries + 1):
         place = prepare(want, inputs, ctx, sources(want, ctx.tree), attempt)
         try:
-            usage = run_all(place, spec, ctx)
+            usage = run_all(place, spec, ctx, deadline)
             break
         except ProviderError as error:
             if attempt == spec.retries:
