@@ -18,21 +18,11 @@ from typing import Any, NamedTuple
 import pytest
 
 from mlopsctl.adapters.steps import StepJournal
-from mlopsctl.cli.project import open_project
+from tests.e2e.small_steps import ADDRESSES, make_small_steps, results
 from tests.quickstart import must, shell
 
 LAUNCHER = Path(__file__).with_name("kill_at.py")
 APPLY = "apply -y --offline --jobs 2"
-MANIFEST = """\
-apiVersion: mlopsctl/v1
-project: {name: kills}
-data:
-  rows: {path: rows.csv}
-train:
-  a: {run: "cp {data.rows} {out}/rows", produces: files}
-  b: {run: "cp {data.rows} {out}/others", produces: files}
-  c: {run: "cp {train.a}/rows {train.b}/others {out}", produces: files, data: rows}
-"""
 THREADS = ("main", "data.rows", "train.a", "train.c")
 needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
 
@@ -48,12 +38,7 @@ class Point(NamedTuple):
 @pytest.fixture(scope="module")
 def unmade(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project of small steps in which nothing is made yet. Never change it: copy it."""
-    folder = tmp_path_factory.mktemp("kills") / "project"
-    folder.mkdir()
-    (folder / "mlops.yaml").write_text(MANIFEST)
-    (folder / "rows.csv").write_text("a,b\n1,2\n3,4\n")
-    must("git init -q && mlopsctl init --ci none && git add -A && git commit -q -m Start", folder)
-    return folder
+    return make_small_steps(tmp_path_factory.mktemp("kills") / "project")
 
 
 def copy(unmade: Path, place: Path) -> Path:
@@ -78,13 +63,6 @@ def points(unmade: Path, scratch: Path) -> list[Point]:
     return found
 
 
-def results(folder: Path) -> dict[str, str]:
-    """Address -> entry of every result in the trail; each address has one."""
-    made = [(entry.address, entry.id) for entry in open_project(folder).trail.entries(kinds=("result",))]
-    assert len(made) == len(dict(made)), f"something was made twice: {made}"
-    return dict(made)
-
-
 def killed(unmade: Path, folder: Path, point: Point) -> bool:
     """Kills one apply at a point and lets the next one finish. False where the point was not reached this time."""
     copy(unmade, folder)
@@ -98,7 +76,7 @@ def killed(unmade: Path, folder: Path, point: Point) -> bool:
 def check(folder: Path, point: Point, before: dict[str, str], then: list[dict[str, Any]], said: str) -> None:
     """What holds after the next apply, wherever the kill came."""
     after, now = results(folder), list(StepJournal(folder / ".git/mlops/steps.jsonl").lines())
-    assert set(after) == {"data.rows", "train.a", "train.b", "train.c"}, point
+    assert set(after) == ADDRESSES, point
     assert before.items() <= after.items(), f"{point}: what was finished stays as it was"
     assert now[: len(then)] == then, f"{point}: the journal is only added to"
     again = {line["address"] for line in now[len(then) :] if line["event"] == "started"}
