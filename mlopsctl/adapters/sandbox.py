@@ -22,6 +22,9 @@ from typing import NamedTuple
 from .process import clean_env
 
 CONFINE = Path(__file__).parent.parent / "workers" / "confine.py"
+_START = f"import sys; sys.path.append({str(CONFINE.parent)!r}); import confine; confine.main()"
+# Imported, so that Python keeps it compiled; behind the standard library, so that no file beside it stands in for a part.
+_CONFINED = (sys.executable, "-I", "-S", "-c", _START)
 
 SYSTEM = (
     "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/opt", "/nix", "/proc", "/sys",
@@ -44,18 +47,17 @@ class Sandbox:
 
     def wrap(self, argv: Sequence[str]) -> list[str]:
         """The command that confines itself and then becomes ``argv``."""
-        request = {
-            "mode": self.mode, "read": self.read, "write": self.write, "hide": self.hide,
-            "memory": self.memory, "cpus": self.cpus,
-        }  # fmt: skip
-        return [sys.executable, "-I", "-S", str(CONFINE), json.dumps(request), *argv]
+        lists = (self.read, self.write, self.hide)
+        numbers = (self.memory or 0, self.cpus or 0, *map(len, lists))
+        request = [self.mode, *map(str, numbers), *(path for paths in lists for path in paths)]
+        return [*_CONFINED, *request, *argv]
 
 
 @cache
 def strongest_mode() -> str:
     """``landlock``, ``namespaces`` or ``export``: the strongest that this kernel grants this user."""
     probe = subprocess.run(  # noqa: S603 — our own interpreter and our own file
-        [sys.executable, "-I", "-S", str(CONFINE), "--probe"], capture_output=True, text=True, check=False
+        [*_CONFINED, "--probe"], capture_output=True, text=True, check=False
     )
     return probe.stdout.strip() if probe.returncode == 0 else "export"
 

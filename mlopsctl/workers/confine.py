@@ -1,22 +1,22 @@
-"""Confines itself and becomes the given program: ``python -I -S confine.py REQUEST PROGRAM ARGUMENT…``.
+"""Confines itself and becomes the given program: ``python -I -S confine.py REQUEST… PROGRAM ARGUMENT…``.
 
-REQUEST is JSON: ``mode`` (``landlock``, ``namespaces`` or ``export``), ``read`` and ``write`` (paths), ``hide``
-(folders, for namespaces), ``cpus`` and ``memory`` (bytes of private memory a process). With ``--probe`` alone it
-prints the strongest mode this kernel offers. Standard library only.
+REQUEST is ``MODE MEMORY CPUS READ WRITE HIDE`` and then the paths: MODE is ``landlock``, ``namespaces`` or ``export``, MEMORY
+the bytes of private memory a process and CPUS the cores, 0 for no limit; READ, WRITE and HIDE (for namespaces) count the
+paths that follow, in this order. With ``--probe`` alone it prints the strongest mode this kernel offers. Standard library
+only, and little of it: this runs before every step, and json or signal take longer to import than Python to start.
 """
 
 from __future__ import annotations
 
 import ctypes
 import errno
-import json
 import os
 import resource
-import signal
 import struct
 import sys
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
+_SIGKILL = 9
 _PR_SET_PDEATHSIG, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 1, 24, 38
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # the same on every architecture
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1, 2, 4, 8
@@ -117,21 +117,27 @@ def main() -> None:
     if sys.argv[1] == "--probe":
         print(probe())
         return
-    request = json.loads(sys.argv[1])
+    mode, numbers, rest = sys.argv[1], [int(word) for word in sys.argv[2:7]], sys.argv[7:]
+    memory, cpus, *counts = numbers
+    paths = []
+    for count in counts:
+        paths.append(rest[:count])
+        rest = rest[count:]
+    read, write, hide = paths
     # The program must not outlive an mlopsctl that was killed.
-    _LIBC.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
-    if request.get("memory"):
-        resource.setrlimit(resource.RLIMIT_DATA, (request["memory"], request["memory"]))
-    if request.get("cpus"):
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: request["cpus"]])
+    _LIBC.prctl(_PR_SET_PDEATHSIG, _SIGKILL, 0, 0, 0)
+    if memory:
+        resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
+    if cpus:
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cpus])
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if request["mode"] == "landlock":
-        landlock(request["read"], request["write"])
-    elif request["mode"] == "namespaces":
-        namespaces(request["hide"], request["read"] + request["write"])
-    program = sys.argv[2]
+    if mode == "landlock":
+        landlock(read, write)
+    elif mode == "namespaces":
+        namespaces(hide, read + write)
+    program = rest[0]
     try:
-        os.execvp(program, sys.argv[2:])
+        os.execvp(program, rest)
     except OSError as error:
         code = 126 if error.errno != errno.ENOENT else 127
         print(f"{program}: {error.strerror}", file=sys.stderr)
