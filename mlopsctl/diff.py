@@ -62,9 +62,13 @@ class Lines(NamedTuple):
     removed: int
 
 
+_NO_NAMES: Mapping[Address, Address] = {}
+_NOTHING: Mapping[Address, tuple[str, ...]] = {}
+
+
 @dataclass(frozen=True)
 class Difference:
-    """One resource that is ``added``, ``removed`` or ``changed``; figures are those the trail has for each side."""
+    """One resource that is ``added``, ``removed``, ``renamed`` or ``changed``; figures are those the trail has for each side."""
 
     address: Address
     kind: str
@@ -75,14 +79,32 @@ class Difference:
     notes: tuple[str, ...] = ()
     data: DataChange | None = None
     lines: Mapping[str, Lines] = dataclasses.field(default_factory=dict)
+    weakens: tuple[str, ...] = ()
+    """Of a deployment: controls that the old side has and the new one loosens."""
+    previously: str = ""
+    """The old name of a resource that ``moved:`` renames."""
 
 
-def compare(old: Sequence[Assessment], new: Sequence[Assessment]) -> tuple[Difference, ...]:
-    """The differences in the order of the new side, removed ones last."""
+def compare(
+    old: Sequence[Assessment],
+    new: Sequence[Assessment],
+    moved: Mapping[Address, Address] = _NO_NAMES,
+    weakens: Mapping[Address, tuple[str, ...]] = _NOTHING,
+) -> tuple[Difference, ...]:
+    """The differences: loosened controls first, then in the order of the new side, removed ones last.
+
+    ``moved`` gives new names their old ones, ``weakens`` a deployment the controls that the new side loosens.
+    """
     before = {one.step.address: one for one in old}
     after = {one.step.address: one for one in new}
+    names = {new_name: name for new_name, name in moved.items() if name in before and new_name not in before}
     found = []
     for address, one in after.items():
+        if address in names:
+            name = names[address]
+            renamed = _compare_one(before[name], one) or Difference(address, "renamed")
+            found.append(dataclasses.replace(renamed, previously=str(name)))
+            continue
         if address not in before:
             measured = _measured(None, one)
             found.append(
@@ -95,9 +117,14 @@ def compare(old: Sequence[Assessment], new: Sequence[Assessment]) -> tuple[Diffe
     found += [
         Difference(address, "removed", measured=_measured(one, None))
         for address, one in before.items()
-        if address not in after
+        if address not in after and address not in names.values()
     ]
-    return tuple(found)
+    found = [dataclasses.replace(one, weakens=weakens.get(one.address, ())) for one in found]
+    listed = {one.address for one in found}
+    found += [
+        Difference(address, "changed", weakens=said) for address, said in weakens.items() if address not in listed
+    ]
+    return tuple(sorted(found, key=lambda one: not one.weakens))
 
 
 def _compare_one(old: Assessment, new: Assessment) -> Difference | None:

@@ -49,7 +49,10 @@ def diff(
     after = open_commit(repo, new_name, prefix) if dots else open_project()
     after.need_trail(offline=offline)
     old, new = _survey(before), _survey(after)
-    found = detailed(compare(old, new), (before, _by_address(old)), (after, _by_address(new)))
+    loosened = _loosened(before, after)
+    found = detailed(
+        compare(old, new, after.manifest.moved, loosened), (before, _by_address(old)), (after, _by_address(new))
+    )
     new_name = new_name if dots else "working tree"
 
     def report() -> Report:
@@ -80,6 +83,23 @@ def _prefix(repo: Repo) -> str:
 
 def _survey(project: Project) -> list[Assessment]:
     return survey(project.resources, ProjectWorld(project))
+
+
+def _loosened(old: Project, new: Project) -> dict[Address, tuple[str, ...]]:
+    """What each deployment of the old side has of controls that the new side loosens or takes away."""
+    from ..ratchet import controls, weakenings
+
+    now = {want.address: want for want in new.resources}
+    found: dict[Address, tuple[str, ...]] = {}
+    for want in old.resources:
+        if want.address.section != "deployments":
+            continue
+        after = now.get(want.address)
+        if after is None:
+            found[want.address] = (f"{want.address} is taken down",)
+        elif lines := weakenings(controls(want, old.resources), controls(after, new.resources)):
+            found[want.address] = lines
+    return found
 
 
 def _by_address(survey: list[Assessment]) -> dict[Address, Assessment]:

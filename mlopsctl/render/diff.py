@@ -8,10 +8,10 @@ from ..diff import DataChange, Difference, Figure, Lines, Measured
 from ..types import Change, Json
 from .markdown import code, folded, table, text
 from .plan import SCHEMA_VERSION, Paint, value
-from .report import Case, Report
+from .report import Case, Level, Remark, Report
 from .text import printable
 
-_GLYPH = {"added": ("+", "green"), "removed": ("-", "red"), "changed": ("~", "yellow")}
+_GLYPH = {"added": ("+", "green"), "removed": ("-", "red"), "changed": ("~", "yellow"), "renamed": (">", "grey")}
 _NOTHING = "No differences in data, code, parameters, gates, targets or deployments."
 _SHOWN = 12
 """Rows of a table that a pull request shows unfolded."""
@@ -40,6 +40,8 @@ def _json(one: Difference) -> dict[str, Json]:
         "measured": [_measured_json(item) for item in one.measured],
         "data": _data_json(one.data) if one.data is not None else None,
         "notes": list(one.notes),
+        "weakens": list(one.weakens),
+        "previously": one.previously or None,
     }
 
 
@@ -79,7 +81,9 @@ def diff_text(found: Sequence[Difference], paint: Paint) -> list[str]:
     lines = []
     for one in found:
         glyph, colour = _GLYPH[one.kind]
-        lines.append(paint(f"{glyph} {one.address}  {one.kind}", colour))
+        was = f", before {one.previously}" if one.previously else ""
+        lines.append(paint(f"{glyph} {one.address}  {one.kind}{was}", colour))
+        lines += [f"    {paint('weakens', 'yellow')} {printable(what)}" for what in one.weakens]
         lines += [f"    {printable(what)}" for what in _words(one)]
         for item in one.measured:
             lines += [f"    {line}" for line in _side_by_side(item)]
@@ -166,7 +170,10 @@ def diff_report(found: Sequence[Difference], old: str, new: str) -> Report:
     many = f"{len(found)} resource{'s' * (len(found) != 1)} differ{'s' * (len(found) == 1)}"
     cases = tuple(Case(str(one.address), text=one.kind, group=one.address.section) for one in found)
     title = f"{old} to {new}: {many}"
-    return Report("diff", title, (), cases, (diff_json(found, old, new),), tuple(diff_markdown(found)))
+    remarks = tuple(
+        Remark(Level.WARNING, "MLO3035", what, "", str(one.address)) for one in found for what in one.weakens
+    )
+    return Report("diff", title, remarks, cases, (diff_json(found, old, new),), tuple(diff_markdown(found)))
 
 
 def diff_markdown(found: Sequence[Difference]) -> list[str]:
@@ -200,7 +207,9 @@ def _fold(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> l
 
 
 def _row(one: Difference) -> tuple[str, str, str]:
-    what = [code(change.field) for change in one.changes]
+    what = [f"before {code(one.previously)}"] if one.previously else []
+    what += [f"⚠️ weakens: {text(line)}" for line in one.weakens]
+    what += [code(change.field) for change in one.changes]
     if one.files:
         what.append(f"{len(one.files)} file{'s' * (len(one.files) != 1)}")
     what += [text(word) for word in _data_words(one.data)]

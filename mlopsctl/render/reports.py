@@ -47,6 +47,8 @@ def _stops(step: Step, where: Mapping[str, Where]) -> Iterator[Remark]:
         yield Remark(Level.ERROR, "MLO1076", "blocked by " + ", ".join(step.blocked_by), "", address, place)
     if step.verdict is not None and step.verdict.blocks:
         yield _verdict(address, step.verdict, place)
+    for what in step.weakens:
+        yield Remark(Level.WARNING, "MLO3035", f"weakens: {what}", "", address, place)
     for what in step.waits_for:
         yield Remark(Level.WARNING, "MLO1077", f"waits for {what}", "", address, place)
 
@@ -96,6 +98,7 @@ def _step_row(step: Step) -> tuple[str, str, str, str]:
     cost = f" ({step.cost.value})" if step.cost.value else ""
     why = [step.reason.text] if step.action is not Action.NOOP else []
     why += ["blocked by " + ", ".join(step.blocked_by)] if step.blocked_by else []
+    why += [f"weakens: {what}" for what in step.weakens]
     why += [f"waits for {what}" for what in step.waits_for] + ([f"held: {step.held_by}"] if step.held_by else [])
     return f"`{step.action.value}`", code(str(step.address)), f"{word}{cost}", text("; ".join(why))
 

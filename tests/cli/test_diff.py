@@ -141,3 +141,23 @@ def test_a_pull_request_gets_short_tables_and_folded_details(branched: Path) -> 
     head, _, rest = page.partition("<details>")
     assert "**Measured**" in head and "| `gates.accuracy` | accuracy on test |" in head
     assert page.count("<details>") == page.count("</details>") >= 1 and "python train.py --seed 3" in rest
+
+
+def test_a_renamed_resource_is_no_removed_and_added_one(project: Path) -> None:
+    must(
+        "sed -i 's/^  cpu: {}/  small: {}/' mlops.yaml && echo 'moved: [{from: targets.cpu, to: targets.small}]' >> mlops.yaml",
+        project,
+    )
+    (found,) = document(project)
+    assert (found["address"], found["kind"], found["previously"]) == ("targets.small", "renamed", "targets.cpu")
+    assert "> targets.small  renamed, before targets.cpu" in must("mlopsctl diff", project)
+
+
+def test_loosened_controls_come_first_and_are_warnings(project: Path) -> None:
+    must("printf '\\ndeployments:\\n  local: {target: cpu}\\n' >> mlops.yaml && git commit -qam Deploy", project)
+    must("sed -i 's/min: 0.93/min: 0.9/; s/cpu: {}/cpu: {timeout: 50s}/' mlops.yaml", project)
+    found = document(project)
+    assert (found[0]["address"], found[0]["kind"]) == ("deployments.local", "changed")
+    assert any("gates.accuracy" in line for line in found[0]["weakens"])
+    assert "weakens" in must("mlopsctl diff", project)
+    assert "::warning title=MLO3035 deployments.local::" in must("mlopsctl diff --format github", project)
