@@ -44,15 +44,15 @@ def priority(want: Resource) -> int:
 
 
 def lacks(wanted: Demand, machine: Machine) -> tuple[str, ...]:
-    """What a step asks for and the whole machine has not, one line each."""
+    """What of the whole machine is too little for the step, one line each, as what holds the step up."""
     found = []
     if wanted.cpu > machine.cpu:
-        found.append(f"it asks for {_many(wanted.cpu, 'core')}, this machine has {machine.cpu}")
+        found.append(f"this machine's {_many(machine.cpu, 'core')} (it asks for {wanted.cpu})")
     if wanted.memory > machine.memory:
         asked, there = wanted.memory / 2**30, machine.memory / 2**30
-        found.append(f"it asks for {asked:.1f} GiB of memory, this machine has {there:.1f}")
+        found.append(f"this machine's {there:.1f} GiB of memory (it asks for {asked:.1f})")
     if wanted.gpu > len(machine.gpus):
-        found.append(f"it asks for {_many(wanted.gpu, 'GPU')}, this machine has {len(machine.gpus)}")
+        found.append(f"this machine's {_many(len(machine.gpus), 'GPU')} (it asks for {wanted.gpu})")
     return tuple(found)
 
 

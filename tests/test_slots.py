@@ -33,10 +33,10 @@ def test_a_step_asks_for_one_core_unless_it_says_more() -> None:
 
 def test_what_the_machine_has_not_is_named() -> None:
     assert lacks(Demand(4, 100, 2), MACHINE) == ()
-    assert lacks(Demand(1, 0, 3), MACHINE) == ("it asks for 3 GPUs, this machine has 2",)
+    assert lacks(Demand(1, 0, 3), MACHINE) == ("this machine's 2 GPUs (it asks for 3)",)
     assert lacks(Demand(5, 2**40, 0), MACHINE) == (
-        "it asks for 5 cores, this machine has 4",
-        "it asks for 1024.0 GiB of memory, this machine has 0.0",
+        "this machine's 4 cores (it asks for 5)",
+        "this machine's 0.0 GiB of memory (it asks for 1024.0)",
     )
 
 
