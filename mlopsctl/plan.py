@@ -12,7 +12,17 @@ from .costs import cost, times
 from .drift import looked
 from .errors import MlopsError
 from .holds import Hold
-from .provider import DEFAULT_USE, MEANING, Inputs, changes_since, fingerprint, ingredients, provider
+from .provider import (
+    DEFAULT_USE,
+    MEANING,
+    UNKNOWN,
+    Inputs,
+    changes_since,
+    fingerprint,
+    ingredients,
+    known_ingredients,
+    provider,
+)
 from .renames import forgotten, renamed
 from .selection import chosen, is_named
 from .site import Site
@@ -70,6 +80,12 @@ class World(Protocol):
     def changed_files(self, old_tree: str, sources: Mapping[str, TreeFile]) -> tuple[Change, ...]:
         """The files that differ from a code tree that the trail keeps."""
 
+    def made_here(self, want: Resource) -> Mapping[str, str]:
+        """The versions that would be recorded now, as far as no program has to be asked for them."""
+
+    def others(self, seen: Observed) -> tuple[str, ...]:
+        """Results of the same ingredients that are not in force, in words; they came in with a merge."""
+
     def people(self, want: Resource, inputs: Inputs) -> People:
         """Who made what the deployment rests on, and who approved it."""
 
@@ -120,8 +136,12 @@ def make_plan(
     commit: str = "",
     dirty: bool = False,
     trail_tips: Sequence[str] = (),
+    why: bool = False,
 ) -> Plan:
-    """What apply would do and why. ``resources`` stand in an order in which each follows what it needs."""
+    """What apply would do and why. ``resources`` stand in an order in which each follows what it needs.
+
+    With ``why`` every step lists all that it is made from.
+    """
     wanted, left_out = trials.chosen(*chosen(resources, selection), selection, world.last_result)
     found = survey(wanted, world, selection)
     if selection.refresh:
@@ -129,6 +149,9 @@ def make_plan(
         left_out += nothing
     else:
         steps = [one.step for one in found]
+    if why:
+        behind = {want.address: (want, one) for want, one in zip(wanted, found, strict=True)}
+        steps = [_with_whys(step, *behind[step.address], world) for step in steps]
     if not selection.refresh_only:
         steps += _removals(resources, world, selection)
     if not (selection.refresh_only or selection.quick):
@@ -145,6 +168,16 @@ def make_plan(
         selection,
         left_out,
     )
+
+
+def _with_whys(step: Step, want: Resource, found: Assessment, world: World) -> Step:
+    from .whys import facts
+
+    before = world.last_result(want.address)
+    old_tree = str(before.ingredients.get("tree", "")) if before else ""
+    changed = world.changed_files(old_tree, found.sources) if found.sources or old_tree else ()
+    inputs = facts(want, found.inputs, found.sources, before, changed, world.made_here(want))
+    return step._replace(inputs=inputs, others=world.others(found.seen) if found.seen else ())
 
 
 def survey(resources: Sequence[Resource], world: World, selection: Selection = EVERYTHING) -> list[Assessment]:
@@ -186,7 +219,7 @@ def assess(
     if action is Action.NOOP and is_named(want.address, selection.replaced):
         action, reason = Action.REPLACE, Reason("made anew on purpose (--replace)")
     elif action is not Action.NOOP:
-        action, reason = _explain(want, action, reason, parts, sources, world)
+        action, reason = _explain(want, action, reason, inputs, parts, sources, world)
     site = world.site(want, observed) if want.address.section == "deployments" else Site()
     if action is not Action.NOOP and (other := site.not_managed()):
         action, reason = Action.NOOP, Reason(other)
@@ -318,28 +351,37 @@ def _explain(
     want: Resource,
     action: Action,
     reason: Reason,
+    inputs: Inputs,
     parts: Mapping[str, Json] | None,
     sources: Mapping[str, TreeFile],
     world: World,
 ) -> tuple[Action, Reason]:
     """Says what changed since the last result, and that a last attempt failed."""
     before = world.last_result(want.address)
-    if before is not None and parts is not None:
-        changes = changes_since(before.ingredients, parts)
+    if before is not None:
+        found = changes_since(before.ingredients, parts or known_ingredients(want, sources, inputs))
+        changes = tuple(change for change in found if not _is_unknown(change))
         files: tuple[Change, ...] = ()
         if any(change.field == "code" for change in changes):
             files = world.changed_files(str(before.ingredients.get("tree", "")), sources)
+        if action is Action.CREATE and (found or parts is None):
+            action = Action.UPDATE
         if changes:
-            action = Action.UPDATE if action is Action.CREATE else action
             inputs_only = all(change.field.startswith("input ") for change in changes)
-            swap = world.swapped(want, before.observed(), parts) if inputs_only else ""
-            reason = Reason(swap or _in_words(want, changes, files), changes + files)
-    elif before is not None and action is Action.CREATE:
-        action = Action.UPDATE
+            swap = world.swapped(want, before.observed(), parts) if inputs_only and parts is not None else ""
+            waits = f"; {reason.text}" if parts is None else ""
+            reason = Reason((swap or _in_words(want, changes, files)) + waits, found + files)
+        elif found:
+            reason = reason._replace(changes=found)
     last = world.last(want.address)
     if last is not None and last.kind == "failure":
         reason = reason._replace(text=f"{reason.text}; the last attempt failed: {last.facts.get('message', '')}")
     return action, reason
+
+
+def _is_unknown(change: Change) -> bool:
+    """Whether the new value still has to be made, so that nobody knows whether it will differ."""
+    return isinstance(change.new, list) and UNKNOWN in change.new
 
 
 def _in_words(want: Resource, changes: Sequence[Change], files: Sequence[Change]) -> str:

@@ -325,23 +325,33 @@ def _read_with(want: Resource, inputs: Inputs) -> dict[str, list[Json]]:
     return found
 
 
+UNKNOWN: Mapping[str, Json] = {"unknown": True}
+"""Stands for the digest of what an upstream step has yet to make."""
+
+
 def ingredients(want: Resource, sources: Mapping[str, TreeFile], inputs: Inputs) -> dict[str, Json] | None:
-    """All that a result is made from, as canonical JSON can hold it; None while an input is unknown.
+    """All that a result is made from, as canonical JSON can hold it; None while an input is unknown."""
+    if any(item.digest is None and item.role != GUARD for item in inputs):
+        return None
+    return known_ingredients(want, sources, inputs)
+
+
+def known_ingredients(want: Resource, sources: Mapping[str, TreeFile], inputs: Inputs) -> dict[str, Json]:
+    """The same with UNKNOWN in place of what is not made yet.
 
     Guards are left out: a gate decides whether a step may run, not what it makes.
     """
     given: dict[str, Json] = {}
     for item in inputs:
-        if item.role == GUARD:
-            continue
-        if item.digest is None:
-            return None
-        # Addresses do not enter: renaming a resource makes nothing anew.
-        given.setdefault(item.role, []).append(item.digest)
+        if item.role != GUARD:
+            # Addresses do not enter: renaming a resource makes nothing anew.
+            given.setdefault(item.role, []).append(item.digest or dict(UNKNOWN))
+    module = provider(want.provider)
+    nameless: Callable[[Resource], dict[str, Json]] = getattr(module, "nameless", _result_fields_of)
     found: dict[str, Json] = {
         "provider": want.provider,
-        "version": provider(want.provider).RESULT_VERSION,
-        "spec": result_fields(want.spec),
+        "version": module.RESULT_VERSION,
+        "spec": nameless(want),
         "inputs": given,
     }
     read_with = _read_with(want, inputs)
@@ -352,6 +362,10 @@ def ingredients(want: Resource, sources: Mapping[str, TreeFile], inputs: Inputs)
 
         found["tree"] = "gitoid:" + tree_oid(sources)
     return found
+
+
+def _result_fields_of(want: Resource) -> dict[str, Json]:
+    return result_fields(want.spec)
 
 
 def with_meaning(inputs: Inputs, store: Store) -> Inputs:
@@ -425,11 +439,17 @@ COSTS: Mapping[str, Cost] = {
 
 
 def changes_since(old: Mapping[str, Json], new: Mapping[str, Json]) -> tuple[Change, ...]:
-    """The ingredients that differ, one Change a spec field, input role, fact of an input or source tree."""
+    """The ingredients that differ, one Change a spec field, input role, fact of an input or source tree.
+
+    Of an input that is not made yet nobody knows how it is read, so nothing is said of that.
+    """
     found: list[Change] = []
+    unknown = {role for role, digests in (new.get("inputs") or {}).items() if UNKNOWN in digests}
     for part in ("spec", "inputs", "read_with"):
         before, after = old.get(part) or {}, new.get(part) or {}
         for key in sorted({*before, *after}):
+            if part == "read_with" and key.partition(" ")[0] in unknown:
+                continue
             if before.get(key) != after.get(key):
                 name = f"input {key}" if part == "inputs" else key
                 found.append(Change(name, before.get(key), after.get(key)))

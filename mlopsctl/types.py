@@ -228,6 +228,22 @@ class Step(NamedTuple):
     """Lines for people about what will be done, such as the power of a gate; outside the digest."""
     weakens: tuple[str, ...] = ()
     """The controls in force that the manifest loosens, one line each."""
+    inputs: tuple[Fact, ...] = ()
+    """All that it is made from; filled in only where somebody asks why."""
+    others: tuple[str, ...] = ()
+    """Results of the same ingredients beside the one in force, in words; filled in likewise."""
+
+
+class Fact(NamedTuple):
+    """One thing that a step is made from, as the last result had it and as it is now; None where there is none.
+
+    ``kind`` is ``spec``, ``input``, ``read_with``, ``file``, ``provider``, or ``made_with``, which never is a reason.
+    """
+
+    kind: str
+    name: str
+    old: Json
+    new: Json
 
 
 class LeftOut(NamedTuple):

@@ -135,6 +135,13 @@ class Simulator:
     def changed_files(self, old_tree: str, sources: Mapping[str, TreeFile]) -> tuple[Change, ...]:
         return tuple(Change(name, None, file.oid) for name, file in sources.items())
 
+    def made_here(self, want: Resource) -> Mapping[str, str]:
+        return {}
+
+    def others(self, seen: Observed) -> tuple[str, ...]:
+        same = [e for e in self.entries if e.kind == "result" and e.made_from == seen.made_from]
+        return tuple(e.id for e in same if e.id != seen.entry)
+
     def unverified(self, inputs: Inputs) -> Sequence[str]:
         return [f"{item.need.address} unverified" for item in inputs if item.seen and item.seen.facts.get("origin")]
 

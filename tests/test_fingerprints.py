@@ -130,6 +130,49 @@ def test_how_the_same_bytes_are_read_counts(address: str, role: str, fact: dict[
     assert named == ([f"{role} {'by' if 'split' in fact else next(iter(fact))}"] if counts else [])
 
 
+_NAMED = """
+apiVersion: mlopsctl/v1
+project: {name: named}
+data:
+  DATA: {path: data/plain.csv}
+train:
+  BASE: {run: "python train.py {data.DATA} {out}", produces: files}
+  last: {run: "python train.py {train.BASE} {data.DATA} {seed}"MORE}
+"""
+
+
+def _last(data: str = "rows", base: str = "base", more: str = "") -> str:
+    text = _NAMED.replace("DATA", data).replace("BASE", base).replace("MORE", more)
+    want = next(want for want in load_manifest(text.encode()).resources if want.address.name == "last")
+    inputs = [Input(need, Observed(Digest(""), {need.output: made(need.role, need.output)})) for need in want.needs]
+    parts = ingredients(want, provider(want.provider).sources(want, Files()), inputs)
+    assert parts is not None
+    return fingerprint(parts)
+
+
+def test_a_name_in_a_command_is_no_ingredient() -> None:
+    """Renaming is free; which input stands where in the command is not."""
+    assert _last("rows", "base") == _last("digits", "older")
+    assert _last() != _last(more=", seed: 1")
+    swapped = _NAMED.replace("{train.BASE} {data.DATA} {seed}", "{data.DATA} {train.BASE} {seed}")
+    want = next(
+        want
+        for want in load_manifest(
+            swapped.replace("DATA", "rows").replace("BASE", "base").replace("MORE", "").encode()
+        ).resources
+        if want.address.name == "last"
+    )
+    inputs = [Input(need, Observed(Digest(""), {need.output: made(need.role, need.output)})) for need in want.needs]
+    parts = ingredients(want, provider(want.provider).sources(want, Files()), inputs)
+    assert parts is not None and fingerprint(parts) != _last()
+
+
+def test_writing_down_what_is_found_anyway_changes_nothing() -> None:
+    """The files themselves count, not how the manifest came to name them."""
+    assert _last(more=", code: [train.py, helper.py]") == _last(more=", lock: ''") == _last()
+    assert _last(more=", code: [train.py]") != _last()
+
+
 def test_this_release_is_in_the_list() -> None:
     assert __version__ in RELEASES
 

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlopsctl.errors import MlopsError
-from mlopsctl.plan import digest, pending
+from mlopsctl.plan import digest, make_plan, pending
 from mlopsctl.provider import fingerprint, ingredients
-from mlopsctl.types import Action, Entry, Input, TreeFile
+from mlopsctl.types import Action, Digest, Entry, Input, TreeFile
 from tests import simple
 from tests.simulator import PROVIDERS, Simulator, need, resource
 
@@ -31,7 +31,8 @@ def project(tmp_path: Path) -> Simulator:
 
 
 DATA = resource("data.rows", text="rows")
-MODEL = resource("train.model", need("data", "data.rows"), text="model")
+DATA_NEED = need("data", "data.rows")
+MODEL = resource("train.model", DATA_NEED, text="model")
 GATE = resource("gates.size", need("model", "train.model"), text="measured", shortest=3)
 LIVE = resource("deployments.live", need("artifact", "train.model"), need("guard", "gates.size"), text="live")
 ALL = (DATA, MODEL, GATE, LIVE)
@@ -43,6 +44,31 @@ def test_what_an_unmade_input_will_be_is_unknown(project: Simulator) -> None:
     assert plan.steps[0].made_from is not None
     assert plan.steps[1].made_from is None
     assert plan.steps[1].reason.text == "waits for data.rows"
+
+
+def test_what_is_known_to_have_changed_is_shown_beside_what_is_unknown(project: Simulator) -> None:
+    project.apply(*ALL)
+    rows, model = resource("data.rows", text="other"), resource("train.model", DATA_NEED, text="better")
+    step = project.plan(rows, model, GATE, LIVE).steps[1]
+    assert step.action is Action.UPDATE and step.made_from is None
+    assert step.reason.text == "text changed; waits for data.rows"
+    assert [(change.field, change.new) for change in step.reason.changes] == [
+        ("text", "better"),
+        ("input data", [{"unknown": True}]),
+    ]
+    step = project.plan(rows, MODEL, GATE, LIVE).steps[1]
+    assert step.reason.text == "waits for data.rows"
+
+
+def test_results_beside_the_one_in_force_are_listed_where_somebody_asks_why(project: Simulator) -> None:
+    project.apply(*ALL)
+    first = project.entries[0]
+    project.record("result", DATA, made_from=first.made_from, parts=first.ingredients, outputs=first.outputs)
+    assert [step.others for step in project.plan(*ALL).steps] == [()] * 4
+    explained = make_plan("test", Digest("sha256:00"), ALL, project, why=True)
+    assert [len(step.others) for step in explained.steps] == [1, 0, 0, 0]
+    assert all(step.inputs for step in explained.steps)
+    assert digest(explained) == digest(project.plan(*ALL)), "an explanation is no part of what is planned"
 
 
 def test_planning_twice_gives_the_same_digest_and_changes_nothing(project: Simulator) -> None:

@@ -34,7 +34,10 @@ def plan(
     exclude: Exclude = None,
     replace: Replace = None,
     quick: Quick = False,
-    why: Annotated[bool, typer.Option("--why", help="Show every input that differs, old and new.")] = False,
+    why: Annotated[
+        bool,
+        typer.Option("--why", help="Show every input of every step, old and new, and each file that counts as code."),
+    ] = False,
     offline: Annotated[
         bool, typer.Option("--offline", help="Do not fetch the trail, even when it is missing.")
     ] = False,
@@ -59,7 +62,7 @@ def plan(
     project.need_trail(offline=offline)
     asked = selection(project, target, exclude, replace, refresh=refresh, refresh_only=refresh_only, quick=quick)
     # A text shows neither the commit nor whether the tree is dirty, so git is not asked.
-    made = plan_project(project, asked, head=out is not None or format == "json" or bool(write))
+    made = plan_project(project, asked, head=out is not None or format == "json" or bool(write), why=why)
     report_plan(project, made)
     if out is not None:
         save(made, out)
@@ -75,8 +78,11 @@ def plan(
     return 2 if pending(made) or drifted(made) else 0
 
 
-def plan_project(project: Project, asked: Selection = EVERYTHING, *, head: bool = True) -> Plan:
-    """The plan of an opened project; with ``head`` it also names the commit and whether tracked files differ from it."""
+def plan_project(project: Project, asked: Selection = EVERYTHING, *, head: bool = True, why: bool = False) -> Plan:
+    """The plan of an opened project.
+
+    With ``head`` it also names the commit and whether tracked files differ from it, with ``why`` all inputs of steps.
+    """
     commit, _, dirty = project.repo.head() if head else ("", "", False)
     project.trail.expect(want.address for want in project.resources)
     made = make_plan(
@@ -89,6 +95,7 @@ def plan_project(project: Project, asked: Selection = EVERYTHING, *, head: bool 
         commit=commit,
         dirty=dirty,
         trail_tips=project.trail.tips(),
+        why=why,
     )
     if isinstance(project.tree, WorkTree):
         project.tree.remember()

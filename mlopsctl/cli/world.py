@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import cast
 
@@ -10,9 +10,9 @@ from ..approvals import KINDS as APPROVALS
 from ..approvals import Maker, People
 from ..audit.trace import SECTIONS, ancestry
 from ..audit.trust import committer
-from ..audit.winners import swapped, swapped_input
+from ..audit.winners import results, swapped, swapped_input
 from ..holds import Hold
-from ..provider import Deployment, Inputs, provider
+from ..provider import Context, Deployment, Inputs, provider
 from ..site import Site
 from ..slots import Machine, demand, lacks
 from ..types import GUARD, Address, Change, Digest, Entry, Input, Json, Need, Observed, Resource, TreeFile
@@ -104,6 +104,15 @@ class ProjectWorld:
             Change(name, old[name].oid if name in old else None, sources[name].oid if name in sources else None)
             for name in names
         )
+
+    def made_here(self, want: Resource) -> Mapping[str, str]:
+        look: Callable[[Resource, Context], Mapping[str, str]] | None
+        look = getattr(provider(want.provider), "made_here", None)
+        return look(want, self._context) if look else {}
+
+    def others(self, seen: Observed) -> tuple[str, ...]:
+        same = results(self._trail, seen.made_from) if seen.entry else []
+        return tuple(f"{one.id[:12]} by {one.signer}, {one.at}" for one in same if one.id != seen.entry)
 
     def people(self, want: Resource, inputs: Inputs) -> People:
         trail, repo = self._trail, self.project.repo

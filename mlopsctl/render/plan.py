@@ -77,6 +77,8 @@ def _step_json(step: Step) -> dict[str, Json]:
         "weakens": list(step.weakens),
         "verdict": {"status": step.verdict.status.value, "text": step.verdict.text} if step.verdict else None,
         "notes": list(step.notes),
+        "inputs": [fact._asdict() for fact in step.inputs],
+        "others": list(step.others),
     }
 
 
@@ -134,9 +136,28 @@ def _step_lines(step: Step, head: str, width: int, paint: Paint, why: bool) -> l
     if step.action is not Action.NOOP:
         lines += [f"{indent}{note}" for note in step.notes]
     if why:
-        lines += [f"{indent}{c.field}: {value(c.old)} -> {value(c.new)}" for c in step.reason.changes]
-        lines.append(f"{indent}made from {step.made_from or '(known after apply)'}")
+        lines += [f"{indent}{line}" for line in _why_lines(step)]
     return lines
+
+
+_KINDS = {"spec": "", "input": "input ", "read_with": "", "file": "file ", "provider": "", "made_with": "made with "}
+
+
+def _why_lines(step: Step) -> list[str]:
+    """All that the step is made from: what differs with both values, what doesn't with the one."""
+    lines = []
+    for fact in step.inputs:
+        name = printable(f"{_KINDS[fact.kind]}{fact.name}")
+        if fact.kind == "made_with":
+            lines.append(f"{name}: {value(fact.old)} -> {value(fact.new)} (never a reason)")
+        elif fact.old == fact.new:
+            lines.append(f"{name}: {value(fact.new)}")
+        else:
+            lines.append(f"{name}: {value(fact.old)} -> {value(fact.new)}")
+    if not step.inputs:
+        lines += [f"{c.field}: {value(c.old)} -> {value(c.new)}" for c in step.reason.changes]
+    lines += [f"also made: {printable(other)}" for other in step.others]
+    return [*lines, f"made from {step.made_from or '(known after apply)'}"]
 
 
 def value(item: Json) -> str:
@@ -145,6 +166,8 @@ def value(item: Json) -> str:
         return "(none)"
     if isinstance(item, list):
         return value(item[0]) if len(item) == 1 else "[" + ", ".join(value(one) for one in item) + "]"
+    if item == {"unknown": True}:
+        return "(known after apply)"
     if isinstance(item, dict):
         return str(item["float"]) if set(item) == {"float"} else ", ".join(f"{k} {value(v)}" for k, v in item.items())
     text = str(item)

@@ -30,6 +30,7 @@ def test_why_shows_every_input_old_and_new(project: Path) -> None:
     assert "metric: accuracy -> f1" not in must("mlopsctl plan", project)
     said = must("mlopsctl plan --why", project)
     assert "metric: accuracy -> f1" in said and "made from sha256:" in said
+    assert "file train.py: " in said and "input data: train of data.digits: sha256:" in said
 
 
 def test_a_step_is_made_anew_on_purpose(project: Path) -> None:

@@ -45,6 +45,15 @@ def references(texts: Sequence[str]) -> list[tuple[str, str]]:
     return list(dict.fromkeys(found))
 
 
+def renamed(run: str | Sequence[str], places: Mapping[str, str]) -> Any:
+    """The commands with other words for what placeholders name; a placeholder that is not among them stays."""
+
+    def other(match: re.Match[str]) -> str:
+        return places.get(match[1] or "", match[0])
+
+    return re.sub(_PLACEHOLDER, other, run) if isinstance(run, str) else [renamed(line, places) for line in run]
+
+
 def fill(words: Sequence[str], values: Mapping[str, str]) -> list[str]:
     """The words with their placeholders filled in; each stays one argument. Raises ManifestError for an unknown one."""
 

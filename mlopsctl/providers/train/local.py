@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -22,13 +23,14 @@ from ...provider import (
     policy,
     read_from_trail,
     result,
+    result_fields,
 )
 from ...provider import run as run_field
 from ...slots import PRIORITY
 from ...types import Address, Json, Need, Outcome, Resource, TreeFile
 from . import taken
 from .code import code_files
-from .command_line import commands, references
+from .command_line import commands, references, renamed
 
 if TYPE_CHECKING:
     from .workplace import Workplace
@@ -75,10 +77,10 @@ class Spec:
     data: str | tuple[str, ...] = run_field(
         "", doc="The datasets it trains on, [] for none; default: those that run: names, else the only one.", ref="data"
     )
-    code: tuple[str, ...] = result(
+    code: tuple[str, ...] = run_field(
         (), doc="Globs of its code; default: the files that run: names and the repository's modules they import."
     )
-    lock: str | None = result(None, doc="The file that pins its packages; default: found, '' for none.")
+    lock: str | None = run_field(None, doc="The file that pins its packages; default: found, '' for none.")
     env: Mapping[str, str] = result({}, doc="Environment variables; env:NAME takes a secret by its name.")
     secret_version: int = result(0, doc="Raise it where a changed secret must count as a change.", minimum=0)
     seed: int = result(0, doc="The seed: {seed} and MLOPS_SEED.", minimum=0, maximum=2**32 - 1)
@@ -130,6 +132,23 @@ def sources(want: Resource, tree: Tree) -> Mapping[str, TreeFile]:
     return code_files(commands(spec.run), spec.code, spec.lock, tree) | _program(spec, tree)
 
 
+def nameless(want: Resource) -> dict[str, Json]:
+    """The result fields with placeholders by the place of what they name among the step's inputs: names may change.
+
+    Neither ``code:`` nor ``lock:`` is among them, because the files themselves are what counts.
+    """
+    fields = result_fields(want.spec)
+    places: dict[str, str] = {}
+    counted: dict[str, int] = {}
+    for need in want.needs:
+        if need.role in ("data", "base"):
+            places[str(need.address)] = f"{{{need.address.section}:{counted.get(need.role, 0)}}}"
+            counted[need.role] = counted.get(need.role, 0) + 1
+    if "run" in fields:
+        fields["run"] = renamed(fields["run"], places)
+    return fields
+
+
 def _program(spec: Spec, tree: Tree) -> dict[str, TreeFile]:
     """The files that ``predict:`` runs; ``code:`` narrows them not, because the model takes them along."""
     return code_files(commands(spec.predict), (), "", tree) if spec.predict else {}
@@ -177,6 +196,20 @@ def _train(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
     if place.interpreter:
         made_with |= {"python": place.interpreter.python, **place.interpreter.packages}
     return Outcome({"model": place.out}, facts, made_with)
+
+
+def made_here(want: Resource, ctx: Context) -> Mapping[str, str]:
+    """The platform, and the versions that the project's Python would have, read off its folders."""
+    import platform
+
+    from ...adapters.argv import find_python
+    from ...adapters.environment import versions
+    from .workplace import PACKAGES
+
+    word = commands(want.spec.run)[0][0]
+    program = find_python(word, ctx.root)
+    found = {"platform": platform.platform(), "machine": platform.machine()}
+    return found | (versions(Path(program), PACKAGES) if program else {})
 
 
 def _take_over(want: Resource, inputs: Inputs, place: Workplace, tree: Tree) -> dict[str, Json]:
