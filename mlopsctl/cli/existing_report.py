@@ -21,7 +21,8 @@ class Proposed(NamedTuple):
 
 def say_proposed(proposed: Proposed) -> None:
     """The entries, the scripts that were written, and what was not taken over."""
-    console.out(f"mlops.yaml proposes {len(proposed.entries)} entries; each says where it comes from:")
+    many = len(proposed.entries)
+    console.out(f"mlops.yaml proposes {many} {'entry' if many == 1 else 'entries'}, with where each comes from:")
     for line in proposed.entries:
         console.out(f"  {line}")
     for path in proposed.files:
