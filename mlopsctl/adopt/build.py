@@ -12,7 +12,7 @@ from ..manifest.findings import holds_secret
 from ..provider import Tree
 from ..providers.train.code import DATA_SUFFIXES, code_files
 from ..types import Json
-from .command import as_run
+from .command import as_run, doubled
 from .label import guess_label, header_of
 from .proposal import Entry, NotUnderstood, Proposal, Source, Stage, Taken, inside, name_for
 
@@ -306,12 +306,12 @@ def _copies_in(item: Taken, others: Mapping[str, Taken]) -> Iterator[str]:
     renamed = []
     for path, name in item.bases.items():
         place = others[name].places[path]
-        source = f"{{train.{name}}}/{place}"
+        source = f"{{train.{name}}}/{doubled(place)}"
         if posixpath.basename(place) == posixpath.basename(path):
-            moves.setdefault(posixpath.dirname(path), []).append(source)
+            moves.setdefault(doubled(posixpath.dirname(path)), []).append(source)
         else:
-            renamed.append((source, path))
-    written = [posixpath.dirname(path) for path in (*item.bases, *item.stage.outs)]
+            renamed.append((source, doubled(path)))
+    written = [doubled(posixpath.dirname(path)) for path in (*item.bases, *item.stage.outs)]
     folders = sorted({folder for folder in written if folder})
     # A folder that lies above another one is made with it.
     folders = [folder for folder in folders if not any(other.startswith(folder + "/") for other in folders)]
@@ -329,9 +329,9 @@ def _copies_out(item: Taken) -> Iterator[str]:
     renamed = []
     for path, place in item.places.items():
         if posixpath.basename(place) == posixpath.basename(path):
-            moves.setdefault(posixpath.dirname(place), []).append(path)
+            moves.setdefault(doubled(posixpath.dirname(place)), []).append(doubled(path))
         else:
-            renamed.append((path, place))
+            renamed.append((doubled(path), doubled(place)))
     folders = [f"{{out}}/{folder}" for folder in sorted(moves) if folder]
     if folders:
         yield as_run(("mkdir", "-p", *folders))

@@ -109,6 +109,8 @@ def _values(tree: Tree, given: Any, folder: str) -> dict[str, Any]:
     """What ``vars:`` and the default params.yaml hold. Raises NotUnderstood."""
     default = posixpath.join(folder, PARAMS)
     values = dict(read_values(tree, default)) if tree.file(default) is not None else {}
+    if given is not None and not isinstance(given, list):
+        raise NotUnderstood("'vars' is no list")
     for item in given or []:
         if isinstance(item, Mapping):
             values = _merged(values, item)
@@ -165,19 +167,18 @@ def _stage(name: str, definition: Any, values: dict[str, Any], origin: str, tree
     strange = sorted(set(definition) - _KNOWN)
     if strange:
         raise NotUnderstood(f"its '{strange[0]}' has no counterpart here")
-    wdir = relative(str(resolve(definition.get("wdir") or ".", values)))
-    local = [item for item in definition.get("vars") or [] if isinstance(item, Mapping)]
-    files = [item for item in definition.get("vars") or [] if not isinstance(item, Mapping)]
+    wdir = posixpath.normpath(str(resolve(definition.get("wdir") or ".", values)))
+    own = _items(definition, "vars", None)
+    local = [item for item in own if isinstance(item, Mapping)]
+    files = [item for item in own if not isinstance(item, Mapping)]
     for item in [*files, *local]:
         values = _merged(values, item if isinstance(item, Mapping) else _values(tree, [item], wdir))
     if wdir != ".":
         raise NotUnderstood(f"it runs in the folder {wdir}, and commands run in the project's folder")
     commands, env, params = _commands(definition["cmd"], values)
-    outs, why = _outputs(resolve(definition.get("outs") or [], values), wdir)
-    figures = [
-        path for key in ("metrics", "plots") for path in _outputs(resolve(definition.get(key) or [], values), wdir)[0]
-    ]
-    settings, watched = _settings(resolve(definition.get("params") or [], values), wdir)
+    outs, why = _outputs(_items(definition, "outs", values), wdir)
+    figures = [path for key in ("metrics", "plots") for path in _outputs(_items(definition, key, values), wdir)[0]]
+    settings, watched = _settings(_items(definition, "params", values), wdir)
     if settings:
         why.append(f"All of {', '.join(settings)} counts as its code, where DVC looks at single values.")
     why += _notes(definition)
@@ -185,7 +186,7 @@ def _stage(name: str, definition: Any, values: dict[str, Any], origin: str, tree
         name,
         origin,
         commands,
-        tuple(relative(str(dep), wdir) for dep in resolve(definition.get("deps") or [], values)),
+        tuple(relative(str(dep), wdir) for dep in _items(definition, "deps", values)),
         tuple(outs),
         tuple(figures),
         params,
@@ -196,6 +197,15 @@ def _stage(name: str, definition: Any, values: dict[str, Any], origin: str, tree
     cmd = definition["cmd"]
     written = [_written(line, values) for line in cmd] if isinstance(cmd, list) else _written(cmd, values)
     return DvcStage(name, written, stage, watched)
+
+
+def _items(definition: Mapping[str, Any], key: str, values: Mapping[str, Any] | None) -> list[Any]:
+    """The items of a list, each a text or a mapping, with references replaced. Raises NotUnderstood for anything else."""
+    found = definition.get(key) or []
+    found = found if values is None else resolve(found, values)
+    if not isinstance(found, list) or not all(isinstance(item, str | Mapping) for item in found):
+        raise NotUnderstood(f"its '{key}' is no list of names")
+    return found
 
 
 def _written(cmd: Any, values: dict[str, Any]) -> str:
@@ -234,7 +244,7 @@ def _placeholders(word: str) -> str:
 def _outputs(items: Any, wdir: str) -> tuple[list[str], list[str]]:
     """The paths of ``outs:``, and what of their settings has no counterpart."""
     paths, why = [], []
-    for item in items if isinstance(items, list) else [items]:
+    for item in items:
         for path, settings in item.items() if isinstance(item, Mapping) else [(item, None)]:
             paths.append(relative(str(path), wdir))
             if isinstance(settings, Mapping) and settings.get("persist"):
@@ -248,9 +258,11 @@ def _settings(items: Any, wdir: str) -> tuple[list[str], dict[str, tuple[str, ..
     for item in items:
         for path, keys in item.items() if isinstance(item, Mapping) else [(PARAMS, [item])]:
             place = relative(str(path), wdir)
+            if keys is not None and not isinstance(keys, list):
+                raise NotUnderstood("its 'params' is no list of names")
             before = watched.get(place, ())
             whole = not keys or before is None
-            watched[place] = None if whole else (*(before or ()), *(str(key) for key in keys))
+            watched[place] = None if whole else (*(before or ()), *(str(key) for key in keys or ()))
     return list(watched), watched
 
 

@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from ..provider import Tree
+from .command import doubled
 from .flow import flow_of
 from .proposal import NotUnderstood, Source, Stage
 
@@ -115,13 +116,13 @@ def _cells(body: bytes) -> list[Cell]:
     try:
         document = json.loads(body)
         kernel = str((document.get("metadata") or {}).get("kernelspec", {}).get("language", "python"))
-        listed = document["cells"]
-        code = [item for item in listed if item.get("cell_type") == "code"]
+        code = [item for item in document["cells"] if item.get("cell_type") == "code"]
+        cells = [_cell(number, item) for number, item in enumerate(code, 1)]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise NotUnderstood("it is no notebook of format 4") from None
     if kernel.lower() != "python":
         raise NotUnderstood(f"it is written in {kernel}")
-    return [_cell(number, item) for number, item in enumerate(code, 1)]
+    return cells
 
 
 def _cell(number: int, item: Mapping[str, object]) -> Cell:
@@ -235,7 +236,7 @@ def _stage(notebook: Notebook) -> Stage:
     ]
     env = {"MPLBACKEND": "Agg"} if "matplotlib" in notebook.text else {}
     name = posixpath.splitext(posixpath.basename(notebook.script))[0]
-    run = (("python", notebook.script),)
+    run = (("python", doubled(notebook.script)),)
     return Stage(name, f"the notebook {notebook.path}", run, reads, writes, env=env, why=tuple(why), guessed=True)
 
 

@@ -84,6 +84,8 @@ class Proposal(NamedTuple):
 
 def relative(path: str, folder: str = "") -> str:
     """A path of another tool's file as one below the project's folder. Raises NotUnderstood for one outside of it."""
+    if not path.strip("./"):
+        raise NotUnderstood(f"'{path}' names no file")
     if "://" in path or path.startswith("/"):
         raise NotUnderstood(f"{path} does not lie in the project's folder")
     found = posixpath.normpath(posixpath.join(folder, path))

@@ -63,7 +63,7 @@ def _stage(path: str, flow: Flow) -> Stage:
     return Stage(
         posixpath.splitext(posixpath.basename(path))[0],
         origin,
-        (("python", path, *words),),
+        (("python", doubled(path), *words),),
         tuple(reads),
         tuple(writes),
         params=params,

@@ -38,9 +38,13 @@ def manifest_text(project: str, proposal: Proposal, read: Sequence[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def printable(text: str) -> str:
+    """One line for people: names of files may hold line ends and what a terminal would obey."""
+    return "".join(mark if mark.isprintable() else "?" for mark in text)
+
+
 def _comment(text: str, first: str = "# ", rest: str = "") -> list[str]:
-    # Names of files may hold anything; a comment must stay one.
-    plain = "".join(mark if mark.isprintable() else "?" for mark in text)
+    plain = printable(text)
     return textwrap.wrap(
         plain, _WIDTH, initial_indent=first, subsequent_indent=rest or first, break_long_words=False,
         break_on_hyphens=False,

@@ -18,7 +18,9 @@ class Visible:
     def __init__(self, tree: Tree, scripts: Mapping[str, str] = _NOTHING) -> None:
         self._tree = tree
         self._bodies = {path: text.encode() for path, text in scripts.items()}
-        self._files = tuple(sorted({*tree.files(), *self._bodies}))
+        # A name that is no UTF-8 comes with surrogates, and no manifest could hold it.
+        names = (name for name in tree.files() if not any("\ud800" <= mark <= "\udfff" for mark in name))
+        self._files = tuple(sorted({*names, *self._bodies}))
         self._have = frozenset(self._files)
 
     def files(self) -> Sequence[str]:

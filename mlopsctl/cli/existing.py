@@ -74,13 +74,18 @@ def _repository(folder: Path) -> Repo:
     if not folder.is_dir():
         raise UsageError(f"there is no folder {folder}", hint="mlopsctl init --from-existing DIR", code="MLO6405")
     try:
-        return find_repo(folder)
+        repo = find_repo(folder)
     except MlopsError:
         raise MlopsError(
             f"{folder} is in no git repository, and git says what belongs to a project and what is ignored",
             hint='git init && git add -A && git commit -m "as it was"',
             code="MLO1081",
         ) from None
+    if repo.bare:
+        raise MlopsError(
+            "this is a bare repository, which has no working tree", hint="run this in a clone", code="MLO1007"
+        )
+    return repo
 
 
 def _lines(proposal: Proposal) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from ..adopt.text import printable
 from . import console
 
 
@@ -24,12 +25,12 @@ def say_proposed(proposed: Proposed) -> None:
     many = len(proposed.entries)
     console.out(f"mlops.yaml proposes {many} {'entry' if many == 1 else 'entries'}, with where each comes from:")
     for line in proposed.entries:
-        console.out(f"  {line}")
+        console.out(f"  {printable(line)}")
     for path in proposed.files:
-        console.out(f"Written: {path}")
+        console.out(f"Written: {printable(path)}")
     for line in proposed.ran:
-        console.out(line)
+        console.out(printable(line))
     if proposed.unknown:
         console.note(f"not taken over ({len(proposed.unknown)}; they stand at the end of mlops.yaml too):")
     for text in proposed.unknown:
-        console.note(f"  {text}")
+        console.note(f"  {printable(text)}")

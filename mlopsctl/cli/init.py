@@ -109,7 +109,8 @@ def _manifest(folder: Path, template: str, name: str) -> bytes:
     except FileNotFoundError:
         raise UsageError(
             f"there is no {MANIFEST} in {folder}",
-            hint="mlopsctl init --template quickstart my-project",
+            hint="propose one from what is here: mlopsctl init --from-existing; an example to start from: "
+            "mlopsctl init --template quickstart my-project",
             code="MLO6405",
         ) from None
     if load_manifest(found, read=reader(folder)).project.log:

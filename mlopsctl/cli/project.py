@@ -141,7 +141,7 @@ def find_manifest(start: Path, repo: Repo) -> Path:
             break
     raise MlopsError(
         f"there is no {MANIFEST} in {start} or above it in this repository",
-        hint="mlopsctl init writes one; -C DIR names another folder",
+        hint="mlopsctl init --from-existing proposes one; -C DIR names another folder",
         code="MLO1006",
     )
 

@@ -96,6 +96,19 @@ def test_nothing_of_the_repository_is_run(tmp_path: Path) -> None:
     assert not (tmp_path / "sprung").exists()
 
 
+def test_names_of_files_may_hold_anything(tmp_path: Path) -> None:
+    files = {
+        "new\nline.py": TRAIN,
+        "sp ace's.py": TRAIN.replace("model.bin", "o ut.bin"),
+        "\x1b[31m.py": TRAIN,
+        "rows.csv": "a\n1\n",
+    }
+    said = start(tmp_path, files)
+    assert "\x1b" not in said and "new?line.py" in said
+    must("mlopsctl validate && git add -A && git commit -qm Start", tmp_path)
+    assert "train.sp-ace-s" in steps(tmp_path)
+
+
 def test_in_a_folder_of_a_repository(tmp_path: Path) -> None:
     repository(tmp_path, {"models/a/train.py": TRAIN, "models/a/rows.csv": "a\n1\n"})
     must("git add -A && git commit -qm x", tmp_path)
