@@ -21,7 +21,7 @@ from tests.shelf import BEFORE, block, declare
 
 READING = [
     "plan", "plan --why --format json", "plan --detailed-exitcode", "plan --replace '*'", "plan --refresh-only",
-    "plan --target 'train.*'", "validate", "diff",
+    "plan --target 'train.*'", "plan --quick", "validate", "diff",
     "diff HEAD~1..HEAD", "diff HEAD~2...HEAD --format markdown", "status", "status --format json", "graph",
     "graph --format dot", "show train.classifier", "audit log", "audit verify",
 ]  # fmt: skip

@@ -61,8 +61,10 @@ def test_a_trial_is_never_deployed(small: Path) -> None:
 def test_no_verb_takes_a_trial_for_a_release(small: Path) -> None:
     must("mlopsctl apply -y --quick && mlopsctl apply -y", small)
     for entry in trials(small):
-        done = shell(f"mlopsctl rollback local --to {entry['id'][:16]}", small)
-        assert (done.returncode, "MLO1536" in done.stdout) == (1, True), done.stdout
+        for verb in ("rollback", "pin"):
+            done = shell(f"mlopsctl {verb} local --to {entry['id'][:16]}", small)
+            assert (done.returncode, "MLO1536" in done.stdout) == (1, True), done.stdout
+    assert shell("mlopsctl promote local --from train.classifier", small).returncode == 1
     assert "ran no other artifact before" in shell("mlopsctl rollback local", small).stdout
     assert must("mlopsctl audit verify", small).startswith("ok: ")
 
