@@ -46,16 +46,14 @@ class Family(NamedTuple):
 
     keys: tuple[str, ...]
     instances: tuple[Instance, ...]
+    named: Mapping[tuple[str, ...], str]
+    """The texts of the keys' values -> the instance's name."""
 
     def pick(self, values: Mapping[str, Scalar]) -> str | None:
         """The instance that stands in step with these values, or None."""
         if not all(key in values for key in self.keys):
             return None
-        wanted = tuple(_text(values[key]) for key in self.keys)
-        return next((one.name for one in self.instances if self._named(one) == wanted), None)
-
-    def _named(self, one: Instance) -> tuple[str, ...]:
-        return tuple(_text(one.values[key]) for key in self.keys)
+        return self.named.get(tuple(_text(values[key]) for key in self.keys))
 
 
 Families = Mapping[str, Mapping[str, Family]]
@@ -167,7 +165,8 @@ def family(each: Node, address: Address, size: int, findings: Findings) -> Famil
         return None
     found = [Instance(",".join(_text(row[key]) for key in keys), row) for row in rows]
     _check_names(keys, found, address, each, findings)
-    return Family(keys, tuple(found)) if len(findings) == before else None
+    named = {tuple(_text(row[key]) for key in keys): one.name for one, row in zip(found, rows, strict=True)}
+    return Family(keys, tuple(found), named) if len(findings) == before else None
 
 
 def _product(each: Node, findings: Findings) -> tuple[tuple[str, ...], list[dict[str, Scalar]]]:

@@ -266,7 +266,7 @@ def _repeated(entries: _Entries, findings: Findings, *, marked: bool) -> tuple[_
                 refuse_marks(entry.node, findings)
             found.append(entry)
             continue
-        whole = family(entry.each, entry.address, entry.node.size, findings)
+        whole = family(entry.each, entry.address, entry.node.size - entry.each.size, findings)
         if whole is None:
             continue
         families.setdefault(entry.address.section, {})[entry.address.name] = whole
@@ -346,21 +346,25 @@ def _final(entries: _Entries) -> list[str]:
     return [name for name in _models(entries) if name not in used]
 
 
-def _only(names: list[str], entry: _Entry, section: str, families: Families) -> str:
+def _sole(names: list[str]) -> str:
+    """The one name that all of these are instances of, or "" where there are several."""
+    found = {name.partition("[")[0] for name in names}
+    return found.pop() if len(found) == 1 else ""
+
+
+def _only(names: list[str], sole: str, entry: _Entry, section: str, families: Families) -> str:
     """The one that is meant where a name is left out: the only one, or of the only repeated one the same instance."""
     if len(names) == 1:
         return names[0]
-    first = names[0].partition("[")[0] if names else ""
-    whole = families.get(section, {}).get(first)
-    if whole is None or any(name.partition("[")[0] != first for name in names):
-        return ""
-    instance = whole.pick(entry.values)
-    return f"{first}[{instance}]" if instance else ""
+    whole = families.get(section, {}).get(sole)
+    instance = whole.pick(entry.values) if whole else None
+    return f"{sole}[{instance}]" if instance else ""
 
 
 def _fill(entries: _Entries, families: Families, findings: Findings) -> None:
     """Writes the model and the data an entry left out into its Spec, where only one can be meant."""
     models, data = _final(entries), [entry.address.bare for entry in _of(entries, "data")]
+    sole_model, sole_data = _sole(models), _sole(data)
     made_for: dict[str, str] = {}
     for entry in entries:
         kind: type = type(entry.spec)
@@ -369,12 +373,12 @@ def _fill(entries: _Entries, families: Families, findings: Findings) -> None:
         if "model" in keys and not entry.spec.model:
             if target in made_for:
                 entry.spec = replace(entry.spec, model=made_for[target])
-            elif only := _only(models, entry, "train", families):
+            elif only := _only(models, sole_model, entry, "train", families):
                 entry.spec = replace(entry.spec, model=only)
             elif models and not target and not getattr(entry.spec, "data", None):
                 hint = "write model: " + " or model: ".join(models)
                 findings.add("MLO3030", f"{entry.address} does not say which model", entry.at, hint=hint)
-        if "data" in keys and entry.spec.data == "" and (only := _only(data, entry, "data", families)):
+        if "data" in keys and entry.spec.data == "" and (only := _only(data, sole_data, entry, "data", families)):
             entry.spec = replace(entry.spec, data=only)
         if entry.address.section == "targets":
             made_for[entry.address.bare] = getattr(entry.spec, "model", "")

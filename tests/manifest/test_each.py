@@ -231,6 +231,12 @@ def test_a_hundred_by_a_hundred_is_too_many() -> None:
     assert error.code == "MLO1054"
 
 
+def test_a_thousand_are_not() -> None:
+    regions = str([f"r{number}" for number in range(1000)])
+    manifest = load(HEAD + f"data:\n  d:\n    each: {{region: {regions}}}\n    path: '{{each.region}}.csv'\n")
+    assert len(manifest.resources) == 1000
+
+
 def test_a_file_outside_or_of_another_kind_is_refused() -> None:
     for name in ("../clients.csv", "/etc/passwd", "clients.txt"):
         assert (
