@@ -224,6 +224,10 @@ def assess(
     if action is not Action.NOOP and (other := site.not_managed()):
         action, reason = Action.NOOP, Reason(other)
         held_by.append(other)
+    if site.contested and not site.elsewhere and not is_named(want.address, selection.replaced):
+        contested = f"contested by {site.contested}; look at what runs, then: mlopsctl apply --replace {want.address}"
+        action, reason = Action.NOOP, Reason(contested)
+        held_by.append(contested)
     verdict = trials.judged(want, observed, inputs, selection) if action is Action.NOOP and observed else None
     # A rollback was judged when it was signed; what blocks today's model says nothing about the older one.
     blocked = (() if held or site.elsewhere else _blockers(want, verdicts)) + _untrusted(want, inputs)

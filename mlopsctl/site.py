@@ -22,6 +22,8 @@ class Site(NamedTuple):
     """The controls that the last deployment went through; None before the first one."""
     weakens: tuple[str, ...] = ()
     """What the manifest loosens of them."""
+    contested: str = ""
+    """The entries that claim to be what runs, where a merge brought several; only a deployment after all settles it."""
 
     def not_managed(self) -> str:
         """Why nothing is done to the deployment from here, "" where it is managed from here."""

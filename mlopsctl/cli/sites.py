@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import cast
 
 from ..audit.code import CodeTree
+from ..audit.contest import heads
 from ..canonical import canonical, digest_of
 from ..errors import EvidenceError
 from ..gitobjects import build_trees, object_id
@@ -46,7 +47,16 @@ class Sites:
             commit if observed is not None and not same and repo.is_ancestor(head, commit) else "",
             in_force,
             self._weakens(want, in_force),
+            self._contested(want),
         )
+
+    def _contested(self, want: Resource) -> str:
+        """The latest entries of a shared deployment that know nothing of each other; the program alone knows who won."""
+        if cast(Deployment, provider(want.provider)).PER_CLONE:
+            return ""
+        newest = self._project.trail.entries(str(want.address), ("result", "destroy"), newest_first=True, limit=8)
+        found = heads(self._project.trail.ledger, newest)
+        return " and ".join(f"entry {one.id[:12]} by {one.signer}" for one in found) if len(found) > 1 else ""
 
     def last(self, want: Resource) -> Entry | None:
         """The newest deployment here, also where it was taken down since."""

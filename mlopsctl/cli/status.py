@@ -32,6 +32,7 @@ _COLOUR = {
     "blocked": "red",
     "down": "red",
     "halted": "yellow",
+    "contested": "red",
     "outdated": "yellow",
     "inconclusive": "yellow",
 }

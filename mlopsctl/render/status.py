@@ -16,7 +16,7 @@ def state_of(found: Assessment, probe: Probe | None) -> str:
     """One word: what a deployment does, what a gate decided, whether a result is current."""
     step = found.step
     if probe is not None:
-        return probe.state
+        return "contested" if "contested by " in step.held_by and probe.state in ("deployed", "absent") else probe.state
     if step.blocked_by:
         return "blocked"
     if step.action is Action.NOOP:

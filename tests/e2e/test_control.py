@@ -256,3 +256,23 @@ def test_a_halt_of_another_clones_own_server_is_history_here(project: Path, tmp_
         assert "mine" in must("mlopsctl plan", project)
     finally:
         take_down(project)
+
+
+def test_two_deployments_that_met_in_a_merge_are_contested_until_one_follows_both(
+    live: Path, shelf: Path, tmp_path: Path
+) -> None:
+    hub, other = tmp_path / "hub.git", tmp_path / "other"
+    must(f"git clone -q --bare . {hub} && git remote add origin {hub} && git fetch -q && mlopsctl push", live)
+    shutil.copytree(live, other, symlinks=True)
+    another_model(other)
+    must(f"{APPLY} --offline", other)
+    must(f"{APPLY} --offline --replace deployments.live", live)
+    before = on(shelf)
+    must("mlopsctl push", other)
+    must("mlopsctl pull", live)
+    assert "contested by entry" in must("mlopsctl plan", live)
+    assert "contested" in must("mlopsctl status live", live)
+    must(f"{APPLY} --offline", live)
+    assert on(shelf) == before, "nobody decided yet"
+    must(f"{APPLY} --offline --replace deployments.live", live)
+    assert "contested" not in must("mlopsctl plan", live)
