@@ -7,6 +7,7 @@ run: everything here is read with the switches below, and file contents are read
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import weakref
 from collections.abc import Collection, Sequence
@@ -174,11 +175,22 @@ class Repo:
 
     def where(self) -> tuple[str, str]:
         """Commit of HEAD and the branch checked out; "" before the first commit, and where HEAD is detached."""
+        if found := self._where_by_files():
+            return found
         done = git(self.root, "rev-parse", "HEAD", "--symbolic-full-name", "HEAD", check=False)
         commit, _, name = done.stdout.decode(errors="replace").strip().partition("\n")
         return (
             (commit, name.removeprefix("refs/heads/") if name != "HEAD" else "") if done.returncode == 0 else ("", "")
         )
+
+    def _where_by_files(self) -> tuple[str, str] | None:
+        """The same without a process, where the branch is a file of its own; None where git has to be asked."""
+        try:
+            kind, _, name = (self.git_dir / "HEAD").read_text().strip().partition("ref: refs/heads/")
+            commit = kind or (self.common_dir / "refs" / "heads" / name).read_text().strip()
+        except (OSError, ValueError):
+            return None
+        return (commit, name) if re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", commit) else None
 
     def default_branch(self) -> str:
         """The branch that ``origin`` calls its own; without that ``main`` or ``master``, and "" where neither exists."""

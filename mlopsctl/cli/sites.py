@@ -37,7 +37,7 @@ class Sites:
     def at(self, want: Resource, observed: Observed | None) -> Site:
         """Where the deployment stands, as it is declared or, with a Spec of None, no longer declared."""
         last = self.last(want)
-        in_force = self.in_force(last)
+        in_force = self._unchanged(want, last) or self.in_force(last)
         commit = last.commit if last else ""
         head, repo = self._head[0], self._project.repo
         same = not commit or commit == head
@@ -57,6 +57,13 @@ class Sites:
         newest = self._project.trail.entries(str(want.address), ("result", "destroy"), newest_first=True, limit=8)
         found = heads(self._project.trail.ledger, newest)
         return " and ".join(f"entry {one.id[:12]} by {one.signer}" for one in found) if len(found) > 1 else ""
+
+    def _unchanged(self, want: Resource, last: Entry | None) -> Controls | None:
+        """Today's controls, where they are those in force: then nothing has to be read."""
+        if want.spec is None or last is None or "controls" not in last.facts:
+            return None
+        today = controls(want, self._project.resources)
+        return today if digest_of(cast(Json, today)) == last.facts["controls"] else None
 
     def last(self, want: Resource) -> Entry | None:
         """The newest deployment here, also where it was taken down since."""
