@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _EVERY_VERB = ("json", "markdown", "junit", "sarif", "github", "gitlab")
 _PLANNING = ("terraform-report",)
+_DEVICES = Path("/dev")
 
 Write = Annotated[
     list[str] | None,
@@ -140,6 +141,8 @@ def _targets(write: Iterable[str], known: tuple[str, ...], taken: set[Path]) -> 
 def _check(path: Path, taken: set[Path]) -> None:
     """Raises UsageError for a path that cannot be written, or must not be."""
     folder = path.parent
+    if folder == _DEVICES and path.exists() and not path.is_dir():
+        return
     if path.resolve() in taken:
         raise UsageError(f"{path} is named twice", hint="give each file a name of its own", code="MLO1071")
     if not folder.is_dir():
@@ -162,7 +165,7 @@ def _tracked(path: Path) -> bool:
 def _put(path: Path, body: bytes) -> None:
     from ..adapters.files import write_atomically
 
-    if path.parent == Path("/dev"):
+    if path.parent == _DEVICES:
         # What /dev/stdout leads to may be a file that others write to as well.
         sys.stdout.flush()
         with open(path, "ab") as stream:
