@@ -32,6 +32,7 @@ class Spec:
     text: str = result("", doc="what is written")
     retries: int = run(0, doc="enters no fingerprint")
     shortest: int = policy(0, doc="a bar, judged at every plan")
+    echo: bool = result(False, doc="whether the digests of its inputs are written too")
     file: str = run("", doc="a file of the tree that enters the result")
 
 
@@ -54,7 +55,8 @@ def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
     if want.spec.text == "explode":
         raise ProviderError("it exploded", hint="write something else")
     made = ctx.scratch / "text"
-    made.write_text(want.spec.text.strip())
+    given = [str(item.digest) for item in inputs if item.digest] if want.spec.echo else []
+    made.write_text("\n".join([want.spec.text.strip(), *given]))
     return Outcome({"text": made}, {"text": want.spec.text})
 
 
