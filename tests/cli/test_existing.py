@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -168,7 +169,7 @@ def test_an_adopted_notebook_reaches_the_metric_that_it_shows(tmp_path: Path) ->
         f"y = o.InferenceSession({str(model)!r}).run(None, {{'x': r[:, :2]}})[0][:, 0]\n"
         "print(float(((y > 0.5) == r[:, 2]).mean()))"
     )
-    found = subprocess.run(["python", "-c", check], cwd=folder, capture_output=True, text=True, check=True)
+    found = subprocess.run([sys.executable, "-c", check], cwd=folder, capture_output=True, text=True, check=True)
     assert found.stdout.strip() == accuracy
 
 
