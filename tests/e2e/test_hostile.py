@@ -24,7 +24,7 @@ READING = [
     "plan --target 'train.*'", "plan --quick", "validate", "diff",
     "diff HEAD~1..HEAD", "diff HEAD~2...HEAD --format markdown", "status", "status --format json", "graph",
     "graph --format dot", "graph --state --format svg", "show train.classifier", "audit log", "audit verify",
-    "plan --write junit=/dev/stderr --write sarif=/dev/stdout", "diff --format github", "validate --format sarif",
+    "plan --format junit", "diff --format github", "validate --format sarif",
 ]  # fmt: skip
 SECRET = "correct horse battery staple"
 
