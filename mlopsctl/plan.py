@@ -7,7 +7,6 @@ from typing import Any, NamedTuple, Protocol
 
 from . import trials
 from .approvals import People, others_made, release_digest, removal_digest, waits
-from .canonical import digest_of
 from .costs import cost, times
 from .drift import looked
 from .errors import MlopsError
@@ -15,7 +14,6 @@ from .holds import Hold
 from .provider import (
     DEFAULT_USE,
     MEANING,
-    UNKNOWN,
     Inputs,
     changes_since,
     fingerprint,
@@ -23,6 +21,7 @@ from .provider import (
     known_ingredients,
     provider,
 )
+from .reasons import in_words, is_unknown
 from .renames import forgotten, renamed
 from .selection import chosen, is_named
 from .site import Site
@@ -364,7 +363,7 @@ def _explain(
     before = world.last_result(want.address)
     if before is not None:
         found = changes_since(before.ingredients, parts or known_ingredients(want, sources, inputs))
-        changes = tuple(change for change in found if not _is_unknown(change))
+        changes = tuple(change for change in found if not is_unknown(change))
         files: tuple[Change, ...] = ()
         if any(change.field == "code" for change in changes):
             files = world.changed_files(str(before.ingredients.get("tree", "")), sources)
@@ -374,40 +373,13 @@ def _explain(
             inputs_only = all(change.field.startswith("input ") for change in changes)
             swap = world.swapped(want, before.observed(), parts) if inputs_only and parts is not None else ""
             waits = f"; {reason.text}" if parts is None else ""
-            reason = Reason((swap or _in_words(want, changes, files)) + waits, found + files)
+            reason = Reason((swap or in_words(want, changes, files)) + waits, found + files)
         elif found:
             reason = reason._replace(changes=found)
     last = world.last(want.address)
     if last is not None and last.kind == "failure":
         reason = reason._replace(text=f"{reason.text}; the last attempt failed: {last.facts.get('message', '')}")
     return action, reason
-
-
-def _is_unknown(change: Change) -> bool:
-    """Whether the new value still has to be made, so that nobody knows whether it will differ."""
-    return isinstance(change.new, list) and UNKNOWN in change.new
-
-
-def _in_words(want: Resource, changes: Sequence[Change], files: Sequence[Change]) -> str:
-    words = []
-    for change in changes:
-        if change.field == "code":
-            names = ", ".join(file.field for file in files[:3])
-            more = f" and {len(files) - 3} more" if len(files) > 3 else ""
-            unnamed = "the data" if want.address.section == "data" else "code"
-            words.append(f"{names or unnamed}{more} changed")
-        elif change.field.startswith("input "):
-            words.append(f"{_upstream(want, change.field[6:])} changed")
-        elif change.field in ("provider", "version"):
-            words.append(f"{change.field} {change.old} -> {change.new}")
-        else:
-            words.append(f"{change.field} changed")
-    return ", ".join(words)
-
-
-def _upstream(want: Resource, role: str) -> str:
-    names = sorted({str(need.address) for need in want.needs if need.role == role})
-    return ", ".join(names) or role
 
 
 def _looked(found: Sequence[Assessment], world: World, selection: Selection) -> tuple[list[Step], tuple[LeftOut, ...]]:
@@ -467,42 +439,3 @@ def removal(want: Resource, observed: Observed, world: World) -> Step:
         held_by=other,
         weakens=() if other else site.weakens,
     )
-
-
-def digest(plan: Plan) -> Digest:
-    """What a saved plan is bound to: the manifest and the steps; tips, commit, time and host are information."""
-    return digest_of(
-        {
-            "manifest": plan.manifest_digest,
-            "steps": [
-                {
-                    "address": str(step.address),
-                    "action": step.action.name,
-                    "made_from": step.made_from,
-                    "relies_on": list(step.relies_on),
-                }
-                for step in plan.steps
-            ],
-        }
-    )
-
-
-def settled(plan: Plan) -> bool:
-    """Whether there is nothing to do, and of no step anything to say but that it stands."""
-    return all(
-        step.action is Action.NOOP
-        and not (step.blocked_by or step.held_by)
-        and not (step.verdict is not None and step.verdict.blocks)
-        for step in plan.steps
-    )
-
-
-def pending(plan: Plan) -> tuple[Step, ...]:
-    """The steps that change something, that nothing blocks and that wait for nobody."""
-    still = (Action.NOOP, Action.READ)
-    return tuple(step for step in plan.steps if step.action not in still and not step.blocked_by and not step.waits_for)
-
-
-def drifted(plan: Plan) -> tuple[Step, ...]:
-    """The steps of a refreshed plan that found something else than was attested."""
-    return tuple(step for step in plan.steps if step.action is Action.READ)

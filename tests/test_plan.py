@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlopsctl.errors import MlopsError
-from mlopsctl.plan import digest, make_plan, pending
+from mlopsctl.plan import make_plan
+from mlopsctl.planned import digest, pending
 from mlopsctl.provider import fingerprint, ingredients
 from mlopsctl.types import Action, Digest, Entry, Input, TreeFile
 from tests import simple

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlopsctl.plan import digest, pending
+from mlopsctl.planned import digest, pending
 from mlopsctl.types import Action, Resource
 from tests.simulator import PROVIDERS, Simulator, need, resource
 

@@ -15,7 +15,7 @@ from ..adapters.machine import this_machine
 from ..adapters.times import lasting
 from ..apply import Event, Walk, summary
 from ..errors import ApprovalError, GateError, MlopsError, StaleError, UsageError, worst
-from ..plan import digest, pending, settled
+from ..planned import digest, pending, settled
 from ..render.plan import read_selection
 from ..types import Plan, Selection
 from . import console

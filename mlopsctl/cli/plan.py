@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..adapters.git import WorkTree
-from ..plan import EVERYTHING, drifted, make_plan, pending
+from ..plan import EVERYTHING, make_plan
+from ..planned import drifted, pending
 from ..types import Plan, Selection
 from . import console
 from .asked import Exclude, Quick, Refresh, Replace, Target, selection

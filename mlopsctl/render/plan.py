@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 
-from ..plan import digest
+from ..planned import digest
 from ..types import Action, Json, Need, Plan, Selection, Step
 from . import groups
 from .text import printable
