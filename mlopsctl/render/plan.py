@@ -196,9 +196,9 @@ def last_line(plan: Plan) -> str:
     """How many steps there are of each action, in one line."""
     found = counts(plan)
     stopped = [str(step.address) for step in plan.steps if step.verdict and step.verdict.blocks]
-    if found["noop"] + found["read"] == len(plan.steps) and plan.selection.refresh:
-        if found["read"]:
-            return f"Drift: {found['read']} of {len(plan.steps)} resources are not as they were attested."
+    if found["read"] and found["noop"] + found["read"] == len(plan.steps):
+        return f"Drift: {found['read']} of {len(plan.steps)} resources are not as they were attested."
+    if plan.selection.refresh_only:
         return f"No drift: {len(plan.steps)} resources are as they were attested."
     if found["noop"] == len(plan.steps):
         word = f", and {', '.join(stopped)} not passed" if stopped else ""
