@@ -44,6 +44,8 @@ from .types import (
 _BEAT = 1.0
 """Seconds between two signs of life while steps run."""
 
+_AFTER_FAILURE = "not started after the failure above"
+
 
 @dataclass(frozen=True)
 class Event:
@@ -165,7 +167,12 @@ class Walk:
                 self._ready.again()
             removed = {want.address: (want, seen) for want, seen in self._undeclared()}
             for step in self._removals:
-                if not self._failed and step.action is Action.DELETE and step.address in removed:
+                if step.action is not Action.DELETE or step.address not in removed:
+                    continue
+                if self._failed:
+                    # With --keep-going too: what failed may be what should take its place.
+                    yield Event("skip", str(step.address), text=_AFTER_FAILURE)
+                else:
                     yield from self._remove(*removed[step.address])
 
     def close(self) -> None:
@@ -185,7 +192,8 @@ class Walk:
         """Looks at one resource whose needs are settled: settles it, starts it, or puts it back until there is room."""
         address = want.address
         if self._failed and not self._keep_going and self._planned[address].action not in AT_REST:
-            yield Event("skip", str(address), text="not started after the failure above")
+            self._kept.pop(address, None)
+            yield Event("skip", str(address), text=_AFTER_FAILURE)
         elif (stuck := next((need.address for need in want.needs if self._is_stuck(need)), None)) is not None:
             self._stuck[address] = f"waits for {stuck}"
             yield Event("skip", str(address), text=f"waits for {stuck}")
@@ -260,6 +268,7 @@ class Walk:
             return
         yield Event("start", str(want.address), found.step.action.name, found.step.reason.text)
         job = _Job(want, found, monotonic())
+        under_way = False
         try:
             for item in found.inputs:
                 yield from self._have(item)
@@ -270,15 +279,16 @@ class Walk:
             if alone:
                 yield self._finish(job, *self._work(want, job.found.inputs, context))
                 return
+            equipped = self._crew.equip(want.address, context)
+            self._crew.start(want.address, lambda: self._work(want, job.found.inputs, equipped))
+            self._jobs[want.address] = job
+            under_way = True
         except MlopsError as error:
             yield self._fail(want, found.step, error, found.parts, monotonic() - job.begun)
-            return
         finally:
-            if alone:
+            # What failed before it began takes no room either.
+            if not under_way:
                 self._slots.give_back(want.address)
-        context = self._crew.equip(want.address, context)
-        self._jobs[want.address] = job
-        self._crew.start(want.address, lambda: self._work(want, job.found.inputs, context))
 
     def _work(self, want: Resource, inputs: Sequence[Input], context: Context) -> tuple[Outcome, dict[str, Digest]]:
         """Makes a step and puts what it made into the store; all of a step that may run beside others."""
@@ -433,7 +443,11 @@ class Walk:
             yield Event(word, str(want.address), Action.DELETE.name, ", ".join(now.blocked_by or now.waits_for))
             return
         yield Event("start", str(want.address), Action.DELETE.name, now.reason.text)
-        outcome = provider(want.provider).remove(seen, self._shop.context(want.address))
+        try:
+            outcome = provider(want.provider).remove(seen, self._shop.context(want.address))
+        except MlopsError as error:
+            yield self._fail(want, now, error)
+            return
         self._shop.release(want.address)
         entry = self._shop.record("destroy", want, status="done", made_from=seen.made_from, outcome=outcome).entry
         yield Event("done", str(want.address), Action.DELETE.name, entry=entry)

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from mlopsctl.apply import Event, Walk
-from mlopsctl.errors import EvidenceError, StaleError
+from mlopsctl.errors import EvidenceError, ProviderError, StaleError
+from mlopsctl.provider import Context
 from mlopsctl.types import Action, Digest, Input, Observed, Resource, TreeFile
+from tests import simple
 from tests.simulator import PROVIDERS, Simulator, need, resource
 
 
@@ -108,6 +110,23 @@ def test_a_step_that_cannot_be_assessed_fails_like_any_other(project: Simulator)
     events = project.apply(DATA, wrong, GATE)
     assert [event.event for event in events] == ["start", "done", "fail", "skip"]
     assert project.entries[-1].facts["code"] == "MLO1011"
+
+
+def test_a_deployment_that_cannot_be_taken_away_is_a_failure_like_any_other(
+    project: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(seen: Observed, ctx: Context) -> None:
+        raise ProviderError("it does not answer", hint="look at it")
+
+    old, other = resource("deployments.old", text="old"), resource("deployments.other", text="other")
+    project.apply(DATA, old, other)
+    project.gone = [old, other]
+    monkeypatch.setattr(simple, "remove", refuse)
+    events = project.apply(DATA)
+    assert [(event.event, event.address) for event in events] == [
+        ("start", "deployments.old"), ("fail", "deployments.old"), ("skip", "deployments.other"),
+    ]  # fmt: skip
+    assert (project.entries[-1].kind, project.entries[-1].address) == ("failure", "deployments.old")
 
 
 def test_code_that_the_trail_would_refuse_is_refused_before_the_work(

@@ -12,6 +12,7 @@ import pytest
 from mlopsctl.adapters.children import Cancelled, check_cancelled, watched
 from mlopsctl.apply import Event, Walk
 from mlopsctl.crew import Crew
+from mlopsctl.errors import EvidenceError
 from mlopsctl.provider import Context, Inputs
 from mlopsctl.slots import Machine
 from mlopsctl.types import Address, Outcome, Resource
@@ -145,6 +146,34 @@ def test_after_a_failure_what_runs_comes_to_its_end_and_nothing_new_starts(
             failed.set()
     assert events == [
         ("start", "train.broken"), ("start", "train.m1"), ("fail", "train.broken"), ("skip", "train.m2"), ("done", "train.m1"),
+    ]  # fmt: skip
+
+
+def test_what_fails_before_it_begins_takes_no_room(
+    project: Simulator, working: Callable[[Apply], Apply], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other two meet, for which both places are needed."""
+    both = threading.Barrier(2, timeout=10)
+
+    def meet(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
+        both.wait()
+        return real(want, inputs, ctx)
+
+    def refuse(want: Resource, sources: object) -> None:
+        if want == TRAIN[0]:
+            raise EvidenceError("it seems to hold a secret", code="MLO7120")
+
+    real = working(meet)
+    monkeypatch.setattr(project, "admit", refuse)
+    events = walk(project, *TRAIN[:3], jobs=2, keep_going=True)
+    assert [event.event for event in events] == ["start", "fail", "start", "start", "done", "done"]
+
+
+def test_what_waited_for_room_is_skipped_after_a_failure_and_so_is_what_needs_it(project: Simulator) -> None:
+    broken, live = resource("train.broken", text="explode"), resource("deployments.live", text="live")
+    events = walk(project, broken, live, resource("gates.after", need("model", "deployments.live"), text="x"), jobs=2)
+    assert [(event.event, event.address) for event in events] == [
+        ("start", "train.broken"), ("fail", "train.broken"), ("skip", "deployments.live"), ("skip", "gates.after"),
     ]  # fmt: skip
 
 
