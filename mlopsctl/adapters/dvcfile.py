@@ -46,8 +46,10 @@ def parse_pin(text: bytes, name: str) -> Pin:
         raise broken("it is larger than 1 MiB")
     try:
         loaded = yaml.safe_load(text)
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise broken(f"it is not YAML ({str(error).splitlines()[0]})") from None
+    except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        # A date or a tag without a meaning fails with whatever Python says of it.
+        words = str(error).partition("\n")[0] or type(error).__name__
+        raise broken(f"it is not YAML ({words})") from None
     outs = loaded.get("outs") if isinstance(loaded, dict) else None
     if not isinstance(outs, list) or len(outs) != 1 or not isinstance(outs[0], dict):
         raise broken("it must list exactly one output under 'outs'")
@@ -124,7 +126,7 @@ def parse_folder_object(text: bytes, name: str) -> list[tuple[str, str]]:
             check_name(relative)
             if len(bytes.fromhex(md5)) != 16:
                 raise ValueError(md5)
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise ProviderError(
             f"{name}: DVC's listing of the folder is broken ({error})", hint="dvc fetch --force", code="MLO1105"
         ) from None

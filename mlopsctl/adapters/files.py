@@ -10,10 +10,11 @@ from pathlib import Path
 def write_atomically(path: Path, body: bytes, mode: int = 0o644) -> None:
     """Writes ``body`` to ``path`` by a synced temporary file beside it and a rename. Raises OSError.
 
-    A device or pipe (``/dev/null``, ``/dev/stdout``) is written to, never replaced.
+    A device or pipe (``/dev/null``, ``/dev/stdout``) is written to, never replaced; what stands in its file stays.
     """
-    if path.exists() and not path.is_file():
-        path.write_bytes(body)
+    if path.exists() and (not path.is_file() or _is_stream(path)):
+        with open(path, "ab") as stream:
+            stream.write(body)
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     # Named before it is made, so that an interrupt at any moment leaves nothing behind.
@@ -28,6 +29,12 @@ def write_atomically(path: Path, body: bytes, mode: int = 0o644) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _is_stream(path: Path) -> bool:
+    """Whether a path names an open file of a process: a shell may have led ``/dev/stdout`` into a plain file."""
+    folder = path.parent.resolve()
+    return folder in (Path("/dev"), Path("/dev/fd")) or folder.is_relative_to("/proc")
 
 
 def _private(path: str, flags: int) -> int:

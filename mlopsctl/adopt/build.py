@@ -187,6 +187,10 @@ def _refuse(stage: Stage, tree: Tree) -> None:
     ]
     if any(holds_secret(text) for text in texts):
         raise NotUnderstood("it holds a secret in clear text: give it by name, env: {NAME: env:NAME}")
+    named = [word for words in stage.commands for word in words if tree.file(word) is not None]
+    for path in (*stage.deps, *stage.outs, *named):
+        if path.startswith("-"):
+            raise NotUnderstood(f"programs would take the name of {path} for an option: rename it")
     models = [out for out in stage.outs if out.endswith(".onnx")]
     if MODEL in stage.outs and len(models) > 1:
         raise NotUnderstood(f"it writes {len(models)} models: {', '.join(models)}")

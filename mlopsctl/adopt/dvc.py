@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import posixpath
 import re
 from collections.abc import Iterator, Mapping
@@ -20,6 +21,8 @@ _KNOWN = frozenset((
     "cmd", "wdir", "deps", "outs", "metrics", "plots", "params", "vars", "frozen", "always_changed", "desc", "meta",
 ))  # fmt: skip
 _PLAIN_VALUE = re.compile(r"[\w./:@%+=,-]+")
+MOST = 1000
+"""Stages that one definition may stand for."""
 _MARK = "\x02"
 """Stands around the name of a setting while a command is split."""
 
@@ -141,6 +144,7 @@ def _instances(name: str, definition: Any, values: dict[str, Any]) -> Iterator[t
             items = {as_words(item) if simple else str(index): item for index, item in enumerate(items)}
         if not isinstance(items, Mapping):
             raise NotUnderstood("its 'foreach' is neither a list nor a mapping")
+        _refuse_many(len(items))
         for key, item in items.items():
             yield f"{name}@{key}", definition.get("do"), {**values, "item": item, **({"key": key} if named else {})}
         return
@@ -148,6 +152,7 @@ def _instances(name: str, definition: Any, values: dict[str, Any]) -> Iterator[t
         axes = resolve(definition["matrix"], values)
         if not isinstance(axes, Mapping) or not all(isinstance(axis, list) for axis in axes.values()):
             raise NotUnderstood("its 'matrix' holds something that is no list")
+        _refuse_many(math.prod(map(len, axes.values())))
         rest = {key: value for key, value in definition.items() if key != "matrix"}
         for combination in itertools.product(*(enumerate(axis) for axis in axes.values())):
             item = {axis: value for axis, (_, value) in zip(axes, combination, strict=True)}
@@ -159,6 +164,11 @@ def _instances(name: str, definition: Any, values: dict[str, Any]) -> Iterator[t
             yield f"{name}@{key}", rest, {**values, "item": item, "key": key}
         return
     yield name, definition, values
+
+
+def _refuse_many(count: int) -> None:
+    if count > MOST:
+        raise NotUnderstood(f"it stands for {count:,} stages, and the most are {MOST:,}")
 
 
 def _stage(name: str, definition: Any, values: dict[str, Any], origin: str, tree: Tree) -> DvcStage:
@@ -219,7 +229,9 @@ def _commands(cmd: Any, values: dict[str, Any]) -> tuple[tuple[tuple[str, ...], 
 
     def write(reference: str, value: Any) -> str:
         loop = reference.partition(".")[0].partition("[")[0] in ("item", "key")
-        if loop or isinstance(value, list | Mapping) or not _PLAIN_VALUE.fullmatch(as_words(value)):
+        # TOML has dates, and numbers that are none: they are written where they stand.
+        plain = isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))
+        if loop or not plain or not _PLAIN_VALUE.fullmatch(as_words(value)):
             return flags(value)
         name = re.sub(r"\W+", "_", reference).strip("_")
         if params.setdefault(name, value) != value:

@@ -25,6 +25,8 @@ DUMPERS: Mapping[str, int] = {
 _PATHS = frozenset(("Path", "PurePath", "join", "str", "abspath"))
 _FOLDERS = frozenset(("cwd", "getcwd"))
 OUT = "MLOPS_OUT"
+_LONGEST = 1000
+"""Letters of a path: names that are put together out of each other would grow without end."""
 
 
 class Option(NamedTuple):
@@ -51,11 +53,14 @@ class Flow(NamedTuple):
 
 
 def flow_of(source: str) -> Flow | None:
-    """The flow of a program, or None where it is no Python."""
+    """The flow of a program, or None where it is no Python, or nested too deeply."""
     try:
-        module = ast.parse(source)
+        return _flow_of(ast.parse(source), OUT in source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
+
+
+def _flow_of(module: ast.Module, own: bool) -> Flow:
     options = tuple(_options(module))
     names = _constants(module) | {
         f"args.{option.name}": str(option.default) for option in options if isinstance(option.default, str)
@@ -77,7 +82,7 @@ def flow_of(source: str) -> Flow | None:
             (writes if written else reads).append(posixpath.normpath(path))
     runs = any(_acts(node) for node in module.body)
     reads = [path for path in dict.fromkeys(reads) if path not in writes]
-    return Flow(tuple(reads), tuple(dict.fromkeys(writes)), options, runs, OUT in source, computed)
+    return Flow(tuple(reads), tuple(dict.fromkeys(writes)), options, runs, own, computed)
 
 
 def _acts(node: ast.stmt) -> bool:
@@ -163,13 +168,14 @@ def _path(node: ast.expr | None, names: Mapping[str, str]) -> str:
         left, right = _path(node.left, names), _path(node.right, names)
         if not left or not right:
             return ""
-        return posixpath.join(left, right) if isinstance(node.op, ast.Div) else left + right
+        whole = posixpath.join(left, right) if isinstance(node.op, ast.Div) else left + right
+        return whole if len(whole) <= _LONGEST else ""
     if isinstance(node, ast.Call):
         last = _dotted(node.func).rpartition(".")[2]
         if last in _FOLDERS:
             return "."
         parts = [_path(item, names) for item in node.args]
-        if last in _PATHS and parts and all(parts):
+        if last in _PATHS and parts and all(parts) and sum(map(len, parts)) <= _LONGEST:
             return posixpath.join(*parts)
     return ""
 
@@ -226,6 +232,8 @@ def _literal(node: ast.expr | None) -> object:
     try:
         value = ast.literal_eval(node) if node is not None else None
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return None
+    if isinstance(value, int) and abs(value) >= 2**63:
         return None
     return value if isinstance(value, str | int | float | bool) else None
 

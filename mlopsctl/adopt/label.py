@@ -20,7 +20,10 @@ def header_of(path: str, tree: Tree) -> list[str]:
             first = stream.read(_MOST).split(b"\n", 1)[0].decode("utf-8-sig")
     except (OSError, UnicodeDecodeError):
         return []
-    return next(csv.reader([first.rstrip("\r")]), [])
+    try:
+        return next(csv.reader([first.rstrip("\r")]), [])
+    except csv.Error:  # a carriage return alone ends a line nowhere
+        return []
 
 
 def guess_label(sources: Sequence[str], columns: Sequence[str]) -> str:
@@ -78,7 +81,7 @@ def _at_an_index(text: str, columns: Sequence[str]) -> Iterator[str]:
             continue
         try:
             index = ast.literal_eval(node.slice.elts[1])
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, RecursionError):
             continue
         if type(index) is int and index in (-1, len(columns) - 1) and columns:
             yield columns[-1]

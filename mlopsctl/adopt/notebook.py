@@ -15,6 +15,7 @@ from ..provider import Tree
 from .command import doubled
 from .flow import flow_of
 from .proposal import NotUnderstood, Source, Stage
+from .text import printable
 
 MAX_BYTES = 20_000_000
 _LEFT_OUT = ("matplotlib", "load_ext", "reload_ext", "autoreload", "config")
@@ -66,8 +67,8 @@ def read_notebooks(tree: Tree, refused: Mapping[str, str]) -> tuple[Source, tupl
                 raise NotUnderstood(refused[path])
             notebook = read_notebook(path, tree.read(path), {*tree.files(), *files})
             stage = _stage(notebook)
-        except NotUnderstood as error:
-            unknown.append(f"{path}: {error}")
+        except (NotUnderstood, RecursionError) as error:
+            unknown.append(f"{path}: {error if isinstance(error, NotUnderstood) else 'it is nested too deeply'}")
             continue
         stages.append(stage)
         found.append(notebook)
@@ -184,7 +185,7 @@ def _without_magics(cell: Cell) -> tuple[str, list[str]]:
 
 def _script(path: str, cells: Sequence[Cell]) -> str:
     folder = posixpath.dirname(path)
-    head = [f"# The code cells of {path} in their order, written by mlopsctl init --from-existing."]
+    head = [f"# The code cells of {printable(path)} in their order, written by mlopsctl init --from-existing."]
     if folder:
         head += [
             "import os",

@@ -27,16 +27,17 @@ def read_scripts(tree: Tree, taken: Collection[str]) -> Source:
     # A module that another script imports is started by that one.
     used = {path: imported([path], [posixpath.dirname(path), "", "src"], tree, have) for path in flows}
     modules = {name for path, names in used.items() for name in names if name != path}
-    stages, unknown = [], []
+    stages, unknown, read = [], [], []
     for path, flow in flows.items():
         if path in modules or not (flow.writes or flow.own):
             continue
         stages.append(_stage(path, flow))
+        read.append(path)
         if flow.computed:
             unknown.append(
                 f"{path}: the names of {flow.computed} file(s) that it opens are computed and were not found"
             )
-    return Source(tuple(stages), unknown=tuple(unknown), read=tuple(stage.origin.split()[-1] for stage in stages))
+    return Source(tuple(stages), unknown=tuple(unknown), read=tuple(read))
 
 
 def _aside(path: str) -> bool:

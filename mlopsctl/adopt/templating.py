@@ -9,6 +9,8 @@ from typing import Any
 from .proposal import NotUnderstood
 
 REFERENCE = re.compile(r"(?<!\\)\$\{([^{}]*)\}")
+_LONGEST = 2000
+"""Letters that one reference stands for: a small file must not become a huge one."""
 _PATH = re.compile(r"[\w-]+(?:\.[\w-]+|\[[\w-]+\])*")
 
 
@@ -34,7 +36,10 @@ def as_words(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, list | Mapping) or value is None:
         raise NotUnderstood("a list or a mapping stands where one value is meant")
-    return str(value)
+    try:
+        return str(value)
+    except ValueError:  # Python writes no number of thousands of digits
+        raise NotUnderstood("a number has too many digits") from None
 
 
 def resolve(value: Any, values: Mapping[str, Any]) -> Any:
@@ -53,7 +58,14 @@ def resolve(value: Any, values: Mapping[str, Any]) -> Any:
 
 def substitute(text: str, values: Mapping[str, Any], write: Callable[[str, Any], str]) -> str:
     """The text with each reference replaced by what ``write(reference, value)`` says."""
-    found = REFERENCE.sub(lambda match: write(match[1].strip(), lookup(match[1], values)), text)
+
+    def short(match: re.Match[str]) -> str:
+        word = write(match[1].strip(), lookup(match[1], values))
+        if len(word) > _LONGEST:
+            raise NotUnderstood(f"'{match[0]}' stands for more than {_LONGEST:,} characters")
+        return word
+
+    found = REFERENCE.sub(short, text)
     return found.replace("\\${", "${")
 
 

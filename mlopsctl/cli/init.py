@@ -5,7 +5,8 @@ from __future__ import annotations
 import getpass
 import os
 import re
-from pathlib import Path
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
 from typing import Annotated
 
 import typer
@@ -73,7 +74,9 @@ def init(
     load_manifest(named, read=reader(template_dir(template) if template else folder))
     files = {**_files(folder, template, ci), **(proposed.files if proposed else {})}
     _refuse_overwriting(folder, [*files, "trust.yaml"], template)
+    _refuse_links(folder, files)
     repo = _repository(folder)
+    _refuse_links(repo.root, (ROOTS,))
     signer = _signer()
     _, root, trust = init_trail(repo, repo.common_dir / "mlops", log, signer)
     for path, body in {**files, MANIFEST: named, "trust.yaml": trust.encode()}.items():
@@ -143,6 +146,18 @@ def _refuse_overwriting(folder: Path, paths: list[str], template: str) -> None:
             hint="take an empty folder: mlopsctl init --template quickstart my-project",
             code="MLO1018",
         )
+
+
+def _refuse_links(folder: Path, paths: Iterable[str]) -> None:
+    """Raises MlopsError where a link in the repository would lead what is written out of it."""
+    for path in paths:
+        link = next((place for place in PurePosixPath(path).parents if (folder / place).is_symlink()), None)
+        if link is not None and str(link) != ".":
+            raise MlopsError(
+                f"{folder / link} is a link, and {path} would be written to where it leads",
+                hint=f"put a folder in its place: rm {link} && mkdir {link}",
+                code="MLO1085",
+            )
 
 
 def _repository(folder: Path) -> Repo:

@@ -51,15 +51,13 @@ class Faces:
         """Prints and writes what was asked for; False where a file could not be written."""
         if not self._shown and not self._files:
             return True
-        from ..render.formats import FORMATS
-
         report = self._report(error)
         written = True
         if self._shown:
-            sys.stdout.write(FORMATS[self._shown].render(report))
+            sys.stdout.write(_rendered(self._shown, report).decode())
         for name, path in self._files:
             try:
-                _put(path, FORMATS[name].render(report).encode())
+                _put(path, _rendered(name, report))
             except OSError as problem:
                 written = False
                 text = f"{path} could not be written: {problem.strerror or problem}"
@@ -162,15 +160,17 @@ def _tracked(path: Path) -> bool:
     return git(path.parent, "ls-files", "--error-unmatch", "--", path.name, check=False).returncode == 0
 
 
+def _rendered(name: str, report: Report) -> bytes:
+    """The report as UTF-8; of file names that are none, the bytes are spelt out."""
+    from ..render.formats import FORMATS
+
+    return FORMATS[name].render(report).encode("utf-8", "backslashreplace")
+
+
 def _put(path: Path, body: bytes) -> None:
     from ..adapters.files import write_atomically
 
-    if path.parent == _DEVICES:
-        # What /dev/stdout leads to may be a file that others write to as well.
-        sys.stdout.flush()
-        with open(path, "ab") as stream:
-            stream.write(body)
-        return
+    sys.stdout.flush()  # /dev/stdout may lead to where this program prints
     write_atomically(path, body)
 
 

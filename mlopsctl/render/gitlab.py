@@ -22,7 +22,7 @@ def code_quality(report: Report) -> str:
             {
                 "description": f"{remark.message}. Fix: {remark.fix}" if remark.fix else remark.message,
                 "check_name": remark.code,
-                "fingerprint": hashlib.sha256(f"{mark}\0{again}".encode()).hexdigest(),
+                "fingerprint": hashlib.sha256(f"{mark}\0{again}".encode("utf-8", "surrogateescape")).hexdigest(),
                 "severity": _SEVERITY[remark.level],
                 "location": {
                     "path": remark.where.file if remark.where else "mlops.yaml",

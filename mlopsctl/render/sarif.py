@@ -51,7 +51,7 @@ def _result(remark: Remark, codes: Sequence[str]) -> dict[str, Json]:
     where = remark.where or Where("mlops.yaml")
     location: dict[str, Json] = {
         "physicalLocation": {
-            "artifactLocation": {"uri": quote(where.file), "uriBaseId": "SRCROOT"},
+            "artifactLocation": {"uri": quote(where.file.encode("utf-8", "surrogateescape")), "uriBaseId": "SRCROOT"},
             "region": {"startLine": where.line, "startColumn": where.column},
         }
     }
@@ -64,5 +64,7 @@ def _result(remark: Remark, codes: Sequence[str]) -> dict[str, Json]:
         "level": _LEVEL[remark.level],
         "message": {"text": message or remark.code},
         "locations": [location],
-        "partialFingerprints": {"mlopsctl/v1": hashlib.sha256("\0".join(mark).encode()).hexdigest()},
+        "partialFingerprints": {
+            "mlopsctl/v1": hashlib.sha256("\0".join(mark).encode("utf-8", "surrogateescape")).hexdigest()
+        },
     }

@@ -43,3 +43,11 @@ def test_a_pipe_is_written_to_and_stays_a_pipe(tmp_path: Path) -> None:
     write_atomically(pipe, b"rows")
     reader.join(5)
     assert read == [b"rows"] and pipe.is_fifo()
+
+
+def test_what_a_shell_led_into_a_file_is_added_to_and_not_replaced(tmp_path: Path) -> None:
+    with (tmp_path / "log").open("wb") as stream:
+        stream.write(b"before\n")
+        stream.flush()
+        write_atomically(Path(f"/proc/self/fd/{stream.fileno()}"), b"plan\n")
+    assert (tmp_path / "log").read_bytes() == b"before\nplan\n"

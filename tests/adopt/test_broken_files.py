@@ -125,3 +125,43 @@ def test_whatever_stands_in_them_the_proposal_is_a_valid_manifest(seed: int) -> 
         if found.proposal.entries:
             load_manifest(manifest_text("mine", found.proposal, found.read).encode())
         assert all(isinstance(text, str) and text for text in found.proposal.unknown)
+
+
+def said(files: dict[str, str]) -> str:
+    """All that a proposal says of these files; it must be a manifest, where there is anything to propose."""
+    found = read_repository(Files(files))
+    if found.proposal.entries:
+        load_manifest(manifest_text("x", found.proposal, found.read).encode())
+    return manifest_text("x", found.proposal, found.read)
+
+
+WRITES = "\nopen('x.csv', 'w')\n"
+DEEP = "+".join(["1"] * 1200)
+STAGE = "stages:\n  a:\n    cmd: python t.py {}\n    outs: [o.bin]\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        ({"a.py": "A0 = 'aaaaaaaa'\n" + "".join(f"A{n + 1} = A{n} + A{n}\n" for n in range(40)) + "open(A40)" + WRITES},
+         "computed and were not found"),
+        ({"a.py": f"open({DEEP})" + WRITES, "b.py": WRITES}, "The script b.py"),
+        ({"a.ipynb": json.dumps({"cells": [{"cell_type": "code", "source": DEEP + WRITES}], "metadata": {}})},
+         "nested too deeply"),
+        ({"t.py": "import pandas as pd\ny = pd.read_csv('d.csv')['b']\nopen('model.onnx', 'w')", "d.csv": "a,b\r1,2\r"},
+         "data: d"),
+        ({"t.py": "", "p.toml": "d = 2024-01-01\nn = nan", "dvc.yaml": "vars: [p.toml]\n" + STAGE.format("${d} ${n}")},
+         "python t.py 2024-01-01 nan"),
+        ({"t.py": "", "p.toml": "n = 0x" + "f" * 5000, "dvc.yaml": "vars: [p.toml]\n" + STAGE.format("${n}")},
+         "too many digits"),
+        ({"dvc.yaml": "vars:\n- x: " + "y" * 3000 + "\n" + STAGE.format("a${x}b")}, "more than 2,000 characters"),
+        ({"dvc.yaml": "stages:\n  a:\n    cmd: x\n    matrix:\n" + "".join(f"      k{n}: {[*range(10)]}\n" for n in range(9))},
+         "1,000,000,000 stages"),
+        ({"-c.py": WRITES}, "name of -c.py for an option"),
+        ({"dvc.yaml": STAGE.format("").replace("o.bin", "-rf"), "t.py": ""}, "name of -rf for an option"),
+        ({"my train.py": WRITES}, "which read my train.py and ran nothing"),
+        ({"d.csv.dvc": "outs:\n- md5: x\nmeta: 2024-13-45\n"}, "d.csv.dvc can not be used"),
+    ],
+)  # fmt: skip
+def test_what_would_crash_or_grow_without_end_is_a_sentence(files: dict[str, str], words: str) -> None:
+    assert words in said(files)

@@ -73,6 +73,18 @@ def test_a_folder_that_the_outer_repository_ignores_gets_its_own(tmp_path: Path)
     assert (tmp_path / "scratch" / "d" / ".git").is_dir()
 
 
+@pytest.mark.parametrize("link", [".mlops", ".github"])
+def test_a_link_leads_nothing_out_of_the_repository(tmp_path: Path, link: str) -> None:
+    (tmp_path / "mine").mkdir()
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / link).symlink_to(tmp_path / "mine")
+    (project / "mlops.yaml").write_text("apiVersion: mlopsctl/v1\nproject:\n  name: p\n")
+    done = shell("mlopsctl init", project)
+    assert (done.returncode, "MLO1085" in done.stdout) == (1, True), done.stdout
+    assert not list((tmp_path / "mine").iterdir())
+
+
 @pytest.mark.parametrize(
     ("line", "code", "words"),
     [

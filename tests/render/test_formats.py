@@ -56,8 +56,15 @@ def follows(schema: str, document: str) -> None:
 
 @pytest.mark.parametrize("report", [HOSTILE, Report("diff", "nothing"), many(30, 30)])
 def test_sarif_and_code_quality_are_as_their_standards_say(report: Report) -> None:
-    follows("sarif-schema-2.1.0.json", FORMATS["sarif"].render(report))
+    follows("sarif.schema.json", FORMATS["sarif"].render(report))
     follows("code-quality.schema.json", FORMATS["gitlab"].render(report))
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_file_name_that_is_no_utf_8_is_written_in_every_format(name: str) -> None:
+    remark = Remark(Level.ERROR, "MLO1076", "wrong", "", "", Where("caf\udce9/mlops.yaml", 1, 1))
+    written = FORMATS[name].render(Report("plan", "one", (remark,)))
+    assert name != "sarif" or "caf%E9/mlops.yaml" in written
 
 
 def test_sarif_finds_the_place_in_the_repository_the_worst_first() -> None:
