@@ -25,6 +25,8 @@ _CHUNK = 1 << 16
 _GRACE = 2.0
 _TICK = 0.05
 _TOLD = 200
+_TELLING = 8
+"""Characters from which on a line of a longer secret is one itself: a bracket in a file of JSON is none."""
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x1f\x7f-\x9f]")
 
 
@@ -134,6 +136,16 @@ def readable(line: bytes) -> str:
     return _CONTROL.sub("", line.decode("utf-8", "replace")).rstrip()
 
 
+def blotted(secrets: Sequence[str]) -> list[bytes]:
+    """What of secrets must not be shown: each as a whole, and its lines, by which a program may print a key.
+
+    The longest come first, so that one that is a part of another doesn't leave the rest of it.
+    """
+    lines = {line.strip() for text in secrets for line in text.splitlines()}
+    found = {text for text in secrets if text} | {line for line in lines if len(line) >= _TELLING}
+    return sorted((text.encode() for text in found), key=len, reverse=True)
+
+
 def tail_lines(log: Path, count: int = 15, width: int = 300) -> list[str]:
     """The last lines of a log, each cut to ``width`` characters; none where there is no log."""
     if not log.is_file():
@@ -164,7 +176,7 @@ def run_logged(
     begun = time.monotonic()
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as stream:
-        kept = CappedLog(stream, max_log_bytes, [text.encode() for text in secrets if text])
+        kept = CappedLog(stream, max_log_bytes, blotted(secrets))
         process = subprocess.Popen(  # noqa: S603 — an argument list, never a shell
             list(argv),
             cwd=cwd,

@@ -93,14 +93,16 @@ def show_error(error: MlopsError) -> None:
 
 def error_lines(error: MlopsError) -> list[str]:
     """What ``show_error`` prints."""
+    from ..render.text import printable
+
     stream = sys.stderr
     place = f"{error.where}: " if error.where else ""
-    lines = [f"{paint('error', 'red', stream)}[{error.code}] {place}{error.message}"]
+    lines = [f"{paint('error', 'red', stream)}[{error.code}] {printable(place + error.message)}"]
     if error.line and error.where:
-        lines.append(f"  {error.where.line:>4} | {error.line}")
+        lines.append(f"  {error.where.line:>4} | {printable(error.line)}")
         lines.append("       | " + " " * (error.where.column - 1) + "^")
     if error.hint:
-        lines.append(f"  {paint('fix:', 'bold', stream)} {error.hint}")
+        lines.append(f"  {paint('fix:', 'bold', stream)} {printable(error.hint)}")
     if isinstance(error, ManifestError):
         for other in error.others:
             lines += error_lines(other)

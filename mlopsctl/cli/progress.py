@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from time import monotonic
 
 from ..apply import Event
+from ..render.text import one_line
 from ..types import Address
 from . import console
 from .board import Board
@@ -51,7 +52,7 @@ class Printer:
             for line in lines:
                 console.note(line)
         elif event.event == "start":
-            self._board.start(event.address, f"{event.action.lower()}: {event.text}")
+            self._board.start(event.address, one_line(f"{event.action.lower()}: {event.text}"))
         else:
             if event.event in ("done", "fail"):
                 self._board.end(event.address)
@@ -122,6 +123,8 @@ def _event_lines(event: Event) -> Iterator[str]:
     if event.event in ("fail", "stale"):
         text = ""  # the error says it
     took = f" ({event.seconds:.1f}s)" if event.event in ("done", "fail") else ""
-    yield f"  {console.paint(f'{word:<11}', colour, sys.stderr)} {event.address}{took}" + (f"  {text}" if text else "")
+    yield f"  {console.paint(f'{word:<11}', colour, sys.stderr)} {event.address}{took}" + (
+        f"  {one_line(text)}" if text else ""
+    )
     if event.verdict is not None and event.verdict.blocks and event.verdict.hint:
-        yield f"              what would help: {event.verdict.hint}"
+        yield f"              what would help: {one_line(event.verdict.hint)}"

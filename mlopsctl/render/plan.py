@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from ..planned import digest
 from ..types import Action, Json, Need, Plan, Selection, Step
 from . import groups
-from .text import printable
+from .text import one_line, printable
 
 SCHEMA_VERSION = 1
 
@@ -99,7 +99,7 @@ def counts(plan: Plan) -> dict[str, int]:
 
 def plan_text(plan: Plan, paint: Paint, *, why: bool = False) -> list[str]:
     """The plan as aligned lines; ``why`` adds every field that differs, with old and new value."""
-    lines = [f"{paint('warning:', 'yellow')} {warning}" for warning in plan.warnings]
+    lines = [f"{paint('warning:', 'yellow')} {printable(warning)}" for warning in plan.warnings]
     if lines:
         lines.append("")
     headed = [(str(step.address), step) for step in plan.steps] if why else list(groups.lines(plan.steps))
@@ -114,27 +114,27 @@ def _step_lines(step: Step, head: str, width: int, paint: Paint, why: bool) -> l
     word = "blocked" if step.blocked_by else word
     colour = "red" if step.blocked_by else _COLOUR.get(step.action, "grey")
     cost = f"{step.cost.value}: " if step.cost.value else ""
-    text = f"{cost}{step.reason.text}" if step.action is not Action.NOOP else ""
+    text = one_line(f"{cost}{step.reason.text}") if step.action is not Action.NOOP else ""
     if step.blocked_by:
-        text = printable("by " + ", ".join(step.blocked_by))
+        text = one_line("by " + ", ".join(step.blocked_by))
     head = f"  {step.action.value} {head:<{width}}  {word:<9}"
     lines = [f"{paint(head, colour)}  {text}".rstrip()]
     indent = " " * (width + 17)
     if step.verdict is not None and step.verdict.text:
         blocks = step.verdict.blocks
-        verdict = f"{step.verdict.status.value}: {step.verdict.text}"
+        verdict = one_line(f"{step.verdict.status.value}: {step.verdict.text}")
         if step.blocked_by:
             lines.append(indent + verdict)
         else:
             lines[0] = f"{paint(head, 'red' if blocks else 'grey')}  {verdict}"
         if blocks and step.verdict.hint:
-            lines.append(f"{indent}what would help: {step.verdict.hint}")
-    lines += [f"{indent}{paint('weakens', 'yellow')} {printable(what)}" for what in step.weakens]
-    lines += [f"{indent}waits for {what}" for what in step.waits_for]
+            lines.append(f"{indent}what would help: {one_line(step.verdict.hint)}")
+    lines += [f"{indent}{paint('weakens', 'yellow')} {one_line(what)}" for what in step.weakens]
+    lines += [f"{indent}waits for {one_line(what)}" for what in step.waits_for]
     if step.held_by:
-        lines.append(f"{indent}held: {printable(step.held_by)}")
+        lines.append(f"{indent}held: {one_line(step.held_by)}")
     if step.action is not Action.NOOP:
-        lines += [f"{indent}{note}" for note in step.notes]
+        lines += [f"{indent}{one_line(note)}" for note in step.notes]
     if why:
         lines += [f"{indent}{line}" for line in _why_lines(step)]
     return lines
@@ -147,7 +147,7 @@ def _why_lines(step: Step) -> list[str]:
     """All that the step is made from: what differs with both values, what doesn't with the one."""
     lines = []
     for fact in step.inputs:
-        name = printable(f"{_KINDS[fact.kind]}{fact.name}")
+        name = one_line(f"{_KINDS[fact.kind]}{fact.name}")
         if fact.kind == "made_with":
             lines.append(f"{name}: {value(fact.old)} -> {value(fact.new)} (never a reason)")
         elif fact.old == fact.new:
@@ -170,7 +170,7 @@ def value(item: Json) -> str:
         return "(known after apply)"
     if isinstance(item, dict):
         return str(item["float"]) if set(item) == {"float"} else ", ".join(f"{k} {value(v)}" for k, v in item.items())
-    text = str(item)
+    text = one_line(str(item))
     algorithm, colon, rest = text.partition(":")
     return f"{algorithm}:{rest[:12]}" if colon and len(rest) >= 40 else text
 

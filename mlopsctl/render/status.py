@@ -9,7 +9,7 @@ from ..plan import Assessment
 from ..provider import Probe
 from ..types import Action, Address, Json, Observed
 from .plan import SCHEMA_VERSION
-from .text import printable
+from .text import one_line
 
 
 def state_of(found: Assessment, probe: Probe | None) -> str:
@@ -92,13 +92,13 @@ def details(found: Assessment, probe: Probe | None) -> str:
     """What a person wants to know beside the state, in one line."""
     step, seen = found.step, found.seen
     if probe is not None:
-        return ", ".join(text for text in (probe.endpoint, probe.text, step.held_by, _imports(seen)) if text)
+        return one_line(", ".join(text for text in (probe.endpoint, probe.text, step.held_by, _imports(seen)) if text))
     if step.blocked_by:
-        return printable("by " + ", ".join(step.blocked_by))
+        return one_line("by " + ", ".join(step.blocked_by))
     if step.verdict is not None and step.verdict.text:
-        return step.verdict.text
+        return one_line(step.verdict.text)
     if step.action is not Action.NOOP or seen is None:
-        return step.reason.text
+        return one_line(step.reason.text)
     return _figures(step.address.section, seen)
 
 

@@ -15,6 +15,11 @@ def printable(text: str) -> str:
     return "".join(letter if letter in "\n\t" or not _hidden(letter) else _spelt(letter) for letter in text)
 
 
+def one_line(text: str) -> str:
+    """``text`` made safe as above and in one line: what begins a line may be a command to the log of a CI."""
+    return printable(text).replace("\n", " ")
+
+
 def _hidden(letter: str) -> bool:
     return category(letter) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlopsctl.adapters.process import CappedLog, Finished, clean_env, readable, run_logged, tail_lines
+from mlopsctl.adapters.process import CappedLog, Finished, blotted, clean_env, readable, run_logged, tail_lines
 
 
 def run(tmp_path: Path, body: str, **options: object) -> tuple[Finished, str, list[str]]:
@@ -158,6 +158,24 @@ def test_a_secret_is_blotted_out_wherever_the_pipe_cuts_it(sizes: list[int]) -> 
     log.write(rest)
     log.close()
     assert stream.getvalue() == b"before *** between ****** after"
+
+
+def test_a_key_of_several_lines_is_told_in_none_of_them(tmp_path: Path) -> None:
+    key = "--- a key ---\nfirst-line-of-it\nsecond-line-of-it\n"
+    script = "for line in KEY.splitlines(): print(line, flush=True); time.sleep(0.12)"
+    told: list[str] = []
+    run_logged(
+        [sys.executable, "-c", f"import time; KEY = {key!r}\n{script}"],
+        cwd=tmp_path, env=clean_env(), log=tmp_path / "log", on_line=told.append, secrets=[key],
+    )  # fmt: skip
+    assert set(told) == {"***"}
+    assert (tmp_path / "log").read_text() == "***\n***\n***\n"
+
+
+def test_a_secret_that_another_begins_with_leaves_nothing_of_it() -> None:
+    assert blotted(["abc", "abcdef", "", '{\n"password": "x"\n}']) == [
+        b'{\n"password": "x"\n}', b'"password": "x"', b"abcdef", b"abc",
+    ]  # fmt: skip
 
 
 def test_the_environment_is_clean(monkeypatch: pytest.MonkeyPatch) -> None:
