@@ -18,8 +18,8 @@ from typing import Any
 from mlopsctl.adapters.git import find_repo
 from mlopsctl.adapters.keys import new_key
 from mlopsctl.audit.entry import entry_fields, read_line
+from mlopsctl.audit.signing import signed_line
 from mlopsctl.audit.statement import statement
-from mlopsctl.audit.trail import signed_line
 from mlopsctl.audit.trust import read_policy
 from mlopsctl.canonical import digest_of, plain
 from mlopsctl.cli.trail import init_trail, new_log_id

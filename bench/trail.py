@@ -31,8 +31,9 @@ from mlopsctl.adapters.signatures import verify_signature
 from mlopsctl.audit.checks import verify
 from mlopsctl.audit.dsse import entry_id, pae
 from mlopsctl.audit.entry import entry_fields
+from mlopsctl.audit.signing import signed_line
 from mlopsctl.audit.statement import statement
-from mlopsctl.audit.trail import TrailLog, signed_line
+from mlopsctl.audit.trail import TrailLog
 from mlopsctl.canonical import digest_of
 from mlopsctl.cli.trail import init_trail, new_log_id, open_trail
 from mlopsctl.types import Digest

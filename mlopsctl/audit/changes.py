@@ -13,8 +13,9 @@ from .dsse import decode, encode, pae
 from .entry import entry_fields, read_line
 from .ports import Signer
 from .retire import KEPT, ancestors, signed_by_retired
+from .signing import check_payload
 from .statement import statement
-from .trail import TrailLog, check_payload
+from .trail import TrailLog
 from .trust import Policy, Retired, read_policy
 from .verify import VALID, Line
 

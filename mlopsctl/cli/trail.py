@@ -21,7 +21,8 @@ from ..adapters.sigstore_trust import trust_stamp
 from ..adapters.trail_index import TrailIndex
 from ..audit.ledger import Ledger
 from ..audit.policy_text import policy_yaml
-from ..audit.trail import TrailLog, start_log
+from ..audit.signing import start_log
+from ..audit.trail import TrailLog
 from ..audit.trust import one_signer, read_policy
 from ..audit.verify import Expected
 from ..canonical import digest_of
