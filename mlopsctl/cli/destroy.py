@@ -14,6 +14,7 @@ from . import console
 from .halt import matches
 from .project import Project, open_project
 from .queue import sign_queued
+from .switch import refuse_review
 from .workshop import ProjectWorkshop
 
 
@@ -44,6 +45,7 @@ def destroy(
         if not found:
             console.note("nothing that runs here matches; mlopsctl status shows what does")
             return 0
+        refuse_review(", ".join(str(want.address) for want, _ in found))
         for want, seen in found:
             console.out(f"  - {want.address}  {seen.facts.get('endpoint', '')}")
         if not yes:

@@ -10,15 +10,21 @@ import typer
 
 from ..adapters.git import find_repo
 from ..adapters.store import LocalStore
+from ..audit.code import without_secrets
 from ..errors import MlopsError, NotSharedError
 from ..holds import Hold
-from ..provider import NO_SCRATCH, Context, Deployment, Trail, Tree, provider
+from ..provider import NO_SCRATCH, Context, Deployment, Probe, Trail, Tree, provider
+from ..render.text import printable
 from ..types import Address, Resource
 from . import console
 from .overrides import overrides
 from .project import Project, open_project
 from .queue import queue, queued, sign_queued, try_to_sign
+from .switch import deployment_of, refuse_review
 from .withdrawn import refuse, withdrawn
+
+_LONGEST = 500
+"""Letters of a reason; an entry has room for 8 KB, and a program's answer for less."""
 
 
 def halt(
@@ -34,6 +40,7 @@ def halt(
 
       mlopsctl halt local --reason "wrong prices since noon"
     """
+    reason = _recordable(reason)
     repo = find_repo(Path.cwd())
     state = repo.common_dir / "mlops"
     # What this clone's own servers need for it lies on disk; only then is anything opened that may be slow or broken.
@@ -59,6 +66,12 @@ def halt(
     return 0
 
 
+def _recordable(reason: str) -> str:
+    """What an entry can hold: anything else would wait for a signature for ever, and with it every verb that signs first."""
+    text = without_secrets(reason.encode(errors="replace").decode())
+    return text if len(text) <= _LONGEST else text[:_LONGEST] + " …"
+
+
 def _halt_all(chosen: Mapping[Address, str], reason: str, ctx: Context) -> tuple[list[Address], list[MlopsError]]:
     """Halts each, queues its record, and says what it does now; a failure stops none of the others."""
     done, failed = [], []
@@ -75,9 +88,17 @@ def _halt_all(chosen: Mapping[Address, str], reason: str, ctx: Context) -> tuple
             queue(ctx.state, "halt", str(address), {"reason": reason, "location": module.lives_at(address, ctx)})
         except OSError as error:
             failed.append(_unrecorded(address, error))
-        found = module.probe(address, ctx)
-        console.out(f"{address}: {found.state}{f' ({found.text})' if found.text else ''}")
+        found = _probe(module, address, ctx)
+        console.out(printable(f"{address}: {found.state}{f' ({found.text})' if found.text else ''}"))
     return done, failed
+
+
+def _probe(module: Deployment, address: Address, ctx: Context) -> Probe:
+    """How it is now; what cannot say so stops neither the halt of others nor a resume."""
+    try:
+        return module.probe(address, ctx)
+    except (MlopsError, OSError) as error:
+        return Probe("unknown", str(error))
 
 
 def _cannot(address: Address, error: OSError) -> MlopsError:
@@ -158,13 +179,14 @@ def resume(
     """
     project = open_project()
     project.need_log()
-    want = project.resource(deployment)
+    want = deployment_of(project, deployment)
+    refuse_review(str(want.address))
     ctx = project.context()
     module = cast(Deployment, provider(want.provider))
     waiting = any(record.address == str(want.address) for record in queued(project.state))
     sign_queued(project)
     standing = [hold for hold in overrides(project.trail, want, ctx) if hold.kind in ("halt", "rollback")]
-    halted = module.probe(want.address, ctx).state == "halted" or waiting
+    halted = _probe(module, want.address, ctx).state == "halted" or waiting
     if not standing and not halted:
         console.note(f"nothing holds {want.address}")
         return 0
@@ -181,10 +203,10 @@ def resume(
         module.resume(want.address, ctx)
     for hold in standing:
         if hold.kind in kinds:
-            console.out(f"{want.address}: lifted: {hold}")
+            console.out(printable(f"{want.address}: lifted: {hold}"))
     if any(hold.kind == "rollback" for hold in standing):
         console.note("mlopsctl apply deploys what the manifest says")
-    console.out(f"{want.address}: {module.probe(want.address, ctx).state}")
+    console.out(f"{want.address}: {_probe(module, want.address, ctx).state}")
     return 0
 
 

@@ -6,14 +6,13 @@ from typing import Annotated, cast
 
 import typer
 
-from ..errors import ApprovalError, GateError, MlopsError
-from ..plan import controls_on
+from ..errors import ApprovalError, MlopsError
 from ..provider import Deployment, Inputs, provider
 from ..types import Entry, Resource
 from . import console
 from .overrides import overrides
 from .rollback import earlier
-from .switch import deploy, hold, inputs_to, say, switching
+from .switch import deploy, hold, inputs_to, refuse_blocked, say, switching
 from .workshop import ProjectWorkshop
 
 _Reason = Annotated[str, typer.Option("--reason", help="Why, for the trail and for plan.")]
@@ -38,6 +37,8 @@ def pin(
     with switching(deployment, "pin") as (want, workshop):
         entry = earlier(workshop.project, want, to) if to else _running(workshop, want)
         inputs, unmeasured = inputs_to(workshop, want, entry)
+        if to:
+            refuse_blocked(workshop, want, inputs)
         hold(workshop, "pin", want, entry, reason, unmeasured=unmeasured)
         if to:
             say(want, entry, deploy(workshop, want, inputs), unmeasured, "stays on")
@@ -114,13 +115,7 @@ def _running(workshop: ProjectWorkshop, want: Resource) -> Entry:
 
 def _check(workshop: ProjectWorkshop, want: Resource, inputs: Inputs) -> None:
     """Raises GateError and ApprovalError where apply would not deploy this either."""
-    world = workshop.world
-    site = world.site(want, world.read(want, None))
-    blocked, waiting = controls_on(want, inputs, {}, world, site)
-    blocked += (site.not_managed(),) if site.elsewhere else ()
-    if blocked:
-        raise GateError(f"{want.address} is blocked by {', '.join(blocked)}", hint="mlopsctl plan", code="MLO4511")
-    if waiting:
+    if refuse_blocked(workshop, want, inputs):
         raise ApprovalError(
             f"{want.address} is protected, and nobody approved this artifact for it",
             hint="merge what makes it into the manifest: plan then shows a release that people can approve",

@@ -39,7 +39,10 @@ def queued(state: Path) -> list[Queued]:
     """The records that wait for a signature, oldest first."""
     found = []
     for path in sorted((state / "queued").glob("*.json"), key=lambda path: int(path.name.partition("-")[0])):
-        record: dict[str, Any] = json.loads(path.read_bytes())
+        try:
+            record: dict[str, Any] = json.loads(path.read_bytes())
+        except FileNotFoundError:
+            continue  # another verb signed it just now
         found.append(Queued(path, record["kind"], record["address"], record["facts"]))
     return found
 
@@ -55,7 +58,7 @@ def sign_queued(project: Project) -> None:
             commit=project.repo.rev("HEAD"),
             location=str(record.facts.get("location", "")),
         )
-        record.path.unlink()
+        record.path.unlink(missing_ok=True)
     if waiting:
         project.trail.flush()
 

@@ -11,7 +11,7 @@ from ..provider import provider
 from ..types import Entry, Resource
 from . import console
 from .project import Project
-from .switch import deploy, hold, inputs_to, say, switching
+from .switch import deploy, hold, inputs_to, refuse_blocked, say, switching
 from .withdrawn import last_good
 
 
@@ -33,6 +33,7 @@ def rollback(
     with switching(deployment, "rollback") as (want, workshop):
         entry = earlier(workshop.project, want, to)
         inputs, unmeasured = inputs_to(workshop, want, entry)
+        refuse_blocked(workshop, want, inputs)
         hold(workshop, "rollback", want, entry, reason, unmeasured=unmeasured)
         observed = deploy(workshop, want, inputs)
     say(want, entry, observed, unmeasured, "runs again")

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import cast
 
 from ..audit.code import CodeTree
-from ..audit.contest import heads
+from ..audit.contest import LOOKED_AT, heads
 from ..canonical import canonical, digest_of
 from ..errors import EvidenceError
 from ..gitobjects import build_trees, object_id
@@ -54,7 +54,9 @@ class Sites:
         """The latest entries of a shared deployment that know nothing of each other; the program alone knows who won."""
         if cast(Deployment, provider(want.provider)).PER_CLONE:
             return ""
-        newest = self._project.trail.entries(str(want.address), ("result", "destroy"), newest_first=True, limit=8)
+        newest = self._project.trail.entries(
+            str(want.address), ("result", "destroy"), newest_first=True, limit=LOOKED_AT
+        )
         found = heads(self._project.trail.ledger, newest)
         return " and ".join(f"entry {one.id[:12]} by {one.signer}" for one in found) if len(found) > 1 else ""
 

@@ -9,6 +9,7 @@ from typing import cast
 from ..adapters.ci import under_review
 from ..adapters.lock import locked
 from ..errors import EvidenceError, GateError, MlopsError
+from ..plan import controls_on
 from ..provider import Deployment, Inputs, fingerprint, ingredients, provider, result_fields
 from ..types import GUARD, Digest, Entry, Observed, Resource
 from . import console
@@ -24,19 +25,33 @@ def switching(deployment: str, verb: str) -> Iterator[tuple[Resource, ProjectWor
     project = open_project()
     project.need_log()
     project.need_commit()
-    want = project.resource(deployment)
-    if want.address.section != "deployments":
-        raise MlopsError(f"{want.address} is no deployment", hint="mlopsctl status lists them", code="MLO1541")
-    if review := under_review():
-        raise GateError(
-            f"{want.address} is not switched for {review}, which nobody merged yet",
-            hint="merge it first, or run this outside of CI",
-            code="MLO4510",
-        )
+    want = deployment_of(project, deployment)
+    refuse_review(str(want.address))
     with locked(project.state / "lock", f"mlopsctl {verb}"):
         sign_queued(project)
         with ProjectWorkshop(project, lambda address, line: console.note(f"{address}: {line}")) as workshop:
+            site = workshop.world.site(want, workshop.world.read(want, None))
+            if site.elsewhere:
+                raise _blocked(want, (site.not_managed(),))
             yield want, workshop
+
+
+def deployment_of(project: Project, name: str) -> Resource:
+    """The deployment of this name. Raises MlopsError for what is none."""
+    want = project.resource(name)
+    if want.address.section != "deployments":
+        raise MlopsError(f"{want.address} is no deployment", hint="mlopsctl status lists them", code="MLO1541")
+    return want
+
+
+def refuse_review(what: str) -> None:
+    """Raises GateError in a job of a pull request: a stranger's change decides nothing about what runs."""
+    if review := under_review():
+        raise GateError(
+            f"{what} is not switched for {review}, which nobody merged yet",
+            hint="merge it first, or run this outside of CI",
+            code="MLO4510",
+        )
 
 
 def hold(workshop: ProjectWorkshop, kind: str, want: Resource, entry: Entry, reason: str, **facts: object) -> None:
@@ -63,6 +78,19 @@ def inputs_to(workshop: ProjectWorkshop, want: Resource, entry: Entry) -> tuple[
     unmeasured = _judge(workshop.project, want, entry, inputs)
     _fetch(workshop, entry, inputs)
     return inputs, unmeasured
+
+
+def refuse_blocked(workshop: ProjectWorkshop, want: Resource, inputs: Inputs) -> tuple[str, ...]:
+    """The approvals that ``apply`` would wait for. Raises GateError where it would not deploy this from here at all."""
+    world = workshop.world
+    blocked, waiting = controls_on(want, inputs, {}, world, world.site(want, world.read(want, None)))
+    if blocked:
+        raise _blocked(want, blocked)
+    return waiting
+
+
+def _blocked(want: Resource, why: Sequence[str]) -> GateError:
+    return GateError(f"{want.address} is blocked by {', '.join(why)}", hint="mlopsctl plan", code="MLO4511")
 
 
 def say(want: Resource, entry: Entry, observed: Observed, unmeasured: Sequence[str], words: str) -> None:

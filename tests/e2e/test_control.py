@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from mlopsctl.adapters.keys import config_folder
+from mlopsctl.cli.trail import read_pin
 from tests.cli.test_approve import admit, person
 from tests.quickstart import must, shell, take_down
-from tests.shelf import BEFORE, block, declare, make_small, on, write_model
+from tests.shelf import BEFORE, PROGRAM, block, declare, make_small, on, write_model
 
 APPLY = f"{BEFORE}mlopsctl apply -y"
 
@@ -212,6 +214,7 @@ def test_a_pin_and_a_promotion_hold_until_unhold(project: Path, shelf: Path, tmp
         ("promote live", "MLO6400", 64),
         ("unhold nowhere", "MLO1012", 1),
         ("pin live --to beef", "MLO7104", 1),
+        ("resume train.m", "MLO1541", 1),
     ],
 )
 def test_what_cannot_be_held(made: Path, tmp_path: Path, line: str, code: str, status: int) -> None:
@@ -223,8 +226,59 @@ def test_what_cannot_be_held(made: Path, tmp_path: Path, line: str, code: str, s
 
 def test_a_job_of_a_pull_request_switches_nothing(live: Path, shelf: Path) -> None:
     before = on(shelf)
-    done = shell(f"GITHUB_EVENT_NAME=pull_request {BEFORE}mlopsctl pin live", live)
-    assert done.returncode == 4 and "MLO4510" in done.stdout and on(shelf) == before
+    must(f"{BEFORE}mlopsctl halt live --reason wrong", live)
+    for verb in ("pin live", "resume live", "destroy --target live -y"):
+        done = shell(f"GITHUB_EVENT_NAME=pull_request {BEFORE}mlopsctl {verb}", live)
+        assert (done.returncode, "MLO4510" in done.stdout) == (4, True), done.stdout
+    assert on(shelf) == before and (shelf / "closed").exists()
+
+
+def test_elsewhere_than_on_its_branch_nothing_is_switched(live: Path, shelf: Path) -> None:
+    """A branch could have left out the gates that judge what is switched to."""
+    another_model(live)
+    must(APPLY, live)
+    before = on(shelf)
+    must("git checkout -q -b feature", live)
+    for verb in ("rollback", "pin", "unhold"):
+        done = shell(f"{BEFORE}mlopsctl {verb} live", live)
+        assert (done.returncode, "branch main does that" in done.stdout) == (4, True), done.stdout
+    assert on(shelf) == before and "held" not in must("git checkout -q main && mlopsctl plan", live)
+
+
+def test_a_rollback_is_barred_by_what_bars_an_apply(live: Path, shelf: Path, tmp_path: Path) -> None:
+    """Whoever can swap the root of the trail can write themselves a past to go back to."""
+    another_model(live)
+    must(APPLY, live)
+    before = on(shelf)
+    key = read_pin(re.findall(r"log: (\w+)", (live / "mlops.yaml").read_text())[0])["key"]
+    shutil.copytree(config_folder(), tmp_path / "mlops", ignore=shutil.ignore_patterns("trust"))
+    for verb in ("apply -y --replace deployments.live", "rollback live"):
+        done = shell(f"XDG_CONFIG_HOME={tmp_path} MLOPS_KEY={key} {BEFORE}mlopsctl {verb}", live)
+        assert (done.returncode, "the root of the trail, which nobody pinned" in done.stdout) == (4, True), done.stdout
+    assert on(shelf) == before
+
+
+def test_a_halt_whose_reason_no_entry_can_hold_stops_no_apply_afterwards(live: Path) -> None:
+    token = "ghp_" + "a" * 40
+    shown = must(f"{BEFORE}mlopsctl halt live --reason $'\\xff\\e[31m {token} {'long ' * 2000}'", live)
+    assert "halted" in shown and "\x1b" not in shown and token not in shown
+    must(APPLY, live)
+    assert "long long" in must(f"{BEFORE}mlopsctl resume live", live)
+
+
+def test_one_that_cannot_say_how_it_is_stops_no_halt_of_others(
+    project: Path, shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.shelf.PROGRAM", PROGRAM.replace(b'{"state": state}', b'{"state": "odd"}'))
+    second = tmp_path / "second"
+    second.mkdir()
+    declare(project, one=block(shelf), two=block(second))
+    must(APPLY, project)
+    done = shell(f"{BEFORE}mlopsctl halt '*' --reason wrong", project)
+    assert done.returncode == 0 and "its deployment is 'odd'" in done.stdout
+    assert (shelf / "closed").exists() and (second / "closed").exists()
+    must(f"{BEFORE}mlopsctl resume one", project)
+    assert not (shelf / "closed").exists()
 
 
 def test_a_halt_of_one_clone_survives_the_resume_of_another(live: Path, shelf: Path, tmp_path: Path) -> None:
