@@ -281,6 +281,7 @@ def test_one_that_cannot_say_how_it_is_stops_no_halt_of_others(
     assert not (shelf / "closed").exists()
 
 
+@pytest.mark.slow  # tests/test_holds.py holds the rule
 def test_a_halt_of_one_clone_survives_the_resume_of_another(live: Path, shelf: Path, tmp_path: Path) -> None:
     """The resume has more entries before it than the halt, and knew nothing of it."""
     hub, other = tmp_path / "hub.git", tmp_path / "other"
