@@ -411,6 +411,7 @@ class Walk:
         for upstream in again.inputs:
             yield from self._have(upstream)
         again = assess(want, self._seen, self._verdicts, self._shop.world, self._selection._replace(replaced=()))
+        self._shop.started(want.address, seen.made_from)
         outcome, outputs = self._work(want, again.inputs, self._shop.context(want.address))
         if any(outputs.get(name) != seen.outputs.get(name) for name in {need.output, MEANING}):
             raise EvidenceError(
@@ -444,7 +445,10 @@ class Walk:
             return
         yield Event("start", str(want.address), Action.DELETE.name, now.reason.text)
         try:
-            outcome = provider(want.provider).remove(seen, self._shop.context(want.address))
+            self._shop.started(want.address, seen.made_from)
+            context = self._shop.context(want.address)
+            with self._shop.working(want.address, self._crew.cancelled):
+                outcome = provider(want.provider).remove(seen, context)
         except MlopsError as error:
             yield self._fail(want, now, error)
             return

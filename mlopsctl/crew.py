@@ -104,6 +104,7 @@ class Crew:
                 said.answer.set_exception(Cancelled())
             elif isinstance(said, Ended):
                 self._threads.pop(said.address).join()
+        self._threads.clear()
 
 
 class _Proxy:

@@ -87,6 +87,20 @@ def test_lost_outputs_are_made_again_and_compared(project: Simulator) -> None:
     assert sum(entry.address == "data.rows" for entry in project.entries) == 1
 
 
+def test_all_that_starts_processes_is_known_to_the_next_apply(
+    project: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is made again or taken away too: a kill leaves its processes to whoever comes next."""
+    old = resource("deployments.old", text="old")
+    project.apply(DATA, old)
+    project.gone = [old]
+    project.bytes_here.clear()
+    begun: list[str] = []
+    monkeypatch.setattr(project, "started", lambda address, made_from: begun.append(str(address)))
+    project.apply(DATA, MODEL)
+    assert begun == ["data.rows", "train.model", "deployments.old"]
+
+
 def test_an_unjudged_guard_holds_its_step_back(project: Simulator) -> None:
     events = project.apply(DATA, MODEL, LIVE)
     assert events[-1].event == "skip" and events[-1].text == "waits for gates.size"

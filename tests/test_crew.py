@@ -242,3 +242,15 @@ def test_whoever_asks_while_all_is_cancelled_gets_no_answer_and_does_not_hang() 
     asked.set()
     crew.close()
     assert seen == [Cancelled]
+
+
+def test_what_cannot_be_cancelled_is_waited_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mlopsctl.crew._PATIENCE", 0.0)
+    crew, over = Crew(), threading.Event()
+    crew.start(A, over.wait)
+    crew.close()
+    monkeypatch.setattr("mlopsctl.crew._PATIENCE", 15.0)
+    monkeypatch.setattr(crew, "_said", None)
+    crew.close()
+    monkeypatch.undo()
+    over.set()

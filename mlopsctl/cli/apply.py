@@ -115,10 +115,11 @@ def _saved(path: Path) -> SavedPlan:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         return SavedPlan(str(found["plan_digest"]), read_selection(found["selection"]))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        why = error if isinstance(error, OSError | ValueError) else "it lacks what a saved plan holds"
         # Never the path that was given: a hint that is copied must not overwrite what is there.
         hint = "save one: mlopsctl plan -o release.plan && mlopsctl apply release.plan"
-        raise UsageError(f"{path} is no saved plan: {error}", hint=hint, code="MLO6402") from None
+        raise UsageError(f"{path} is no saved plan: {why}", hint=hint, code="MLO6402") from None
 
 
 def _check_stale(saved: SavedPlan, made: Plan, path: Path | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import socket
@@ -40,6 +41,16 @@ def test_a_second_writer_is_told_who_holds_the_lock(tmp_path: Path) -> None:
         holder.wait()
         with locked(path, "after a kill"):
             assert "after a kill" in path.read_text()
+
+
+def test_who_only_looks_is_in_nobodys_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``unlock`` and ``cancel`` find out who has the lock by taking it for a moment."""
+    path = tmp_path / "lock"
+    looking = os.open(path, os.O_RDWR | os.O_CREAT)
+    fcntl.flock(looking, fcntl.LOCK_EX)
+    monkeypatch.setattr("mlopsctl.adapters.lock.time.sleep", lambda seconds: os.close(looking))
+    with locked(path, "mlopsctl apply"):
+        assert "mlopsctl apply" in path.read_text()
 
 
 def test_a_lock_is_free_after_its_block(tmp_path: Path) -> None:

@@ -37,7 +37,8 @@ def test_a_saved_plan_is_applied_without_asking_and_only_while_it_holds(project:
 
 def test_what_is_no_plan_is_refused(project: Path) -> None:
     (project / "x.plan").write_text("{}")
-    for name in ("x.plan", "none.plan"):
+    (project / "deep.plan").write_text("[" * 100_000)
+    for name in ("x.plan", "deep.plan", "none.plan"):
         done = shell(f"mlopsctl apply {name}", project)
         assert done.returncode == 64 and "MLO6402" in done.stdout
 
