@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -172,7 +173,6 @@ def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
 
 
 def _train(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
-    import platform
 
     from .workplace import prepare, run_all
 
@@ -192,7 +192,7 @@ def _train(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
         "usage": usage,
         **_take_over(want, inputs, place, ctx.tree),
     }
-    made_with = {"platform": platform.platform(), "machine": platform.machine()}
+    made_with = _platform()
     if place.interpreter:
         made_with |= {"python": place.interpreter.python, **place.interpreter.packages}
     return Outcome({"model": place.out}, facts, made_with)
@@ -200,16 +200,19 @@ def _train(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
 
 def made_here(want: Resource, ctx: Context) -> Mapping[str, str]:
     """The platform, and the versions that the project's Python would have, read off its folders."""
-    import platform
-
     from ...adapters.argv import find_python
     from ...adapters.environment import versions
     from .workplace import PACKAGES
 
     word = commands(want.spec.run)[0][0]
     program = find_python(word, ctx.root)
-    found = {"platform": platform.platform(), "machine": platform.machine()}
-    return found | (versions(Path(program), PACKAGES) if program else {})
+    return _platform() | (versions(Path(program), PACKAGES) if program else {})
+
+
+def _platform() -> dict[str, str]:
+    """Asked of the kernel itself: the standard library's ``platform`` starts a program for some of it."""
+    here = os.uname()
+    return {"platform": f"{here.sysname}-{here.release}-{here.machine}", "machine": here.machine}
 
 
 def _take_over(want: Resource, inputs: Inputs, place: Workplace, tree: Tree) -> dict[str, Json]:
