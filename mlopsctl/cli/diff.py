@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..adapters.git import Repo, find_repo
+from ..adapters.git import Repo, find_repo, git
 from ..diff import Difference, compare
+from ..errors import MlopsError
 from ..plan import Assessment, survey
 from ..types import Address
 from . import console
@@ -44,7 +45,7 @@ def diff(
     prefix = _prefix(repo)
     old_name, dots, new_name = _split(revisions)
     if dots == "...":
-        old_name = repo.git("merge-base", repo.commit(old_name), repo.commit(new_name)).decode().strip()
+        old_name = _fork(repo, old_name, new_name)
     before = open_commit(repo, old_name, prefix)
     after = open_commit(repo, new_name, prefix) if dots else open_project()
     after.need_trail(offline=offline)
@@ -71,6 +72,18 @@ def _split(revisions: str) -> tuple[str, str, str]:
             old, _, new = revisions.partition(dots)
             return old or "HEAD", dots, new or "HEAD"
     return revisions, "", ""
+
+
+def _fork(repo: Repo, old: str, new: str) -> str:
+    """The commit at which two revisions went apart. Raises MlopsError where they have none in common."""
+    done = git(repo.root, "merge-base", repo.commit(old), repo.commit(new), check=False)
+    if done.returncode != 0:
+        raise MlopsError(
+            f"{old} and {new} have no commit in common",
+            hint=f"compare them as they are: mlopsctl diff {old}..{new}; in a shallow clone: git fetch --unshallow",
+            code="MLO1003",
+        )
+    return done.stdout.decode().strip()
 
 
 def _prefix(repo: Repo) -> str:

@@ -18,7 +18,7 @@ from ..adopt.build import propose
 from ..adopt.dvc import read_dvc, read_stages
 from ..adopt.lock import Result, read_lock, results
 from ..adopt.proposal import NotUnderstood, Proposal, inside
-from ..adopt.text import manifest_text
+from ..adopt.text import manifest_text, printable
 from ..adopt.visible import Visible
 from ..apply import Walk
 from ..canonical import digest_of
@@ -57,7 +57,16 @@ def take_over(project: Project) -> int:
             hint="dvc repro, or dvc pull, then try again",
             code="MLO1084",
         ) from None
-    stages, _, _ = read_stages(tree)
+    stages, unknown, _ = read_stages(tree)
+    if not stages:
+        raise MlopsError(
+            "there is nothing of DVC to take over: "
+            + (unknown[0] if unknown else "there is no stage in a dvc.yaml here"),
+            hint="run it in the folder of dvc.yaml, which is the one of mlops.yaml too",
+            code="MLO1084",
+        )
+    for text in unknown:
+        console.note(printable(text))
     proposal = propose(read_dvc(tree), tree)
     files = _DvcFiles(project.root, tree)
     proposed = _proposed(proposal)

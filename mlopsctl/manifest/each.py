@@ -99,7 +99,13 @@ def _file(named: Node, axis: str, read: Read | None, findings: Findings) -> Node
         found = read_yaml(source, inside)
         inside.close()
         return _placed(found, named)
-    rows = _rows(source)
+    try:
+        rows = _rows(source)
+    except ValueError as error:
+        findings.add(
+            "MLO1056", f"'{path}' is no table: {error}", named.at, hint="export it as plain CSV, with one header"
+        )
+        return Node([], named.at, named.end)
     if axis and rows and axis not in rows[0]:
         columns = "its columns are " + ", ".join(rows[0])
         findings.add("MLO1056", f"'{path}' has no column '{axis}'", named.at, hint=columns)
@@ -108,13 +114,20 @@ def _file(named: Node, axis: str, read: Read | None, findings: Findings) -> Node
 
 
 def _rows(source: str) -> list[dict[str, Scalar]]:
+    """The rows of a CSV file. Raises ValueError where it is none."""
     import csv
     import io
 
-    lines = [line for line in csv.reader(io.StringIO(source)) if line]
+    try:
+        lines = [line for line in csv.reader(io.StringIO(source, newline=None), strict=True) if line]
+    except csv.Error as error:
+        raise ValueError(str(error)) from None
     if not lines:
         return []
     head = [name.strip() for name in lines[0]]
+    twice = next((name for name in head if head.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f"two columns are named '{twice}'")
     return [{name: _cell(cell.strip()) for name, cell in zip(head, line, strict=False)} for line in lines[1:]]
 
 

@@ -80,6 +80,12 @@ def test_what_it_refuses(project: Path, words: str, code: int) -> None:
     assert done.returncode == code and "Traceback" not in done.stdout, done.stdout
 
 
+def test_two_histories_without_a_fork_are_compared_as_they_are(project: Path) -> None:
+    must("git checkout -q --orphan other && git commit -qm other", project)
+    done = shell("mlopsctl diff main...other", project)
+    assert done.returncode == 1 and "mlopsctl diff main..other" in done.stdout
+
+
 def test_gate_figures_stand_side_by_side_with_their_bars_and_say_whether_intervals_overlap(branched: Path) -> None:
     found = document(branched, "main..feature")
     gate = next(one for one in found if one["address"] == "gates.accuracy")

@@ -55,9 +55,14 @@ def test_what_stands_is_replaced_on_purpose_only(project: Path, older: Path) -> 
         ("train.classifier nowhere.onnx --replace", "MLO1230", "no file or folder"),
         ("train.classifier README.md --replace", "MLO1233", "no"),
         ("train.nobody README.md", "MLO1012", "declares no"),
+        ("train.classifier /dev/zero --replace", "MLO1230", "no file or folder"),
+        ("train.classifier . --replace", "MLO1230", "whole repository"),
+        ("train.classifier .. --replace", "MLO1230", "whole repository"),
+        ("train.classifier .git/latest --replace", "MLO1230", "README.md"),
     ],
 )
 def test_what_cannot_be_imported_says_why(project: Path, arguments: str, code: str, word: str) -> None:
+    (project / ".git" / "latest").symlink_to(project / "README.md")
     before = must("git rev-parse refs/notes/mlops", project)
     done = shell(f"mlopsctl import {arguments}", project)
     assert done.returncode == 1 and code in done.stdout and word in done.stdout

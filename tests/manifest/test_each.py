@@ -245,6 +245,24 @@ def test_a_file_outside_or_of_another_kind_is_refused() -> None:
         )
 
 
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("region,region\neu,us\n", "two columns are named 'region'"),
+        ('region\n"eu\n', "unexpected end of data"),
+        (f"region\n{'x' * 200_000}\n", "field limit"),
+    ],
+)
+def test_a_file_that_is_no_table_is_refused(body: str, said: str) -> None:
+    error = only_first_of("cpu: {each: {region: r.csv}}", {"r.csv": body})
+    assert error.code == "MLO1056" and said in error.message
+
+
+def test_a_table_with_line_ends_of_an_old_mac_is_one() -> None:
+    text = SHOP.replace("cpu: {each: {region: [eu, us]}}", "cpu: {each: {region: r.csv}}")
+    assert load(text, {"r.csv": "region\reu\rus\r"}).digest == load(SHOP).digest
+
+
 def test_a_broken_file_is_named_with_its_own_place() -> None:
     error = only_first_of("cpu: {each: {region: r.yaml}}", {"r.yaml": "- eu\n- [us\n"})
     assert str(error.where).startswith("r.yaml:")

@@ -21,7 +21,7 @@ def adopt(want: Resource, inputs: Inputs, source: Path, ctx: Context) -> Outcome
     from ...adapters.store import hash_path
     from . import contract
 
-    place = ctx.scratch / "source" / source.name
+    place = ctx.scratch / "source" / (source.resolve().name or "source")
     place.parent.mkdir()
     copy(source, place, str(source))
     origin: dict[str, Json] = {"digest": hash_path(place)}
@@ -40,9 +40,15 @@ def copy(source: Path, place: Path, named: str) -> None:
     """Copies plain files only. Raises ProviderError where nothing is there."""
     from ...adapters.store import files_below
 
-    if source.is_symlink() or not source.exists():
+    if source.is_symlink():
+        raise ProviderError(f"{named} is a link", hint=f"name the file itself: {source.resolve()}", code="MLO1230")
+    if not source.is_file() and not source.is_dir():
         raise ProviderError(
             f"there is no file or folder at {named}", hint="look at the path, or fetch the model", code="MLO1230"
+        )
+    if place.resolve().is_relative_to(source.resolve()):
+        raise ProviderError(
+            f"{named} holds this whole repository", hint="name the model's own file or folder", code="MLO1230"
         )
     if source.is_file():
         shutil.copyfile(source, place)
