@@ -12,7 +12,7 @@ def write_atomically(path: Path, body: bytes, mode: int = 0o644) -> None:
 
     A device or pipe (``/dev/null``, ``/dev/stdout``) is written to, never replaced; what stands in its file stays.
     """
-    if path.exists() and (not path.is_file() or _is_stream(path)):
+    if is_stream(path):
         with open(path, "ab") as stream:
             stream.write(body)
         return
@@ -31,8 +31,15 @@ def write_atomically(path: Path, body: bytes, mode: int = 0o644) -> None:
         raise
 
 
-def _is_stream(path: Path) -> bool:
-    """Whether a path names an open file of a process: a shell may have led ``/dev/stdout`` into a plain file."""
+def is_stream(path: Path) -> bool:
+    """Whether a path is a device, a pipe, or an open file of a process, as ``/dev/stdout`` and ``/dev/fd/63`` are.
+
+    A shell may have led the last into a plain file.
+    """
+    if path.is_dir() or not path.exists():
+        return False
+    if not path.is_file():
+        return True
     folder = path.parent.resolve()
     return folder in (Path("/dev"), Path("/dev/fd")) or folder.is_relative_to("/proc")
 

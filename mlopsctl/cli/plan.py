@@ -15,7 +15,7 @@ from . import console
 from .asked import Exclude, Quick, Refresh, Replace, Target, selection
 from .project import Project, open_project
 from .world import ProjectWorld
-from .write import ReportFormat, Write, reports, written
+from .write import ReportFormat, Write, check_target, reports, written
 
 if TYPE_CHECKING:
     from ..render.report import Report
@@ -59,6 +59,8 @@ def plan(
 
       mlopsctl plan --why --format json
     """
+    if out is not None:
+        check_target(out)
     project = open_project()
     project.need_trail(offline=offline)
     asked = selection(project, target, exclude, replace, refresh=refresh, refresh_only=refresh_only, quick=quick)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..adapters.files import is_stream, write_atomically
 from ..errors import MlopsError, UsageError, worst
 from ..types import Where
 from . import console
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 _EVERY_VERB = ("json", "markdown", "junit", "sarif", "github", "gitlab")
 _PLANNING = ("terraform-report",)
-_DEVICES = Path("/dev")
 
 Write = Annotated[
     list[str] | None,
@@ -130,16 +130,16 @@ def _targets(write: Iterable[str], known: tuple[str, ...], taken: set[Path]) -> 
             hint = f"--write {known[0]}=FILE; formats are {', '.join(known)}"
             raise UsageError(what, hint=hint, code="MLO1070")
         path = Path(text)
-        _check(path, taken)
+        check_target(path, taken)
         taken.add(path.resolve())
         found.append((name, path))
     return found
 
 
-def _check(path: Path, taken: set[Path]) -> None:
+def check_target(path: Path, taken: Collection[Path] = ()) -> None:
     """Raises UsageError for a path that cannot be written, or must not be."""
     folder = path.parent
-    if folder == _DEVICES and path.exists() and not path.is_dir():
+    if is_stream(path):
         return
     if path.resolve() in taken:
         raise UsageError(f"{path} is named twice", hint="give each file a name of its own", code="MLO1071")
@@ -150,7 +150,7 @@ def _check(path: Path, taken: set[Path]) -> None:
     if not os.access(folder, os.W_OK):
         raise UsageError(f"{folder} is not writable for you", hint="name another folder", code="MLO1072")
     if path.is_file() and _tracked(path):
-        hint = "write reports to files that git does not track"
+        hint = "write to a file that git does not track"
         raise UsageError(f"{path} is tracked by git and would be overwritten", hint=hint, code="MLO1073")
 
 
@@ -168,8 +168,6 @@ def _rendered(name: str, report: Report) -> bytes:
 
 
 def _put(path: Path, body: bytes) -> None:
-    from ..adapters.files import write_atomically
-
     sys.stdout.flush()  # /dev/stdout may lead to where this program prints
     write_atomically(path, body)
 

@@ -73,7 +73,7 @@ def test_what_it_refuses(project: Path, line: str, code: int, words: str) -> Non
 @pytest.mark.parametrize("place", [".", "train.py/release.plan"])
 def test_a_plan_that_cannot_be_saved_there_says_why(project: Path, place: str) -> None:
     done = shell(f"mlopsctl plan -o {place}", project)
-    assert done.returncode == 1 and "MLO1005" in done.stdout and "folder" in done.stdout
+    assert done.returncode == 64 and "MLO1072" in done.stdout and "folder" in done.stdout
 
 
 def test_a_partial_plan_says_what_it_is_about(project: Path) -> None:

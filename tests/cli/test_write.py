@@ -118,6 +118,8 @@ def test_on_github_the_page_is_added_to_the_summary_of_the_step(small: Path, tmp
         ("plan --write json=none/x", "MLO1072"),
         ("plan --write json=.", "MLO1072"),
         ("apply -y --write json=mlops.yaml", "MLO1073"),
+        ("plan -o mlops.yaml", "MLO1073"),
+        ("plan -o none/p", "MLO1072"),
         ("plan --format html", "MLO6401"),
     ],
 )
