@@ -24,6 +24,7 @@ _AXIS = r"[a-z][a-z0-9_-]*"
 _VALUE = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 _LONGEST = 100
 """Letters of an instance: folders and logs are named by addresses."""
+_LONGEST_CELL = 131_072
 
 _HERE = r"\{\{|\}\}|\{each\.([^{}]*)\}"
 _NAMED = r"\{\{|\}\}|\{(data|train)\.([a-z][a-z0-9_-]*)\}"
@@ -118,10 +119,14 @@ def _rows(source: str) -> list[dict[str, Scalar]]:
     import csv
     import io
 
+    # The limit is one for the whole process, and data is read under a larger one.
+    before = csv.field_size_limit(_LONGEST_CELL)
     try:
         lines = [line for line in csv.reader(io.StringIO(source, newline=None), strict=True) if line]
     except csv.Error as error:
         raise ValueError(str(error)) from None
+    finally:
+        csv.field_size_limit(before)
     if not lines:
         return []
     head = [name.strip() for name in lines[0]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from typing import Any
 
@@ -253,7 +254,9 @@ def test_a_file_outside_or_of_another_kind_is_refused() -> None:
         (f"region\n{'x' * 200_000}\n", "field limit"),
     ],
 )
-def test_a_file_that_is_no_table_is_refused(body: str, said: str) -> None:
+def test_a_file_that_is_no_table_is_refused(body: str, said: str, request: pytest.FixtureRequest) -> None:
+    before = csv.field_size_limit(1 << 30)  # as whoever read a table before leaves it
+    request.addfinalizer(lambda: csv.field_size_limit(before))
     error = only_first_of("cpu: {each: {region: r.csv}}", {"r.csv": body})
     assert error.code == "MLO1056" and said in error.message
 
