@@ -20,6 +20,7 @@ from .provider import (
     ingredients,
     known_ingredients,
     provider,
+    result_fields,
 )
 from .reasons import in_words, is_unknown
 from .renames import forgotten, renamed
@@ -233,10 +234,13 @@ def assess(
     blocked += world.withdrawn(inputs, observed if action is Action.NOOP else None)
     blocked += world.lacks(want) if action is not Action.NOOP else ()
     waiting: tuple[str, ...] = ()
-    if action is not Action.NOOP and not held and want.address.section == "deployments":
+    if action is not Action.NOOP and want.address.section == "deployments":
         more, waiting = controls_on(want, inputs, verdicts, world, site)
         blocked += more
-        if observed is not None and observed.made_from != made_from and site.ahead:
+        if held:
+            # Its artifact was agreed to when it went out first; whatever else would change was not.
+            blocked, waiting = blocked + unapproved(want, site, world), ()
+        elif observed is not None and observed.made_from != made_from and site.ahead:
             blocked += (f"HEAD being an ancestor of what runs: mlopsctl rollback {want.address.typed} goes back",)
     step = Step(
         want.address,
@@ -315,6 +319,16 @@ def _untrusted(want: Resource, inputs: Inputs) -> tuple[str, ...]:
     if want.address.section != "deployments":
         return ()
     return tuple(f"{item.need.address} untrusted" for item in inputs if item.seen and not item.seen.trusted)
+
+
+def unapproved(want: Resource, site: Site, world: World) -> tuple[str, ...]:
+    """What a protected deployment that goes to an older artifact would bring along besides: approvals name settings too."""
+    last = world.last_result(want.address) if site.quorum(want) is not None else None
+    same = last is None or (last.ingredients.get("provider"), last.ingredients.get("spec")) == (
+        want.provider,
+        result_fields(want.spec),
+    )
+    return () if same else (f"settings that nobody approved: mlopsctl unhold {want.address.typed}, then approve",)
 
 
 def controls_on(

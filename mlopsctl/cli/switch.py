@@ -9,7 +9,7 @@ from typing import cast
 from ..adapters.ci import under_review
 from ..adapters.lock import locked
 from ..errors import EvidenceError, GateError, MlopsError
-from ..plan import controls_on
+from ..plan import controls_on, unapproved
 from ..provider import Deployment, Inputs, fingerprint, ingredients, provider, result_fields
 from ..types import GUARD, Digest, Entry, Observed, Resource
 from . import console
@@ -83,7 +83,9 @@ def inputs_to(workshop: ProjectWorkshop, want: Resource, entry: Entry) -> tuple[
 def refuse_blocked(workshop: ProjectWorkshop, want: Resource, inputs: Inputs) -> tuple[str, ...]:
     """The approvals that ``apply`` would wait for. Raises GateError where it would not deploy this from here at all."""
     world = workshop.world
-    blocked, waiting = controls_on(want, inputs, {}, world, world.site(want, world.read(want, None)))
+    site = world.site(want, world.read(want, None))
+    blocked, waiting = controls_on(want, inputs, {}, world, site)
+    blocked += unapproved(want, site, world)
     if blocked:
         raise _blocked(want, blocked)
     return waiting

@@ -52,6 +52,11 @@ def another_model(project: Path) -> None:
     must("git commit -qam 'Another model'", project)
 
 
+def entry_of(project: Path) -> str:
+    """The newest deployment."""
+    return str(re.findall(r"entry ([0-9a-f]{12})", must("mlopsctl status live", project))[0])
+
+
 def two_people(project: Path) -> None:
     """Ann may approve; ben may too, and holds the role govern."""
     admit(project, "ann", "ben")
@@ -256,6 +261,23 @@ def test_a_rollback_is_barred_by_what_bars_an_apply(live: Path, shelf: Path, tmp
         done = shell(f"XDG_CONFIG_HOME={tmp_path} MLOPS_KEY={key} {BEFORE}mlopsctl {verb}", live)
         assert (done.returncode, "the root of the trail, which nobody pinned" in done.stdout) == (4, True), done.stdout
     assert on(shelf) == before
+
+
+def test_a_hold_brings_no_settings_along_that_nobody_approved(project: Path, shelf: Path) -> None:
+    two_people(project)
+    declare(project, live=block(shelf, "approvals: {count: 1}"))
+    must(f"{person('ann')} mlopsctl approve live -y", project)
+    must(f"{APPLY} && mlopsctl pin live", project)
+    before = must("git show refs/notes/mlops", project)
+    declare(project, "Other settings", live=block(shelf, "approvals: {count: 1}\nparams: {traffic: all}"))
+    for line in (APPLY, f"{BEFORE}mlopsctl rollback live --to {entry_of(project)}"):
+        done = shell(line, project)
+        assert (done.returncode, "settings that nobody approved" in done.stdout) == (4, True), done.stdout
+    under_review = f"GITHUB_EVENT_NAME=pull_request {APPLY}"
+    assert "pull request" in shell(under_review, project).stdout
+    assert must("git show refs/notes/mlops", project) == before
+    must("mlopsctl unhold live", project)
+    assert shell(APPLY, project).returncode == 5, "and then people are asked"
 
 
 def test_a_halt_whose_reason_no_entry_can_hold_stops_no_apply_afterwards(live: Path) -> None:
