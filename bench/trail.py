@@ -241,7 +241,7 @@ def verifying(place: Path, number: int, name: str) -> int:
     bare = min(one["bare"] for one in found)
     parts = ", ".join(f"{what} {took / bare:.2f}" for what, took in least.items())
     print(
-        f"                      of them signatures 1, and library calls that must be made {sum(least.values()) / bare:.2f}: {parts}"
+        f"                      of them signatures 1, and other library calls {sum(least.values()) / bare:.2f}: {parts}"
     )
     missed += tell(max(one["verifying"] for one in found), 700, f"MB peak memory of a cold verify of {name} entries")
     more = opened(folder)
@@ -275,7 +275,7 @@ def cold(folder: Path) -> dict[str, Any]:
 
 
 def floor(folder: Path) -> dict[str, Any]:
-    """Processor time of the library calls that no reader of these entries can do without, and of nothing else."""
+    """Processor time of the library calls that are made for these entries beside signatures, and of nothing else."""
     log = opened(folder).ledger.log
     wanted = "\n".join(log.notes(log.tip()).values()).encode()
     begun = cpu()
