@@ -154,7 +154,7 @@ def make_plan(
         steps = [_with_whys(step, *behind[step.address], world) for step in steps]
     if not selection.refresh_only:
         steps += _removals(resources, world, selection)
-    if not (selection.refresh_only or selection.quick):
+    if not (selection.refresh_only or selection.trial):
         steps = [renamed(step, old) if (old := world.moved_from(step.address)) else step for step in steps]
         steps += _forgotten(resources, steps, world, selection)
     return Plan(

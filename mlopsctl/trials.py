@@ -1,4 +1,4 @@
-"""Quick runs: samples instead of whole tables, cheap gates first. What they make are trials, and no deployment sees one."""
+"""Quick runs (samples, cheap gates first) and other values (--set): they make trials, and no deployment sees one."""
 
 from __future__ import annotations
 

@@ -271,11 +271,13 @@ class Selection(NamedTuple):
     """Whether the plan does nothing but look."""
     quick: bool = False
     """Whether samples are taken and cheap gates come first; the results are trials."""
+    settings: tuple[str, ...] = ()
+    """``PATH=VALUE`` that stand in place of what the manifest says; the results are trials."""
 
     @property
     def trial(self) -> bool:
         """Whether what is made is a trial, which nothing but another trial ever reads."""
-        return self.quick
+        return self.quick or bool(self.settings)
 
 
 class Sample(NamedTuple):

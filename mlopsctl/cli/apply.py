@@ -19,7 +19,7 @@ from ..planned import digest, pending, settled
 from ..render.plan import read_selection
 from ..types import Plan, Selection
 from . import console
-from .asked import Exclude, Quick, Refresh, Replace, Target, selection
+from .asked import Exclude, Quick, Refresh, Replace, Set, Target, selection
 from .names import record_forgotten, record_moves
 from .plan import plan_project, report_plan, show
 from .progress import Printer, event_json, summary_line
@@ -48,6 +48,7 @@ def apply(
     exclude: Exclude = None,
     replace: Replace = None,
     quick: Quick = False,
+    set_: Set = None,
     jobs: Annotated[
         int | None, typer.Option("--jobs", metavar="N", help="How many steps run at a time; default: one a core.")
     ] = None,
@@ -76,23 +77,29 @@ def apply(
       mlopsctl apply -y --jobs 4 --keep-going
 
       mlopsctl apply -y --quick
+
+      mlopsctl apply -y --quick --set train.classifier.seed=7
     """
     if jobs is not None and jobs < 1:
         raise UsageError(f"--jobs {jobs}: at least one step has to run", hint="mlopsctl apply --jobs 1", code="MLO1240")
     saved = _saved(planfile) if planfile else None
-    if saved is not None and (target or exclude or replace or refresh or quick):
+    if saved is not None and (target or exclude or replace or refresh or quick or set_):
         raise UsageError(
             f"{planfile} is applied as it was saved: no option changes what it does",
             hint="give the option to mlopsctl plan -o, or apply without the file",
             code="MLO6003",
         )
-    project = open_project()
+    project = open_project(settings=saved.selection.settings if saved else set_ or ())
     project.need_log()
     project.need_commit()
     project.need_trail(offline=offline)
     with locked(project.state / "lock", "mlopsctl apply"):
         sign_queued(project)
-        asked = saved.selection if saved else selection(project, target, exclude, replace, refresh=refresh, quick=quick)
+        asked = (
+            saved.selection
+            if saved
+            else selection(project, target, exclude, replace, refresh=refresh, quick=quick, settings=set_)
+        )
         made = plan_project(project, asked, head=bool(write))
         report_plan(project, made)
         if saved is not None:
@@ -179,7 +186,8 @@ def _walk(project: Project, made: Plan, format: str, jobs: int | None, keep_goin
                     codes.append(ApprovalError.exit_code)
     printer.summary(summary(events, made))
     if made.selection.trial and format == "text":
-        console.note("a trial: nothing of it is ever deployed; in full: mlopsctl apply")
+        keep = "write what was set into mlops.yaml, then: " if made.selection.settings else ""
+        console.note(f"a trial: nothing of it is ever deployed; in full: {keep}mlopsctl apply")
     return codes
 
 

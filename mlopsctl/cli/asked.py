@@ -23,6 +23,14 @@ Quick = Annotated[
     typer.Option("--quick", help="A trial: samples of the data, cheap gates first; nothing of it is ever deployed."),
 ]
 Replace = Annotated[Globs, typer.Option("--replace", metavar="ADDR", help="Make this anew on purpose; globs allowed.")]
+Set = Annotated[
+    Globs,
+    typer.Option(
+        "--set",
+        metavar="PATH=VALUE",
+        help="A trial with another value than the manifest's, such as train.scorer.params.lr=0.01; repeatable.",
+    ),
+]
 
 Refresh = Annotated[
     bool, typer.Option("--refresh", help="Ask the running deployments, and look for outputs that are lost.")
@@ -38,15 +46,17 @@ def selection(
     refresh: bool = False,
     refresh_only: bool = False,
     quick: bool = False,
+    settings: Globs = None,
 ) -> Selection:
     """What the options ask for. Raises MlopsError for a pattern that names nothing."""
-    if refresh_only and (replace or quick):
-        extra = "--replace" if replace else "--quick"
+    if refresh_only and (replace or quick or settings):
+        extra = "--replace" if replace else "--quick" if quick else "--set"
         message = f"--refresh-only makes nothing, so {extra} has nothing to say"
         raise UsageError(message, hint=f"leave {extra} out", code="MLO6005")
     refresh = refresh or refresh_only
+    given = tuple(settings or ())
     if not (target or exclude or replace):
-        return Selection(refresh=refresh, refresh_only=refresh_only, quick=quick)
+        return Selection(refresh=refresh, refresh_only=refresh_only, quick=quick, settings=given)
     declared = [want.address for want in project.resources]
     # What left the manifest can be left alone, but not be made.
     removed = [address for address, _ in project.trail.deployments()] if exclude else []
@@ -57,6 +67,7 @@ def selection(
         refresh,
         refresh_only,
         quick,
+        given,
     )
 
 

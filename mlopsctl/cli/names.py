@@ -66,7 +66,7 @@ def _moved_on(project: Project, name: str, last: Entry) -> bool:
 
 def record_moves(made: Plan, project: Project, workshop: ProjectWorkshop) -> Iterator[Event]:
     """Signs the new names first, so that everything after finds history under them."""
-    wanted = {} if made.selection.quick else {want.address: want for want in project.resources}
+    wanted = {} if made.selection.trial else {want.address: want for want in project.resources}
     for step in made.steps:
         if step.action is Action.DELETE or step.address not in wanted:
             continue

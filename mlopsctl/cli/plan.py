@@ -12,7 +12,7 @@ from ..plan import EVERYTHING, make_plan
 from ..planned import drifted, pending
 from ..types import Plan, Selection
 from . import console
-from .asked import Exclude, Quick, Refresh, Replace, Target, selection
+from .asked import Exclude, Quick, Refresh, Replace, Set, Target, selection
 from .project import Project, open_project
 from .world import ProjectWorld
 from .write import ReportFormat, Write, check_target, reports, written
@@ -35,6 +35,7 @@ def plan(
     exclude: Exclude = None,
     replace: Replace = None,
     quick: Quick = False,
+    set_: Set = None,
     why: Annotated[
         bool,
         typer.Option("--why", help="Show every input of every step, old and new, and each file that counts as code."),
@@ -58,12 +59,16 @@ def plan(
       mlopsctl plan --refresh-only --detailed-exitcode
 
       mlopsctl plan --why --format json
+
+      mlopsctl plan --set train.classifier.seed=7
     """
     if out is not None:
         check_target(out)
-    project = open_project()
+    project = open_project(settings=set_ or ())
     project.need_trail(offline=offline)
-    asked = selection(project, target, exclude, replace, refresh=refresh, refresh_only=refresh_only, quick=quick)
+    asked = selection(
+        project, target, exclude, replace, refresh=refresh, refresh_only=refresh_only, quick=quick, settings=set_
+    )
     # A text shows neither the commit nor whether the tree is dirty, so git is not asked.
     made = plan_project(project, asked, head=out is not None or format == "json" or bool(write), why=why)
     report_plan(project, made)
@@ -110,7 +115,7 @@ def world_of(project: Project, asked: Selection) -> ProjectWorld:
     if asked.trial:
         from .trial import TrialWorld
 
-        return TrialWorld(project)
+        return TrialWorld(project, asked)
     return ProjectWorld(project, refresh=asked.refresh)
 
 

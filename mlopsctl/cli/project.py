@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -146,8 +146,11 @@ def find_manifest(start: Path, repo: Repo) -> Path:
     )
 
 
-def open_project(start: Path | None = None) -> Project:
-    """The project around the current folder, as its files lie on disk. Raises MlopsError."""
+def open_project(start: Path | None = None, settings: Sequence[str] = ()) -> Project:
+    """The project around the current folder, as its files lie on disk; ``settings`` are those of ``--set``.
+
+    Raises MlopsError, and UsageError for a setting that names nothing or does not fit.
+    """
     start = start or Path.cwd()
     repo = find_repo(start)
     if repo.bare:
@@ -158,7 +161,12 @@ def open_project(start: Path | None = None) -> Project:
         )
     root = find_manifest(start, repo)
     tree = WorkTree(repo, root)
-    return Project(repo, root, tree, load_manifest((root / MANIFEST).read_bytes(), MANIFEST, tree.read))
+    text = (root / MANIFEST).read_bytes()
+    if settings:
+        from ..manifest.overlay import load_overlaid
+
+        return Project(repo, root, tree, load_overlaid(text, MANIFEST, tree.read, settings))
+    return Project(repo, root, tree, load_manifest(text, MANIFEST, tree.read))
 
 
 def open_commit(repo: Repo, revision: str, prefix: str = "") -> Project:

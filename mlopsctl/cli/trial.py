@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..errors import GateError
+from ..manifest.overlay import path_of
 from ..provider import Context, Inputs
 from ..trials import SAMPLE
 from ..types import Address, Digest, Entry, Observed, Outcome, Resource, Selection
@@ -21,6 +22,10 @@ CRASHED = "crashed"
 class TrialWorld(ProjectWorld):
     """Knows earlier trials beside the results; what is deployed does not concern it."""
 
+    def __init__(self, project: Project, selection: Selection):
+        super().__init__(project)
+        self._quick = selection.quick
+
     def read(self, want: Resource, made_from: Digest | None) -> Observed | None:
         if found := super().read(want, made_from):
             return found
@@ -32,23 +37,25 @@ class TrialWorld(ProjectWorld):
         return entry._replace(kind="failure") if entry is not None and entry.status == CRASHED else entry
 
     def last_result(self, address: Address) -> Entry | None:
-        return self._trail.latest(address, (KIND,))
+        """A quick run is compared with the last one, another value with what the manifest's own made."""
+        return self._trail.latest(address, (KIND,)) if self._quick else super().last_result(address)
 
     def undeclared(self, declared: frozenset[Address]) -> Sequence[tuple[Resource, Observed]]:
         return ()
 
 
 class TrialWorkshop(ProjectWorkshop):
-    """Makes samples, and signs everything as a trial."""
+    """Makes samples where the run is quick, and signs everything as a trial."""
 
     def __init__(self, project: Project, tell: Callable[[Address, str], None], selection: Selection):
         super().__init__(project, tell)
-        self.world: ProjectWorld = TrialWorld(project)
+        self.world: ProjectWorld = TrialWorld(project, selection)
+        self._set = [path_of(setting) for setting in selection.settings]
         self._sample = SAMPLE if selection.quick else None
 
     def context(self, address: Address, inputs: Inputs = ()) -> Context:
         if address.section == "deployments":
-            raise GateError("a trial deploys nothing", hint="mlopsctl apply, without --quick", code="MLO1052")
+            raise GateError("a trial deploys nothing", hint="mlopsctl apply, without --quick and --set", code="MLO1052")
         return super().context(address, inputs)._replace(sample=self._sample)
 
     def record(self, kind: str, want: Resource, *, status: str = "", **parts: Any) -> Observed:
@@ -59,4 +66,6 @@ class TrialWorkshop(ProjectWorkshop):
             parts["outcome"] = outcome._replace(facts={})
         # A trial replaces nothing: of several the newest counts, for other trials.
         facts.pop("supersedes", None)
+        # The paths alone: a value stands among the ingredients where an entry may hold it.
+        facts |= {"set": self._set} if self._set else {}
         return super().record(KIND, want, status=CRASHED if kind == "failure" else status, facts=facts, **parts)

@@ -72,8 +72,12 @@ def _of(entries: _Entries, section: str) -> _Entries:
     return [entry for entry in entries if entry.address.section == section]
 
 
-def load_manifest(text: bytes, path: str = "mlops.yaml", read: Read | None = None) -> Manifest:
+def load_manifest(
+    text: bytes, path: str = "mlops.yaml", read: Read | None = None, change: Callable[[Node], Node] | None = None
+) -> Manifest:
     """Reads and checks a manifest; ``read`` gives the bytes of the files that ``each:`` names.
+
+    ``change`` makes another document of the one that was read, before anything in it is looked at.
 
     Raises ManifestError with the first finding; the file's other findings are in its ``others``.
     """
@@ -84,14 +88,17 @@ def load_manifest(text: bytes, path: str = "mlops.yaml", read: Read | None = Non
             "MLO3009", f"a manifest is a mapping of keys, not a {root.kind}", root.at, hint="see `mlopsctl init`"
         )
         findings.close()
-    if b"each:" in text:
+    if change is not None:
+        findings.close()
+        root = change(root)
+    if change is not None or b"each:" in text:
         read_files(root, read, findings)
         findings.close()
     check_texts(root, findings)
     _check_top_level(root, findings)
     project = _project(root, findings)
     store = _store(root, findings)
-    entries, families = _sections(root, findings, marked=MARK.encode() in text)
+    entries, families = _sections(root, findings, marked=change is not None or MARK.encode() in text)
     findings.close()
     _fill(entries, families, findings)
     findings.close()

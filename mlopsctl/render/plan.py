@@ -50,14 +50,17 @@ def selection_json(selection: Selection) -> dict[str, Json]:
         "refresh": selection.refresh,
         "refresh_only": selection.refresh_only,
         "quick": selection.quick,
+        "set": list(selection.settings),
     }
 
 
 def read_selection(found: Mapping[str, Json]) -> Selection:
     """The inverse of ``selection_json``. Raises KeyError for what is missing."""
-    targets, excluded, replaced = (tuple(map(str, found[name])) for name in ("targets", "excluded", "replaced"))
-    flags = (bool(found[name]) for name in ("refresh", "refresh_only", "quick"))
-    return Selection(targets, excluded, replaced, *flags)
+    targets, excluded, replaced, settings = (
+        tuple(map(str, found[name])) for name in ("targets", "excluded", "replaced", "set")
+    )
+    refresh, only, quick = (bool(found[name]) for name in ("refresh", "refresh_only", "quick"))
+    return Selection(targets, excluded, replaced, refresh, only, quick, settings)
 
 
 def _step_json(step: Step) -> dict[str, Json]:
@@ -181,6 +184,8 @@ _LISTED = 10
 def partial(plan: Plan) -> list[str]:
     """Says that the plan is about a part of the manifest only, and what it leaves out."""
     trial = ["Trial: what it makes is read by other trials only, and never deployed."] if plan.selection.trial else []
+    if plan.selection.settings:
+        trial.append(f"Set on the command line: {one_line(', '.join(plan.selection.settings))}")
     if not plan.selection.targets and not plan.selection.excluded:
         return trial
     only = f"only {', '.join(plan.selection.targets)} and what that needs" if plan.selection.targets else ""

@@ -106,3 +106,39 @@ def test_a_trial_that_crashes_is_history_of_trials_only(project: Path) -> None:
     assert [entry["address"] for entry in crashed] == ["train.classifier"]
     assert "the last attempt failed" not in must("mlopsctl plan", project)
     assert "the last attempt failed" in must("mlopsctl plan --quick", project)
+
+
+def test_another_value_is_tried_and_never_deployed(small: Path) -> None:
+    must("mlopsctl apply -y", small)
+    before = entries(small)
+    plan = must("mlopsctl plan --set train.classifier.seed=7", small)
+    assert re.search(r"train\.classifier +update +retrain: seed changed", plan), plan
+    assert "Set on the command line: train.classifier.seed=7" in plan
+    assert "deployments.local" not in plan
+    said = must("mlopsctl apply -y --set train.classifier.seed=7", small)
+    assert "passed: trial: accuracy" in said
+    assert "write what was set into mlops.yaml" in said
+    made = [entry for entry in entries(small) if entry not in before]
+    assert {entry["kind"] for entry in made} == {"trial"}
+    # Data and whatever else stands is used as it is: the value reaches the model and what follows from it.
+    assert {entry["address"] for entry in made} == {
+        "train.classifier", "gates.accuracy", "gates.scan", "targets.cpu",
+    }  # fmt: skip
+    shown = json.loads(must(f"mlopsctl audit show {made[0]['id'][:16]} --format json", small))
+    assert '"set": ["train.classifier.seed"]' in json.dumps(shown)
+    assert "0 applied" in must("mlopsctl apply -y --set train.classifier.seed=7", small)
+    # The manifest knows nothing of it.
+    assert must("mlopsctl plan --detailed-exitcode", small).startswith("    data.digits")
+
+
+def test_a_saved_plan_keeps_what_was_set(small: Path) -> None:
+    must("mlopsctl apply -y && mlopsctl plan --set train.classifier.seed=8 -o what-if.plan", small)
+    assert shell("mlopsctl apply what-if.plan --set train.classifier.seed=9", small).returncode == 64
+    before = entries(small)
+    must("mlopsctl apply what-if.plan", small)
+    made = [entry for entry in entries(small) if entry not in before]
+    assert "train.classifier" in {entry["address"] for entry in made}
+    assert {entry["kind"] for entry in made} == {"trial"}
+    assert shell("mlopsctl plan --set train.clasifier.seed=8", small).returncode == 64
+    assert shell("mlopsctl apply -y --set deployments.local.to=127.0.0.1:18080", small).returncode == 64
+    (small / "what-if.plan").unlink()
