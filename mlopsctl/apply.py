@@ -360,8 +360,9 @@ class Walk:
         verdict = judged(want, Observed(made_from, outputs, facts), found.inputs, self._selection)
         measured = want.address.section == "gates"
         took = monotonic() - job.begun
-        if measured:
+        if want.address.section != "deployments":
             facts.setdefault("usage", {"seconds": decimal(took, 3)})
+        if measured:
             self._no(verdict)
         unassessed = measured and verdict.status is Status.NOT_ASSESSED
         observed = self._shop.record(

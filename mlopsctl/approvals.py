@@ -36,6 +36,8 @@ class People(NamedTuple):
     """Whether tracked files differ from the commit: a release of them could not be found again."""
     governors: frozenset[str] = frozenset()
     """The signers who hold the role ``govern``: only they may loosen a control."""
+    approvers: frozenset[str] = frozenset()
+    """The signers who hold the role ``approve``."""
 
 
 class Quorum(NamedTuple):
@@ -97,7 +99,7 @@ def release_digest(
 
 def count(quorum: Quorum, release: Digest, people: People) -> Count:
     """The people who approved this very release, each once; author and trainer do not count, nor what ran out."""
-    trainers = {maker.signer for maker in people.makers if maker.address.startswith("train.")}
+    trainers = _trainers(people)
     found: dict[str, frozenset[str]] = {}
     refused = []
     for entry in people.approvals:
@@ -111,6 +113,10 @@ def count(quorum: Quorum, release: Digest, people: People) -> Count:
         elif why:
             refused.append(f"{entry.signer} {why}")
     return Count(tuple(sorted(found)), tuple(dict.fromkeys(refused)))
+
+
+def _trainers(people: People) -> set[str]:
+    return {maker.signer for maker in people.makers if maker.address.startswith("train.")}
 
 
 def _refusal(entry: Entry, quorum: Quorum, release: Digest, people: People, trainers: set[str]) -> str | None:
@@ -131,6 +137,18 @@ def disqualified(signer: str, people: People, trainers: set[str], role: str = ""
     if role == "govern" and signer not in people.governors:
         return "has no role govern"
     return None
+
+
+def able(quorum: Quorum, people: People) -> tuple[str, ...]:
+    """The signers whose approval would count, by name; the same person under two names once."""
+    trainers = _trainers(people)
+    found: dict[str, frozenset[str]] = {}
+    for name in sorted(people.approvers):
+        theirs = people.signers.get(name, frozenset())
+        known = any(theirs & others for others in found.values())
+        if not known and disqualified(name, people, trainers, quorum.role) is None:
+            found[name] = theirs
+    return tuple(found)
 
 
 def _expired(entry: Entry, quorum: Quorum, now: str) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .adapters.times import lasting
+from .adapters.times import in_words, lasting
 from .provider import COSTS, Provider
 from .trials import seconds
 from .types import Action, Cost, Entry, Observed, Reason, Resource
@@ -22,13 +22,16 @@ def cost(want: Resource, by_name: Provider, action: Action, reason: Reason, seen
     return COSTS[want.address.section]
 
 
-def times(spec: Any, last: Callable[[], Entry | None]) -> tuple[str, ...]:
+def expected(spec: Any, last: Callable[[], Entry | None]) -> tuple[float | None, float | None]:
+    """The seconds that a step took the last time, and those that it may take; None where nobody knows, or says."""
+    return seconds(last()) or None, getattr(getattr(spec, "budget", None), "time", None) or None
+
+
+def times(took: float | None, budget: float | None) -> tuple[str, ...]:
     """One line about the time that the step will take, and the time that it is allowed; none where nobody knows."""
-    took = seconds(last())
-    budget = getattr(getattr(spec, "budget", None), "time", None)
     allowed = f"budget: {lasting(budget)}" if budget else ""
     if not took:
         return (allowed,) if allowed else ()
-    return (
-        f"took {lasting(took) if took >= 1 else 'less than 1 s'} the last time" + (f", {allowed}" if allowed else ""),
-    )
+    if budget and took > budget:
+        allowed += ", at which it would be ended: raise budget.time or make it faster"
+    return (f"took {in_words(took)} the last time" + (f", {allowed}" if allowed else ""),)

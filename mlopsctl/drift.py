@@ -15,7 +15,7 @@ def looked(step: Step, seen: Observed | None, lost: Sequence[str], *, only: bool
     if only and seen is None:
         return None
     if only:
-        step = step._replace(blocked_by=(), waits_for=(), notes=())
+        step = step._replace(blocked_by=(), waits_for=(), notes=(), rules=(), took=None, budget=None)
     found = f"outputs lost: {', '.join(lost)}; made again and compared when a step needs them" if lost else ""
     if only and seen is not None:
         found = "; ".join(filter(None, (seen.drift, found)))

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from . import trials
-from .approvals import People, others_made, release_digest, removal_digest, waits
-from .costs import cost, times
+from .approvals import People
+from .controls import controls_on, unapproved
+from .costs import cost, expected, times
 from .drift import looked
 from .errors import MlopsError
 from .holds import Hold
 from .provider import (
-    DEFAULT_USE,
     MEANING,
     Inputs,
     changes_since,
@@ -20,7 +20,6 @@ from .provider import (
     ingredients,
     known_ingredients,
     provider,
-    result_fields,
 )
 from .reasons import in_words, is_unknown
 from .renames import forgotten, renamed
@@ -41,6 +40,7 @@ from .types import (
     Plan,
     Reason,
     Resource,
+    Rule,
     Selection,
     Step,
     TreeFile,
@@ -91,6 +91,9 @@ class World(Protocol):
 
     def under_review(self) -> str:
         """The pull request that this apply runs for, "" where it is none, and always for a plan."""
+
+    def reviewed(self) -> str:
+        """The pull request that this runs for, of a plan too: it says there what apply would refuse."""
 
     def root_pinned(self) -> bool:
         """Whether something outside of the trail says which root is the right one."""
@@ -234,14 +237,17 @@ def assess(
     blocked += world.withdrawn(inputs, observed if action is Action.NOOP else None)
     blocked += world.lacks(want) if action is not Action.NOOP else ()
     waiting: tuple[str, ...] = ()
+    rules: tuple[Rule, ...] = ()
     if action is not Action.NOOP and want.address.section == "deployments":
-        more, waiting = controls_on(want, inputs, verdicts, world, site)
+        more, waiting, rules = controls_on(want, inputs, verdicts, world, site)
         blocked += more
         if held:
             # Its artifact was agreed to when it went out first; whatever else would change was not.
-            blocked, waiting = blocked + unapproved(want, site, world), ()
+            blocked, waiting, rules = blocked + unapproved(want, site, world), (), ()
         elif observed is not None and observed.made_from != made_from and site.ahead:
             blocked += (f"HEAD being an ancestor of what runs: mlopsctl rollback {want.address.typed} goes back",)
+    busy = action is not Action.NOOP
+    took, budget = expected(want.spec, lambda: world.last_result(want.address)) if busy else (None, None)
     step = Step(
         want.address,
         want.provider,
@@ -255,10 +261,11 @@ def assess(
         waiting,
         "; ".join(held_by),
         verdict,
-        by_name.notes(want, inputs) + times(want.spec, lambda: world.last_result(want.address))
-        if action is not Action.NOOP
-        else (),
+        by_name.notes(want, inputs) + times(took, budget) if busy else (),
         site.weakens,
+        rules=rules,
+        took=took,
+        budget=budget,
     )
     return Assessment(step, want.spec, observed, inputs, parts, sources)
 
@@ -319,49 +326,6 @@ def _untrusted(want: Resource, inputs: Inputs) -> tuple[str, ...]:
     if want.address.section != "deployments":
         return ()
     return tuple(f"{item.need.address} untrusted" for item in inputs if item.seen and not item.seen.trusted)
-
-
-def unapproved(want: Resource, site: Site, world: World) -> tuple[str, ...]:
-    """What a protected deployment that goes to an older artifact would bring along besides: approvals name settings too."""
-    last = world.last_result(want.address) if site.quorum(want) is not None else None
-    same = last is None or (last.ingredients.get("provider"), last.ingredients.get("spec")) == (
-        want.provider,
-        result_fields(want.spec),
-    )
-    return () if same else (f"settings that nobody approved: mlopsctl unhold {want.address.typed}, then approve",)
-
-
-def controls_on(
-    want: Resource,
-    inputs: Inputs,
-    verdicts: Mapping[Address, Verdict | None],
-    world: World,
-    site: Site,
-    removes: str = "",
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What blocks the deployment because of who made it, and which approvals it waits for."""
-    quorum = site.quorum(want)
-    built_by = getattr(want.spec, "built_by", ())
-    elsewhere = want.provider != f"deployments/{DEFAULT_USE['deployments']}"
-    # Whoever can swap the root for one of their own decides what is trusted: elsewhere that is not risked.
-    blocked: tuple[str, ...] = ()
-    if elsewhere and not world.root_pinned():
-        blocked = ("the root of the trail, which nobody pinned here",)
-    if review := world.under_review():
-        blocked += (f"{review}, which nobody merged yet",)
-    if not built_by and quorum is None:
-        return blocked, ()
-    people = world.people(want, inputs)
-    blocked += others_made(want.spec, people.makers) if built_by else ()
-    if quorum is None:
-        return blocked, ()
-    if people.dirty:
-        blocked += ("uncommitted changes",)
-    # What nobody vouches for is no matter for approvals: it is barred.
-    blocked += tuple(world.unverified(inputs))
-    removed = removal_digest(want, removes) if removes else None
-    release = removed or release_digest(want, inputs, verdicts, site.weakens)
-    return blocked, waits(want, release, people, quorum)
 
 
 def _explain(
@@ -438,8 +402,9 @@ def removal(want: Resource, observed: Observed, world: World) -> Step:
     )
     blocked: tuple[str, ...] = ()
     waiting: tuple[str, ...] = ()
+    rules: tuple[Rule, ...] = ()
     if not other:
-        blocked, waiting = controls_on(want, (), {}, world, site, removes=observed.entry)
+        blocked, waiting, rules = controls_on(want, (), {}, world, site, removes=observed.entry)
     return Step(
         want.address,
         want.provider,
@@ -452,4 +417,5 @@ def removal(want: Resource, observed: Observed, world: World) -> Step:
         waits_for=waiting,
         held_by=other,
         weakens=() if other else site.weakens,
+        rules=rules,
     )

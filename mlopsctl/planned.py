@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
+from typing import NamedTuple
+
 from .canonical import digest_of
-from .types import Action, Digest, Plan, Step
+from .types import Action, Address, Cost, Digest, Plan, Step
 
 
 def digest(plan: Plan) -> Digest:
@@ -43,3 +47,34 @@ def pending(plan: Plan) -> tuple[Step, ...]:
 def drifted(plan: Plan) -> tuple[Step, ...]:
     """The steps of a refreshed plan that found something else than was attested."""
     return tuple(step for step in plan.steps if step.action is Action.READ)
+
+
+_LONG = (Cost.PIN, Cost.RETRAIN, Cost.REEVALUATE, Cost.RECOMPILE)
+
+
+class Work(NamedTuple):
+    """What an apply of the plan is in for; what is blocked, or waits for people, is not part of it.
+
+    ``costs`` counts the steps by the word for their cost. ``seconds`` is what they took the last time, all together, and
+    ``chain`` the longest of those that have to follow each other; ``untimed`` steps have no time yet, deployments aside, which take seconds.
+    """
+
+    costs: Mapping[str, int]
+    seconds: float
+    chain: float
+    untimed: int
+
+
+def work(plan: Plan) -> Work:
+    """Adds up the steps that would run."""
+    steps = pending(plan)
+    ends: dict[Address, float] = {}
+    # Steps stand in an order in which each follows what it needs.
+    for step in steps:
+        ends[step.address] = (step.took or 0) + max((ends.get(need.address, 0.0) for need in step.needs), default=0.0)
+    return Work(
+        Counter(step.cost.value for step in steps if step.cost.value),
+        sum(step.took or 0 for step in steps),
+        max(ends.values(), default=0.0),
+        sum(step.took is None and step.cost in _LONG for step in steps),
+    )

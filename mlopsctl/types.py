@@ -207,6 +207,15 @@ class Verdict(NamedTuple):
     blocks: bool = False
 
 
+class Rule(NamedTuple):
+    """One rule that a step must satisfy before it may run, and whether it does; ``name`` is a word for programs."""
+
+    name: str
+    text: str
+    met: bool | None
+    """None where that is known only after apply."""
+
+
 class Step(NamedTuple):
     """One line of a plan."""
 
@@ -232,6 +241,12 @@ class Step(NamedTuple):
     """All that it is made from; filled in only where somebody asks why."""
     others: tuple[str, ...] = ()
     """Results of the same ingredients beside the one in force, in words; filled in likewise."""
+    rules: tuple[Rule, ...] = ()
+    """Who must agree to it, whose work counts, and what else has to hold; outside the digest."""
+    took: float | None = None
+    """Seconds that it took the last time; None where nobody knows."""
+    budget: float | None = None
+    """Seconds that it may take; None where the manifest sets no limit."""
 
 
 class Fact(NamedTuple):

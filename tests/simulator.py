@@ -109,6 +109,9 @@ class Simulator:
     def under_review(self) -> str:
         return ""
 
+    def reviewed(self) -> str:
+        return ""
+
     def root_pinned(self) -> bool:
         return True
 

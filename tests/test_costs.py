@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from mlopsctl.costs import cost, times
+from mlopsctl.costs import cost, expected, times
 from mlopsctl.provider import Provider
 from mlopsctl.types import Action, Address, Change, Cost, Digest, Entry, Observed, Reason, Resource
 
@@ -49,10 +49,15 @@ def test_only_another_artifact_for_a_running_server_is_a_pointer_swap(
         ("754.2", None, ("took 12 m the last time",)),
         ("754.2", 1800.0, ("took 12 m the last time, budget: 30 m",)),
         ("0.4", None, ("took less than 1 s the last time",)),
+        (
+            "2000",
+            1800.0,
+            ("took 33 m the last time, budget: 30 m, at which it would be ended: raise budget.time or make it faster",),
+        ),
     ],
 )
 def test_how_long_it_took_and_may_take(took: str | None, budget: float | None, said: tuple[str, ...]) -> None:
     facts: dict[str, Any] = {"usage": {"seconds": took}} if took else {}
     last = Entry("e", 1, (), "2026-11-25T00:00:00Z", "ada", "result", "train.m", facts=facts)
     spec = SimpleNamespace(budget=SimpleNamespace(time=budget))
-    assert times(spec, lambda: last) == said
+    assert times(*expected(spec, lambda: last)) == said

@@ -16,3 +16,8 @@ def lasting(seconds: float) -> str:
         return f"{hours} h {minutes} m" if minutes else f"{hours} h"
     days, hours = divmod(hours, 24)
     return f"{days} d {hours} h" if hours else f"{days} d"
+
+
+def in_words(seconds: float) -> str:
+    """The same for what may be over in no time."""
+    return lasting(seconds) if seconds >= 1 else "less than 1 s"

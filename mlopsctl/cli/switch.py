@@ -8,8 +8,8 @@ from typing import cast
 
 from ..adapters.ci import under_review
 from ..adapters.lock import locked
+from ..controls import controls_on, unapproved
 from ..errors import EvidenceError, GateError, MlopsError
-from ..plan import controls_on, unapproved
 from ..provider import Deployment, Inputs, fingerprint, ingredients, provider, result_fields
 from ..types import GUARD, Digest, Entry, Observed, Resource
 from . import console
@@ -84,7 +84,7 @@ def refuse_blocked(workshop: ProjectWorkshop, want: Resource, inputs: Inputs) ->
     """The approvals that ``apply`` would wait for. Raises GateError where it would not deploy this from here at all."""
     world = workshop.world
     site = world.site(want, world.read(want, None))
-    blocked, waiting = controls_on(want, inputs, {}, world, site)
+    blocked, waiting, _ = controls_on(want, inputs, {}, world, site)
     blocked += unapproved(want, site, world)
     if blocked:
         raise _blocked(want, blocked)

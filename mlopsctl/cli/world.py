@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import cast
 
+from ..adapters.ci import under_review
 from ..approvals import KINDS as APPROVALS
 from ..approvals import Maker, People
 from ..audit.trace import SECTIONS, ancestry
@@ -131,10 +132,14 @@ class ProjectWorld:
             trail.clock(),
             repo.head()[2],
             frozenset(name for name in policy.signers if policy.may(name, "govern")) if policy else frozenset(),
+            frozenset(name for name in policy.signers if policy.may(name, "approve")) if policy else frozenset(),
         )
 
     def under_review(self) -> str:
         return self._review
+
+    def reviewed(self) -> str:
+        return self._review or under_review()
 
     def root_pinned(self) -> bool:
         return bool(self._trail.ledger.expected.root)

@@ -33,7 +33,7 @@ def _alike(step: Step) -> Hashable:
     if not step.address.instance or own:
         return step.address
     about = step.address.section, step.address.name, step.provider, step.action, step.cost
-    said = _general(step.reason.text, step), tuple(_general(note, step) for note in step.notes)
+    said = _general(step.reason.text, step), tuple(_general(note, step) for note in step.notes), step.rules
     return about, said, verdict.status if verdict else None
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 
-from ..planned import digest
+from ..adapters.times import in_words
+from ..planned import Work, digest, work
 from ..types import Action, Json, Need, Plan, Selection, Step
 from . import groups
 from .text import one_line, printable
@@ -37,6 +38,7 @@ def plan_json(plan: Plan) -> dict[str, Json]:
         "steps": [_step_json(step) for step in plan.steps],
         "left_out": [{"address": str(one.address), "reason": one.reason} for one in plan.left_out],
         "summary": counts(plan),
+        "work": _work_json(work(plan)),
         "warnings": list(plan.warnings),
     }
 
@@ -82,6 +84,18 @@ def _step_json(step: Step) -> dict[str, Json]:
         "notes": list(step.notes),
         "inputs": [fact._asdict() for fact in step.inputs],
         "others": list(step.others),
+        "rules": [{"name": rule.name, "text": rule.text, "met": rule.met} for rule in step.rules],
+        "took": step.took,
+        "budget": step.budget,
+    }
+
+
+def _work_json(found: Work) -> dict[str, Json]:
+    return {
+        "costs": dict(found.costs),
+        "seconds": round(found.seconds, 3),
+        "chain": round(found.chain, 3),
+        "untimed": found.untimed,
     }
 
 
@@ -109,7 +123,7 @@ def plan_text(plan: Plan, paint: Paint, *, why: bool = False) -> list[str]:
     width = max((len(head) for head, _ in headed), default=0)
     for head, step in headed:
         lines += _step_lines(step, head, width, paint, why)
-    return [*lines, "", last_line(plan), *partial(plan)]
+    return [*lines, "", last_line(plan), *work_lines(plan), *partial(plan)]
 
 
 def _step_lines(step: Step, head: str, width: int, paint: Paint, why: bool) -> list[str]:
@@ -134,6 +148,7 @@ def _step_lines(step: Step, head: str, width: int, paint: Paint, why: bool) -> l
             lines.append(f"{indent}what would help: {one_line(step.verdict.hint)}")
     lines += [f"{indent}{paint('weakens', 'yellow')} {one_line(what)}" for what in step.weakens]
     lines += [f"{indent}waits for {one_line(what)}" for what in step.waits_for]
+    lines += [f"{indent}{line}" for line in rule_lines(step)]
     if step.held_by:
         lines.append(f"{indent}held: {one_line(step.held_by)}")
     if step.action is not Action.NOOP:
@@ -141,6 +156,29 @@ def _step_lines(step: Step, head: str, width: int, paint: Paint, why: bool) -> l
     if why:
         lines += [f"{indent}{line}" for line in _why_lines(step)]
     return lines
+
+
+_TOLD = ("approvals", "built_by")
+
+
+def rule_lines(step: Step) -> list[str]:
+    """The rules that people want to know of before they begin, and each that does not hold."""
+    words = {True: "policy", False: "policy, not met", None: "policy, known after apply"}
+    told = [rule for rule in step.rules if rule.name in _TOLD or rule.met is False]
+    return [f"{words[rule.met]}: {one_line(rule.text)}" for rule in told]
+
+
+def work_lines(plan: Plan) -> list[str]:
+    """What an apply is in for: how many steps of each cost, and how long that took the last time."""
+    found = work(plan)
+    if not found.costs:
+        return []
+    line = ", ".join(f"{many} {word}" for word, many in found.costs.items())
+    if found.seconds:
+        line += f"; took {in_words(found.seconds)} the last time"
+        line += f", {in_words(found.chain)} of it one after another" if found.chain < found.seconds * 0.9 else ""
+        line += f", {found.untimed} not timed yet" if found.untimed else ""
+    return [f"Work: {line}."]
 
 
 _KINDS = {"spec": "", "input": "input ", "read_with": "", "file": "file ", "provider": "", "made_with": "made with "}

@@ -11,7 +11,7 @@ from ..errors import ManifestError
 from ..types import Action, Address, Json, Plan, Resource, Status, Step, Where
 from ..types import Verdict as Judgement
 from .markdown import code, folded, table, text
-from .plan import counts, last_line, partial, plan_json, value
+from .plan import counts, last_line, partial, plan_json, rule_lines, value, work_lines
 from .report import Case, Level, Remark, Report, Result, of_errors
 
 _NOT_PASSED = "look at the figures: mlopsctl show {}"
@@ -35,7 +35,7 @@ def plan_report(plan: Plan, where: Mapping[str, Where]) -> Report:
         remarks,
         tuple(_planned(step) for step in plan.steps),
         (plan_json(plan),),
-        (*plan_markdown(plan), *(f"* {text(line.strip())}" for line in partial(plan))),
+        (*plan_markdown(plan), *(f"* {text(line.strip())}" for line in (*work_lines(plan), *partial(plan)))),
         gitlab_counts(plan),
     )
 
@@ -99,7 +99,8 @@ def _step_row(step: Step) -> tuple[str, str, str, str]:
     why = [step.reason.text] if step.action is not Action.NOOP else []
     why += ["blocked by " + ", ".join(step.blocked_by)] if step.blocked_by else []
     why += [f"weakens: {what}" for what in step.weakens]
-    why += [f"waits for {what}" for what in step.waits_for] + ([f"held: {step.held_by}"] if step.held_by else [])
+    why += [f"waits for {what}" for what in step.waits_for] + rule_lines(step)
+    why += [f"held: {step.held_by}"] if step.held_by else []
     return f"`{step.action.value}`", code(str(step.address)), f"{word}{cost}", text("; ".join(why))
 
 

@@ -51,9 +51,17 @@ def test_a_protected_deployment_waits_for_two_people(protected: Path) -> None:
     plan = follows("plan", must("mlopsctl plan --format json", protected))
     step = next(step for step in plan["steps"] if step["address"] == "deployments.local")
     assert step["waits_for"] == ["0 of 2 approvals: mlopsctl approve local"] and plan["summary"]["waiting"] == 1
+    rules = {rule["name"]: rule for rule in step["rules"]}
+    assert rules["committed"]["met"] is True and "review" not in rules
+    assert rules["approvals"] == {
+        "name": "approvals",
+        "text": "2 approvals, each good for 14 d, of others than author and trainer; ann, ben, cy can",
+        "met": False,
+    }
     assert shell("mlopsctl plan --detailed-exitcode", protected).returncode == 5
     saved = must("mlopsctl plan -o ../release.plan", protected)
     assert "waits for 0 of 2 approvals: mlopsctl approve local" in saved
+    assert "policy, not met: 2 approvals, each good for 14 d, of others than author and trainer; ann, b" in saved
 
     done = shell("mlopsctl apply -y --format json", protected)
     assert done.returncode == 5
@@ -125,3 +133,24 @@ def test_a_deployment_without_approvals_takes_none(project: Path) -> None:
     manifest.write_text(manifest.read_text().rstrip("\n") + "\ndeployments:\n  local: {target: cpu}\n")
     done = shell("mlopsctl approve local -y", project)
     assert done.returncode == 64 and "MLO6415" in done.stdout
+
+
+def test_a_plan_says_who_could_agree_and_what_a_pull_request_may_not_do(protected: Path) -> None:
+    """Nobody but the key that trained may approve; what is not made yet has no approvals yet."""
+    trust = protected / "trust.yaml"
+    trust.write_text(trust.read_text().replace("roles: [approve, train]", "roles: [train]"))
+    must("mlopsctl trust apply -y && git commit -qam 'Nobody may approve' && echo '# more' >> train.py", protected)
+    plan = follows("plan", must("GITHUB_REF=refs/pull/7/merge mlopsctl plan --format json", protected))
+    step = next(step for step in plan["steps"] if step["address"] == "deployments.local")
+    rules = {rule["name"]: rule for rule in step["rules"]}
+    assert rules["approvals"]["met"] is None and rules["approvals"]["text"].endswith(
+        "only root can, so add signers to trust.yaml: mlopsctl trust apply"
+    )
+    assert rules["committed"]["met"] is False
+    assert rules["review"] == {
+        "name": "review",
+        "text": "a merged change: pull request 7 deploys nothing",
+        "met": False,
+    }
+    page = must("GITHUB_REF=refs/pull/7/merge mlopsctl plan --format markdown", protected)
+    assert "policy, known after apply: 2 approvals" in page and "pull request 7 deploys nothing" in page
