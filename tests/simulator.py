@@ -64,6 +64,8 @@ class Simulator:
     sites: dict[Address, Site] = field(default_factory=dict)
     gone: list[Resource] = field(default_factory=list)
     """Deployments that run here and that a test takes out of its manifest."""
+    left: list[Entry] = field(default_factory=list)
+    """Last results of what else left the manifest."""
 
     @property
     def world(self) -> Simulator:
@@ -158,7 +160,7 @@ class Simulator:
         return self.moved.get(address)
 
     def forgettable(self, declared: frozenset[Address]) -> Sequence[Entry]:
-        return ()
+        return self.left
 
     def undeclared(self, declared: frozenset[Address]) -> Sequence[tuple[Resource, Observed]]:
         last = [(want, self.last_result(want.address)) for want in self.gone if want.address not in declared]

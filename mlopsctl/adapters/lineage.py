@@ -24,6 +24,12 @@ def model_address(named: str, specs: Specs) -> Address:
     final = [name for name in sorted(steps) if Address.of("train", name) not in consumed]
     if len(final) == 1:
         return Address.of("train", final[0])
+    if steps and not final:
+        raise ManifestError(
+            f"which model? each training step is part of another one: {', '.join(sorted(steps))}",
+            code="MLO1404",
+            hint="no step can need itself, over others either: break the circle, then the last step is the model",
+        )
     if not final:
         raise ManifestError(
             "there is no model: the manifest trains none",

@@ -197,9 +197,8 @@ class _Conform:
             pattern = rules.get("pattern") if kind is str else None
             problem = "" if pattern is None or matches(pattern, value) else f"it must match {pattern}"
         if problem:
-            self._findings.add(
-                "MLO3017", f"'{path}' is {node.value}, but {problem}", node.at, hint=rules.get("doc", "")
-            )
+            hint = " ".join(filter(None, ("write another value:", rules.get("doc", ""))))
+            self._findings.add("MLO3017", f"'{path}' is {node.value}, but {problem}", node.at, hint=hint)
             return _BAD
         return value
 
@@ -207,7 +206,12 @@ class _Conform:
         found = quantity(node.value, kind) if isinstance(node.value, str) else None
         if isinstance(found, float) and not fractions:
             whole = "seconds" if kind == "duration" else "bytes"
-            self._findings.add("MLO3018", f"'{path}' must come to whole {whole}, not '{node.value}'", node.at)
+            self._findings.add(
+                "MLO3018",
+                f"'{path}' must come to whole {whole}, not '{node.value}'",
+                node.at,
+                hint=f"write {EXAMPLES[kind]}",
+            )
             return _BAD
         if found is None:
             message = f"'{path}' needs a {kind} with its unit, not '{_short(node)}'"
@@ -216,7 +220,7 @@ class _Conform:
         return float(found) if fractions else found
 
     def _wrong(self, node: Node, path: str, wanted: str) -> Any:
-        code, hint = "MLO3016", ""
+        code, hint = "MLO3016", f"write {wanted} here"
         braces = isinstance(node.value, dict) and node.flow and node.value
         if braces and wanted.startswith("text") and all(item.value is None for item in node.value.values()):
             code, hint = "MLO3005", 'a placeholder in braces needs quotes: "{…}"'

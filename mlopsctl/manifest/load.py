@@ -104,10 +104,21 @@ def load_manifest(
     findings.close()
     # Variables are filled in by now: a saved plan is about the store and the places that it was made for.
     document = root.plain()
-    resources = topological(_resources(entries, path, findings))
+    resources = _ordered(_resources(entries, path, findings), findings)
     renamed = moved(root, resources, findings)
     findings.close()
     return Manifest(project, store, resources, digest_of(plain(document)), path, tuple(_warnings(resources)), renamed)
+
+
+def _ordered(resources: Iterable[Resource], findings: Findings) -> tuple[Resource, ...]:
+    try:
+        return topological(resources)
+    except ManifestError as error:
+        if error.where is None:
+            raise
+        findings.add(error.code, error.message, (error.where.line, error.where.column), hint=error.hint)
+        findings.close()
+        raise
 
 
 def topological(resources: Iterable[Resource]) -> tuple[Resource, ...]:
@@ -124,7 +135,8 @@ def topological(resources: Iterable[Resource]) -> tuple[Resource, ...]:
         for need in resource.needs:
             if need.address not in wanted:
                 message = f"{resource.address} needs {need.address}, which the manifest does not declare"
-                raise ManifestError(message, where=resource.where, code="MLO3020")
+                hint = f"declare it, or take it out of {resource.address}"
+                raise ManifestError(message, hint=hint, where=resource.where, code="MLO3020")
         sorter.add(resource.address, *(need.address for need in resource.needs))
     try:
         sorter.prepare()

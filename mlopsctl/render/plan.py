@@ -9,7 +9,7 @@ from ..adapters.times import in_words
 from ..planned import Work, digest, work
 from ..types import Action, Json, Need, Plan, Selection, Step
 from . import groups
-from .text import one_line, printable
+from .text import one_line
 
 SCHEMA_VERSION = 1
 
@@ -116,7 +116,7 @@ def counts(plan: Plan) -> dict[str, int]:
 
 def plan_text(plan: Plan, paint: Paint, *, why: bool = False) -> list[str]:
     """The plan as aligned lines; ``why`` adds every field that differs, with old and new value."""
-    lines = [f"{paint('warning:', 'yellow')} {printable(warning)}" for warning in plan.warnings]
+    lines = [f"{paint('warning:', 'yellow')} {one_line(warning)}" for warning in plan.warnings]
     if lines:
         lines.append("")
     headed = [(str(step.address), step) for step in plan.steps] if why else list(groups.lines(plan.steps))
@@ -140,7 +140,7 @@ def _step_lines(step: Step, head: str, width: int, paint: Paint, why: bool) -> l
     if step.verdict is not None and step.verdict.text:
         blocks = step.verdict.blocks
         verdict = one_line(f"{step.verdict.status.value}: {step.verdict.text}")
-        if step.blocked_by:
+        if step.blocked_by or text:
             lines.append(indent + verdict)
         else:
             lines[0] = f"{paint(head, 'red' if blocks else 'grey')}  {verdict}"
@@ -197,7 +197,7 @@ def _why_lines(step: Step) -> list[str]:
             lines.append(f"{name}: {value(fact.old)} -> {value(fact.new)}")
     if not step.inputs:
         lines += [f"{c.field}: {value(c.old)} -> {value(c.new)}" for c in step.reason.changes]
-    lines += [f"also made: {printable(other)}" for other in step.others]
+    lines += [f"also made: {one_line(other)}" for other in step.others]
     return [*lines, f"made from {step.made_from or '(known after apply)'}"]
 
 
@@ -247,7 +247,7 @@ def last_line(plan: Plan) -> str:
         word = f", and {', '.join(stopped)} not passed" if stopped else ""
         word += f", {found['blocked']} blocked" if found["blocked"] else ""
         return f"No changes: {len(plan.steps)} resources are as the manifest says{word}."
-    words = ("create", "update", "replace", "move", "delete", "forget")
+    words = ("create", "update", "replace", "import", "move", "delete", "forget")
     named = [f"{found[word]} to {word}" for word in words if found[word]]
     tail = f", {found['read']} drifted" if found["read"] else ""
     tail += "".join(f", {found[word]} {word}" for word in ("blocked", "waiting") if found[word])
