@@ -40,6 +40,7 @@ from .types import (
     TreeFile,
     Verdict,
 )
+from .versions import asked
 
 _BEAT = 1.0
 """Seconds between two signs of life while steps run."""
@@ -194,7 +195,7 @@ class Walk:
         if self._failed and not self._keep_going and self._planned[address].action not in AT_REST:
             self._kept.pop(address, None)
             yield Event("skip", str(address), text=_AFTER_FAILURE)
-        elif (stuck := next((need.address for need in want.needs if self._is_stuck(need)), None)) is not None:
+        elif (stuck := next((need.address for need in _awaited(want) if self._is_stuck(need)), None)) is not None:
             self._stuck[address] = f"waits for {stuck}"
             yield Event("skip", str(address), text=f"waits for {stuck}")
         else:
@@ -456,6 +457,11 @@ class Walk:
         self._shop.release(want.address)
         entry = self._shop.record("destroy", want, status="done", made_from=seen.made_from, outcome=outcome).entry
         yield Event("done", str(want.address), Action.DELETE.name, entry=entry)
+
+
+def _awaited(want: Resource) -> tuple[Need, ...]:
+    """What a step waits for: a deployment that names its version waits for nothing that is made today."""
+    return () if asked(want.spec) else want.needs
 
 
 def _stale(want: Resource, why: str) -> StaleError:

@@ -46,6 +46,7 @@ from .types import (
     TreeFile,
     Verdict,
 )
+from .versions import Version, asked
 
 EVERYTHING = Selection()
 """Nothing was asked beyond the manifest."""
@@ -64,6 +65,9 @@ class World(Protocol):
     def last_result(self, address: Address) -> Entry | None: ...
 
     def holds(self, want: Resource) -> tuple[Hold, ...]: ...
+
+    def version(self, want: Resource) -> Version:
+        """What ``version:`` of a deployment stands for."""
 
     def site(self, want: Resource, observed: Observed | None) -> Site:
         """Where a deployment is looked at from; ``want`` has no Spec where it is no longer declared."""
@@ -126,6 +130,8 @@ class Assessment(NamedTuple):
     inputs: Inputs
     parts: Mapping[str, Json] | None
     sources: Mapping[str, TreeFile]
+    judged: Mapping[Address, Verdict | None] = {}
+    """Of a deployment with ``version:``: what its gates say of that version, in place of the newest one."""
 
 
 def make_plan(
@@ -206,15 +212,18 @@ def assess(
     """What one resource needs now, given what stands behind the resources it needs."""
     holds = world.holds(want) if want.address.section == "deployments" else ()
     held = _held_inputs(want, holds, world)
-    inputs = held or tuple(Input(need, seen.get(need.address)) for need in want.needs)
+    pinned = world.version(want) if asked(want.spec) and not held else None
+    verdicts = verdicts if pinned is None else {**verdicts, **pinned.verdicts}
+    today = tuple(Input(need, seen.get(need.address)) for need in want.needs)
+    inputs = held or (pinned.given(want) if pinned else today)
     _check_outputs(want, inputs)
     by_name = provider(want.provider)
     sources = world.sources(want)
     parts = trials.marked(want, ingredients(want, sources, inputs), selection)
     made_from = fingerprint(parts) if parts is not None else None
     observed = world.read(want, made_from)
-    held_by = list(map(str, holds))
-    if not held and observed is not None and (swap := _swapped(want, observed, parts, world, selection)):
+    held_by = [*map(str, holds), *([pinned.text] if pinned and pinned.inputs else [])]
+    if not (held or pinned) and observed is not None and (swap := _swapped(want, observed, parts, world, selection)):
         held = inputs = world.inputs_of(observed.entry, want) or inputs
         parts, made_from = dict(observed.ingredients), observed.made_from
         held_by.append(f"{swap}; mlopsctl apply --replace {want.address} takes it")
@@ -234,6 +243,7 @@ def assess(
     verdict = trials.judged(want, observed, inputs, selection) if action is Action.NOOP and observed else None
     # A rollback was judged when it was signed; what blocks today's model says nothing about the older one.
     blocked = (() if held or site.elsewhere else _blockers(want, verdicts)) + _untrusted(want, inputs)
+    blocked += pinned.bars(changes=action is not Action.NOOP) if pinned and not site.elsewhere else ()
     blocked += world.withdrawn(inputs, observed if action is Action.NOOP else None)
     blocked += world.lacks(want) if action is not Action.NOOP else ()
     waiting: tuple[str, ...] = ()
@@ -267,7 +277,7 @@ def assess(
         took=took,
         budget=budget,
     )
-    return Assessment(step, want.spec, observed, inputs, parts, sources)
+    return Assessment(step, want.spec, observed, inputs, parts, sources, pinned.verdicts if pinned else {})
 
 
 def _swapped(

@@ -19,6 +19,7 @@ from mlopsctl.plan import make_plan
 from mlopsctl.provider import Context, Inputs, provider
 from mlopsctl.site import Site
 from mlopsctl.types import (
+    GUARD,
     Address,
     Change,
     Digest,
@@ -32,7 +33,9 @@ from mlopsctl.types import (
     Resource,
     Selection,
     TreeFile,
+    Verdict,
 )
+from mlopsctl.versions import Version, artifact_of
 from mlopsctl.withdrawals import in_force, reach
 from tests import simple
 
@@ -62,6 +65,8 @@ class Simulator:
     given: dict[str, Inputs] = field(default_factory=dict)
     moved: dict[Address, Address] = field(default_factory=dict)
     sites: dict[Address, Site] = field(default_factory=dict)
+    judged: dict[Address, Verdict] = field(default_factory=dict)
+    """What gates say of the version that a deployment names."""
     gone: list[Resource] = field(default_factory=list)
     """Deployments that run here and that a test takes out of its manifest."""
     left: list[Entry] = field(default_factory=list)
@@ -81,6 +86,9 @@ class Simulator:
 
     def read(self, want: Resource, made_from: Digest | None) -> Observed | None:
         found = [e for e in self.entries if e.kind == "result" and e.made_from == made_from]
+        if want.address.section == "deployments" and found and found[0] is not self.last_result(want.address):
+            # Something else was deployed since.
+            found = [e for e in found if e is self.last_result(want.address)]
         return found[0].observed() if found and made_from else None
 
     def last(self, address: Address) -> Entry | None:
@@ -96,6 +104,22 @@ class Simulator:
         found = [e for e in self.entries if e.address == str(want.address) and e.kind in KINDS]
         order = [e.id for e in found]
         return holds(found, lambda later, earlier: order.index(later) > order.index(earlier))
+
+    def version(self, want: Resource) -> Version:
+        """Of an artifact's entry, with what the deployment's gates measured of the model behind it last."""
+        made = self.entry(want.spec.version)
+        if made is None:
+            return Version(f"version: {want.spec.version}, which nobody knows")
+        measured: dict[Need, Entry | None] = {}
+        for one in want.needs:
+            if one.role == GUARD:
+                of_model = [e for e in self.entries if e.address == str(one.address) and e.kind == "result"]
+                same = [e for e in of_model if e.ingredients["inputs"] == made.ingredients["inputs"]]
+                measured[one] = same[-1] if same else None
+        guards = [Input(one, entry.observed() if entry else None) for one, entry in measured.items()]
+        verdicts = {item.need.address: self.judged[item.need.address] if item.seen else None for item in guards}
+        artifact = Input(artifact_of(want), made.observed())
+        return Version(f"version: {made.id}", (artifact, *guards), verdicts)
 
     def site(self, want: Resource, observed: Observed | None) -> Site:
         return self.sites.get(want.address, Site())

@@ -117,6 +117,10 @@ EFFECTS: dict[str, str] = {
         f"deployments/{use}.branch": "e2e/test_control.py::test_the_key_branch_names_where_it_is_managed_from"
         for use in ("local", "command")
     },
+    **{
+        f"deployments/{use}.version": "cli/test_versions.py::test_a_deployment_stays_on_the_version_that_it_names"
+        for use in ("local", "command")
+    },
     "deployments/command.program": _PINNED,
     "deployments/command.digest": _PINNED,
     "deployments/command.args": _KEYS + "test_arguments_and_settings_reach_the_program",

@@ -91,7 +91,8 @@ def _declared(project: Project, world: ProjectWorld, name: str) -> _Asked:
     """The release of a deployment that could go out now. Raises MlopsError where there is none to agree to."""
     want = project.resource(name)
     found = {one.step.address: one for one in survey(project.resources, world)}
-    one, verdicts = found[want.address], {address: each.step.verdict for address, each in found.items()}
+    one = found[want.address]
+    verdicts = {address: each.step.verdict for address, each in found.items()} | dict(one.judged)
     site = world.site(want, one.seen) if want.address.section == "deployments" else Site()
     quorum = site.quorum(want)
     if quorum is None:

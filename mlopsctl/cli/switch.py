@@ -10,11 +10,12 @@ from ..adapters.ci import under_review
 from ..adapters.lock import locked
 from ..controls import controls_on, unapproved
 from ..errors import EvidenceError, GateError, MlopsError
-from ..provider import Deployment, Inputs, fingerprint, ingredients, provider, result_fields
+from ..provider import Deployment, Inputs, fingerprint, ingredients, provider
 from ..types import GUARD, Digest, Entry, Observed, Resource
 from . import console
 from .project import Project, open_project
 from .queue import sign_queued
+from .versions import measurement
 from .withdrawn import refuse_inputs
 from .workshop import ProjectWorkshop
 
@@ -112,7 +113,7 @@ def _judge(project: Project, want: Resource, entry: Entry, inputs: Inputs) -> li
         if need.role != GUARD:
             continue
         gate = project.resource(str(need.address))
-        measured = _measurement(project, gate, model)
+        measured = measurement(project, gate, model)
         if measured is None:
             unmeasured.append(str(need.address))
             continue
@@ -125,17 +126,6 @@ def _judge(project: Project, want: Resource, entry: Entry, inputs: Inputs) -> li
                 code="MLO4501",
             )
     return unmeasured
-
-
-def _measurement(project: Project, gate: Resource, model: object) -> Observed | None:
-    """The newest measurement of this model by a gate as it is today: another metric or view says nothing about its bars."""
-    asked = (gate.provider, result_fields(gate.spec))
-    for entry in project.trail.entries(str(gate.address), ("result",), newest_first=True):
-        parts = entry.ingredients
-        same = (parts.get("provider"), parts.get("spec")) == asked
-        if same and model and model in parts.get("inputs", {}).get("model", ()):
-            return entry.observed()
-    return None
 
 
 def _fetch(workshop: ProjectWorkshop, entry: Entry, inputs: Inputs) -> None:

@@ -17,12 +17,14 @@ from ..provider import Context, Deployment, Inputs, provider
 from ..site import Site
 from ..slots import Machine, demand, lacks
 from ..types import GUARD, Address, Change, Digest, Entry, Input, Json, Need, Observed, Resource, TreeFile
+from ..versions import Version
 from . import withdrawn
 from .messages import in_full
 from .names import forgettable, names_of, unrecorded
 from .overrides import overrides
 from .project import Project
 from .sites import Sites
+from .versions import find_version
 
 
 class ProjectWorld:
@@ -69,6 +71,9 @@ class ProjectWorld:
 
     def holds(self, want: Resource) -> tuple[Hold, ...]:
         return overrides(self._trail, want, self._context)
+
+    def version(self, want: Resource) -> Version:
+        return find_version(self.project, want)
 
     def site(self, want: Resource, observed: Observed | None) -> Site:
         return self.sites.at(want, observed)

@@ -33,7 +33,8 @@ from ...provider import (
 )
 from ...serving.files import read_json, write_bytes, write_json
 from ...types import GUARD, Action, Address, Digest, Input, Json, Need, Observed, Outcome, Reason, Resource
-from .controls import BRANCH, Approvals
+from ...versions import PATTERN
+from .controls import BRANCH, VERSION, Approvals
 from .local import guards
 
 RESULT_VERSION = 1
@@ -58,6 +59,7 @@ class Spec:
     digest: str = result(doc="The program's sha256, as sha256sum prints it.", pattern="^sha256:[0-9a-f]{64}$")
     target: str = run(doc="The target whose artifact is deployed.", ref="targets")
     model: str = run("", doc="The model; may be left out where the target says it.", ref="train")
+    version: str = run("", doc=VERSION, pattern=PATTERN)
     to: str = result("", doc="Where to deploy, in the program's own words.")
     args: tuple[str, ...] = result((), doc="Arguments of the program.")
     params: Mapping[str, Any] = result({}, doc="Settings, handed over in the request.")

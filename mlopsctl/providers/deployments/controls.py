@@ -10,6 +10,11 @@ BRANCH = (
     "The branch, or a glob of branches, that this is deployed from; left out: the default branch, any for use: local."
 )
 
+VERSION = (
+    "The artifact of its target that it stays on: how its digest begins (sha256:… or dirhash:…), or the id of the entry "
+    "that made or deployed it; left out: the newest."
+)
+
 
 @dataclass(frozen=True)
 class Approvals:

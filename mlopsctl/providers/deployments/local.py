@@ -31,11 +31,12 @@ from ...provider import (
 from ...serving.files import read_json, write_json
 from ...types import GUARD, Action, Address, Digest, Input, Json, Need, Observed, Outcome, Reason, Resource
 from ...verifiers import is_identity
+from ...versions import PATTERN
 
 if TYPE_CHECKING:
     from ...serving.client import Answer
 
-from .controls import BRANCH, Approvals
+from .controls import BRANCH, VERSION, Approvals
 from .local_home import Home, location, make_location, port_taken
 
 RESULT_VERSION = 1
@@ -68,6 +69,7 @@ class Spec:
 
     target: str = run(doc="The target whose artifact is served.", ref="targets")
     model: str = run("", doc="The model; may be left out where the target says it.", ref="train")
+    version: str = run("", doc=VERSION, pattern=PATTERN)
     to: str = result(
         "",
         doc="host:port to listen on; left out: any free port of 127.0.0.1, which later releases keep.",

@@ -1,0 +1,78 @@
+"""Which artifact ``version:`` of a deployment names, and what today's gates know of its model."""
+
+from __future__ import annotations
+
+from ..provider import provider, result_fields
+from ..types import GUARD, Address, Digest, Entry, Input, Need, Observed, Resource
+from ..versions import Version, artifact_of, asked
+from .names import names_of
+from .project import Project
+
+_FETCH = "mlopsctl pull --trail-only fetches the trail"
+
+
+def find_version(project: Project, want: Resource) -> Version:
+    """What the deployment's ``version:`` stands for: an artifact of its target, by digest, by its entry or by a release."""
+    word, need = asked(want.spec), artifact_of(want)
+    made = _by_digest(project, word) if ":" in word else _by_entry(project, word, need)
+    if isinstance(made, str):
+        return Version(f"version: {word}, which {made}")
+    entry, digest = made
+    if entry.address not in [str(name) for name in names_of(project, need.address)]:
+        return Version(f"version: {word}, which is of {entry.address} and not of {need.address}")
+    output = next(name for name, value in entry.outputs.items() if value == digest)
+    models = entry.ingredients.get("inputs", {}).get("model", ())
+    artifact = Input(Need(need.role, Address.parse(entry.address), output), entry.observed())
+    guards, verdicts = [], {}
+    for one in want.needs:
+        if one.role == GUARD:
+            gate = project.resource(str(one.address))
+            seen = measurement(project, gate, models[0]) if models else None
+            guards.append(Input(one, seen))
+            verdicts[one.address] = provider(gate.provider).judge(gate, seen, ()) if seen else None
+    text = f"version: {word} is {digest[:20]}, which {entry.signer} made at {entry.at}"
+    return Version(text, (artifact, *guards), verdicts)
+
+
+def _by_digest(project: Project, word: str) -> tuple[Entry, Digest] | str:
+    """The newest result of a target with an artifact of this digest, or why there is none."""
+    found = project.trail.select(
+        "id IN (SELECT id FROM outputs WHERE digest GLOB ?) AND kind = 'result' AND address GLOB 'targets.*'"
+        " ORDER BY state DESC, seq DESC, id DESC",
+        (f"{word}*",),
+    )
+    hits = {digest: entry for entry in reversed(found) for digest in _artifacts(entry) if digest.startswith(word)}
+    if len(hits) > 1:
+        return f"begins the digests of {len(hits)} artifacts: write more of it"
+    return next(((entry, digest) for digest, entry in hits.items()), f"no artifact in this trail has: {_FETCH}")
+
+
+def _by_entry(project: Project, word: str, need: Need) -> tuple[Entry, Digest] | str:
+    """The artifact that a target's entry made, or that a deployment's entry put out; or why there is none."""
+    found = project.trail.select("id GLOB ? LIMIT 2", (f"{word}*",))
+    if len(found) != 1:
+        return "begins several entries: write more of it" if found else f"begins no entry of this trail: {_FETCH}"
+    entry = found[0]
+    if entry.kind == "result" and entry.address.startswith("targets."):
+        digest = entry.outputs.get(need.output)
+        return (entry, digest) if digest else "is an entry without an artifact"
+    given = entry.ingredients.get("inputs", {}).get("artifact", ())
+    if entry.kind != "result" or not entry.address.startswith("deployments.") or len(given) != 1:
+        return "is an entry of neither a target's artifact nor a deployment"
+    made = project.trail.with_output(Digest(given[0]), "targets")
+    return (made, Digest(given[0])) if made else f"is a deployment whose artifact this trail does not know: {_FETCH}"
+
+
+def _artifacts(entry: Entry) -> list[Digest]:
+    return [digest for name, digest in entry.outputs.items() if not name.endswith(".sig")]
+
+
+def measurement(project: Project, gate: Resource, model: object) -> Observed | None:
+    """The newest measurement of this model by a gate as it is today: another metric or view says nothing about its bars."""
+    asked_for = (gate.provider, result_fields(gate.spec))
+    for entry in project.trail.entries(str(gate.address), ("result",), newest_first=True):
+        parts = entry.ingredients
+        same = (parts.get("provider"), parts.get("spec")) == asked_for
+        if same and model and model in parts.get("inputs", {}).get("model", ()):
+            return entry.observed()
+    return None
