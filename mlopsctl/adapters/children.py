@@ -40,11 +40,11 @@ def watched(cancelled: Event, started: Callable[[int], None]) -> Iterator[None]:
         _WATCH.reset(token)
 
 
-def started(process: subprocess.Popen[bytes]) -> None:
+def started(pid: int) -> None:
     """Says that a process was begun, as the first of its own session and group."""
     watch = _WATCH.get()
     if watch is not None:
-        watch.started(process.pid)
+        watch.started(pid)
 
 
 def check_cancelled() -> None:

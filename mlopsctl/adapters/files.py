@@ -20,7 +20,7 @@ def write_atomically(path: Path, body: bytes, mode: int = 0o644) -> None:
     # Named before it is made, so that an interrupt at any moment leaves nothing behind.
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(6).hex()}")
     try:
-        with open(temporary, "xb", opener=_private) as stream:
+        with open(temporary, "xb", opener=private) as stream:
             os.fchmod(stream.fileno(), mode)
             stream.write(body)
             stream.flush()
@@ -44,7 +44,7 @@ def is_stream(path: Path) -> bool:
     return folder in (Path("/dev"), Path("/dev/fd")) or folder.is_relative_to("/proc")
 
 
-def _private(path: str, flags: int) -> int:
+def private(path: str, flags: int) -> int:
     """Opens a file that nobody else can read before it has its mode."""
     return os.open(path, flags, 0o600)
 

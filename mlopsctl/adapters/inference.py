@@ -201,7 +201,7 @@ def _run_confined(
             most = _MOST_PRINTED + _MOST_A_ROW * rows
             resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (most, most))
         try:
-            children.started(process)
+            children.started(process.pid)
             return children.wait(process, seconds)
         except subprocess.TimeoutExpired:
             raise _program(f"no end after {seconds:g} seconds for {rows} rows", "") from None

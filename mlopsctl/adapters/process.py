@@ -7,16 +7,16 @@ import re
 import select
 import selectors
 import signal
-import subprocess
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, cast
+from typing import IO
 
-from . import children
+from . import children, spawner
+from .files import private
 
 KEPT = ("PATH", "LANG", "LC_ALL")
 """The variables of the user's shell that reach a program, besides those that begin with CUDA_."""
@@ -34,7 +34,8 @@ _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x1f\x7f-\x9f]")
 class Finished:
     """How a program ended; ``returncode`` is negative where a signal ended it. Times are in seconds.
 
-    ``max_rss_bytes`` is never below what this process had when it started the program: wait4(2) counts from the fork.
+    ``max_rss_bytes`` is never below what the process had that started the program, which wait4(2) counts from: some 10 MB for
+    a confined program, as much as this process has for others.
     """
 
     returncode: int
@@ -167,8 +168,13 @@ def run_logged(
     on_line: Callable[[str], None] = lambda line: None,
     max_log_bytes: int = 4 << 20,
     secrets: Sequence[str] = (),
+    confined: spawner.Confinement | None = None,
+    stdin: Path = Path(os.devnull),
+    stdout: Path | None = None,
 ) -> Finished:
-    """Runs a program to its end and appends what it prints to ``log``.
+    """Runs a program to its end, in a sandbox where one is given, and appends what it prints to ``log``.
+
+    What it writes to its stdout goes into a new file where ``stdout`` names one.
 
     Its whole process group is killed on timeout, on an interrupt of this process, and when the program has ended and
     left others behind. Raises OSError where the program cannot be started.
@@ -177,39 +183,46 @@ def run_logged(
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as stream:
         kept = CappedLog(stream, max_log_bytes, blotted(secrets))
-        process = subprocess.Popen(  # noqa: S603 — an argument list, never a shell
-            list(argv),
-            cwd=cwd,
-            env=dict(env),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
         last = _LastLine(on_line, kept.secrets)
-        try:
-            children.started(process)
-            in_time = _watch(process, kept, last, begun + timeout if timeout is not None else None)
-        finally:
-            code, cpu, rss = _end(process)
-            if process.stdout:
-                process.stdout.close()
-            last.flush()
-            kept.close()
+        with _begin(argv, cwd, env, confined, stdin, stdout) as (process, pipe):
+            try:
+                children.started(process.pid)
+                in_time = _watch(process, pipe, kept, last, begun + timeout if timeout is not None else None)
+            finally:
+                code, cpu, rss = _end(process)
+                last.flush()
+                kept.close()
     return Finished(code, time.monotonic() - begun, cpu, rss, not in_time)
 
 
-def _watch(process: subprocess.Popen[bytes], log: CappedLog, last: _LastLine, deadline: float | None) -> bool:
+@contextmanager
+def _begin(
+    argv: Sequence[str],
+    cwd: Path,
+    env: Mapping[str, str],
+    confined: spawner.Confinement | None,
+    stdin: Path,
+    stdout: Path | None,
+) -> Iterator[tuple[spawner.Running, int]]:
+    """A program, and the pipe that it prints to."""
+    pipe, theirs = os.pipe()
+    with os.fdopen(pipe, "rb", buffering=0):
+        with os.fdopen(theirs, "wb", buffering=0), stdin.open("rb") as source, ExitStack() as opened:
+            answers = opened.enter_context(open(stdout, "xb", opener=private)).fileno() if stdout else theirs
+            process = spawner.begin(argv, cwd, env, (source.fileno(), answers, theirs), confined)
+        yield process, pipe
+
+
+def _watch(process: spawner.Running, pipe: int, log: CappedLog, last: _LastLine, deadline: float | None) -> bool:
     """Reads until the program ends; False where the deadline came first."""
-    pipe = cast(IO[bytes], process.stdout).fileno()
     os.set_blocking(pipe, False)
-    exited = children.open_exit(process.pid)
-    with selectors.DefaultSelector() as selector, closing_descriptor(exited):
+    exited = process.exited
+    with selectors.DefaultSelector() as selector:
         selector.register(pipe, selectors.EVENT_READ)
         if exited is not None:
             selector.register(exited, selectors.EVENT_READ)
         open_pipe = True
-        while not _has_ended(process):
+        while not process.has_ended():
             children.check_cancelled()
             left = deadline - time.monotonic() if deadline is not None else _TICK
             if left <= 0:
@@ -239,40 +252,24 @@ def _take(pipe: int, log: CappedLog, last: _LastLine) -> bool:
     return bool(chunk)
 
 
-@contextmanager
-def closing_descriptor(descriptor: int | None) -> Iterator[None]:
-    """Closes a descriptor at the end of the block, where there is one."""
-    try:
-        yield
-    finally:
-        if descriptor is not None:
-            os.close(descriptor)
-
-
 def _readable(pipe: int) -> bool:
     return bool(select.select([pipe], [], [], 0)[0])
 
 
-def _has_ended(process: subprocess.Popen[bytes]) -> bool:
-    """Looks without reaping, so that the number of the process group stays taken until it was killed."""
-    return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-
-
-def _end(process: subprocess.Popen[bytes]) -> tuple[int, float, int]:
+def _end(process: spawner.Running) -> tuple[int, float, int]:
     """Ends the group (SIGTERM, two seconds later SIGKILL): exit code, processor seconds and peak memory in bytes."""
-    if not _has_ended(process):
+    if not process.has_ended():
         _kill_group(process, signal.SIGTERM)
         until = time.monotonic() + _GRACE
-        while time.monotonic() < until and not _has_ended(process):
+        while time.monotonic() < until and not process.has_ended():
             time.sleep(_TICK / 5)
     _kill_group(process, signal.SIGKILL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    # ru_maxrss counts KiB on Linux: getrusage(2).
-    return process.returncode, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
+    found = process.reap()
+    # The peak counts KiB on Linux: getrusage(2).
+    return os.waitstatus_to_exitcode(found.status), found.cpu_seconds, found.max_rss * 1024
 
 
-def _kill_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+def _kill_group(process: spawner.Running, number: signal.Signals) -> None:
     try:
         os.killpg(process.pid, number)
     except ProcessLookupError:

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import shutil
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +20,6 @@ from .sandbox import ask_python, make_sandbox
 from .store import check_name
 
 PROTOCOL = 1
-_REDIRECT = Path(__file__).parent.parent / "workers" / "redirect.py"
 _ANSWER_LIMIT = 1 << 20
 _FACTS_LIMIT = 4096
 _NAME = re.compile(r"[a-z][a-z0-9_-]*")
@@ -199,15 +197,17 @@ def _run(
         hidden=[place.root, place.state],
         path=env["PATH"],
     )
-    redirected = [str(_REDIRECT), str(home / "request.json"), str(home / "answer.json"), *sandbox.wrap(argv)]
     ended = run_logged(
-        [sys.executable, "-I", "-S", *redirected],
+        argv,
         cwd=work,
         env=env,
         log=log,
         timeout=timeout,
         on_line=place.tell,
         secrets=tuple(secrets.values()),
+        confined=sandbox,
+        stdin=home / "request.json",
+        stdout=home / "answer.json",
     )
     return ended, sandbox.mode
 

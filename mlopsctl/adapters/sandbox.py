@@ -45,12 +45,15 @@ class Sandbox:
     memory: int | None = None
     cpus: int | None = None
 
-    def wrap(self, argv: Sequence[str]) -> list[str]:
-        """The command that confines itself and then becomes ``argv``."""
+    def request(self, parent: int) -> list[str]:
+        """The words by which ``workers/confine.py`` knows what to allow a child of the process ``parent``."""
         lists = (self.read, self.write, self.hide)
-        numbers = (self.memory or 0, self.cpus or 0, *map(len, lists))
-        request = [self.mode, *map(str, numbers), *(path for paths in lists for path in paths)]
-        return [*_CONFINED, *request, *argv]
+        numbers = (parent, self.memory or 0, self.cpus or 0, *map(len, lists))
+        return [self.mode, *map(str, numbers), *(path for paths in lists for path in paths)]
+
+    def wrap(self, argv: Sequence[str]) -> list[str]:
+        """The command that confines itself and then becomes ``argv``; this process has to start it."""
+        return [*_CONFINED, *self.request(os.getpid()), *argv]
 
 
 @cache

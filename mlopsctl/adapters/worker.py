@@ -58,7 +58,7 @@ def _run(argv: list[str], folder: Path, log: Any, seconds: float, task: str) -> 
         start_new_session=True,
     )
     try:
-        children.started(process)
+        children.started(process.pid)
         return children.wait(process, seconds)
     except subprocess.TimeoutExpired:
         raise ProviderError(

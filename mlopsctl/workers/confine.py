@@ -1,9 +1,10 @@
 """Confines itself and becomes the given program: ``python -I -S confine.py REQUEST… PROGRAM ARGUMENT…``.
 
-REQUEST is ``MODE MEMORY CPUS READ WRITE HIDE`` and then the paths: MODE is ``landlock``, ``namespaces`` or ``export``, MEMORY
-the bytes of private memory a process and CPUS the cores, 0 for no limit; READ, WRITE and HIDE (for namespaces) count the
-paths that follow, in this order. With ``--probe`` alone it prints the strongest mode this kernel offers. Standard library
-only, and little of it: this runs before every step, and json or signal take longer to import than Python to start.
+REQUEST is ``MODE PARENT MEMORY CPUS READ WRITE HIDE`` and then the paths: MODE is ``landlock``, ``namespaces`` or ``export``,
+PARENT the process that it must not outlive, MEMORY the bytes of private memory a process and CPUS the cores, 0 for no limit;
+READ, WRITE and HIDE (for namespaces) count the paths that follow, in this order. With ``--probe`` alone it prints the
+strongest mode this kernel offers. Standard library only, and little of it: json or signal take longer to import than Python
+to start. ``spawn`` does the same for many programs without starting Python for each.
 """
 
 from __future__ import annotations
@@ -112,20 +113,26 @@ def probe() -> str:
     return "namespaces"
 
 
-def main() -> None:
-    """Confines this process as the request says and replaces it by the program."""
-    if sys.argv[1] == "--probe":
-        print(probe())
-        return
-    mode, numbers, rest = sys.argv[1], [int(word) for word in sys.argv[2:7]], sys.argv[7:]
-    memory, cpus, *counts = numbers
+def end_with(parent: int) -> None:
+    """From here on the kernel ends this process when ``parent`` does, however that ends.
+
+    A parent that was killed before the kernel was asked is known by its number: then somebody else is the parent already.
+    """
+    _LIBC.prctl(_PR_SET_PDEATHSIG, _SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), _SIGKILL)
+
+
+def become(words: list[str]) -> None:
+    """Confines this process as the request says and replaces it by the program. Ends it where that cannot be."""
+    mode, numbers, rest = words[0], [int(word) for word in words[1:7]], words[7:]
+    parent, memory, cpus, *counts = numbers
     paths = []
     for count in counts:
         paths.append(rest[:count])
         rest = rest[count:]
     read, write, hide = paths
-    # The program must not outlive an mlopsctl that was killed.
-    _LIBC.prctl(_PR_SET_PDEATHSIG, _SIGKILL, 0, 0, 0)
+    end_with(parent)
     if memory:
         resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
     if cpus:
@@ -142,6 +149,14 @@ def main() -> None:
         code = 126 if error.errno != errno.ENOENT else 127
         print(f"{program}: {error.strerror}", file=sys.stderr)
         sys.exit(code)
+
+
+def main() -> None:
+    """Does what the command line asks for."""
+    if sys.argv[1] == "--probe":
+        print(probe())
+    else:
+        become(sys.argv[1:])
 
 
 if __name__ == "__main__":

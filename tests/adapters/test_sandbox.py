@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -10,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from mlopsctl.adapters.process import clean_env
+from mlopsctl.adapters import spawner
+from mlopsctl.adapters.process import clean_env, run_logged
 from mlopsctl.adapters.sandbox import ask_python, cover, make_sandbox, strongest_mode
 
 MODES = ("landlock", "namespaces")
+either_way = pytest.mark.parametrize("way", ["alone", "kept"])
 
 
 @pytest.fixture(params=MODES)
@@ -39,7 +42,8 @@ def project(tmp_path: Path) -> Path:
     return root
 
 
-def run(project: Path, mode: str, code: str, **limits: int) -> subprocess.CompletedProcess[str]:
+def run(project: Path, mode: str, code: str, way: str = "alone", **limits: int) -> subprocess.CompletedProcess[str]:
+    """Runs a program in its sandbox, started by itself or ``kept`` by the process that is kept for such programs."""
     work = project / ".git/work"
     python = ask_python(sys.executable, ())
     assert python is not None
@@ -51,36 +55,41 @@ def run(project: Path, mode: str, code: str, **limits: int) -> subprocess.Comple
         mode=mode,
         **limits,
     )
-    return subprocess.run(
-        sandbox.wrap([sys.executable, "-c", code]),
-        cwd=work / "code",
-        env=clean_env({"PWD": str(work / "code")}),
-        capture_output=True,
-        text=True,
-        check=False,
+    argv, folder, env = [sys.executable, "-c", code], work / "code", clean_env({"PWD": str(work / "code")})
+    if way == "alone":
+        return subprocess.run(sandbox.wrap(argv), cwd=folder, env=env, capture_output=True, text=True, check=False)
+    log = project / "log"
+    log.unlink(missing_ok=True)
+    ended = run_logged(argv, cwd=folder, env=env, log=log, confined=sandbox)
+    return subprocess.CompletedProcess(argv, ended.returncode, log.read_text(), log.read_text())
+
+
+@either_way
+def test_named_folders_are_seen_and_written(project: Path, mode: str, way: str) -> None:
+    done = run(
+        project, mode, "open('x', 'w').write(open('../given/rows.csv').read()); import os; os.replace('x', 'y')", way
     )
-
-
-def test_named_folders_are_seen_and_written(project: Path, mode: str) -> None:
-    done = run(project, mode, "open('x', 'w').write(open('../given/rows.csv').read()); import os; os.replace('x', 'y')")
     assert done.returncode == 0, done.stderr
     assert (project / ".git/work/code/y").read_text() == "given"
 
 
-def test_nothing_of_the_project_can_be_read(project: Path, mode: str) -> None:
+@either_way
+def test_nothing_of_the_project_can_be_read(project: Path, mode: str, way: str) -> None:
     for path in (project / "data.csv", project / ".git/store/test.csv", Path("/proc/self/cwd/../../store/test.csv")):
-        done = run(project, mode, f"print(open({str(path)!r}).read())")
+        done = run(project, mode, f"print(open({str(path)!r}).read())", way)
         assert done.returncode == 1 and "hidden" not in done.stdout
         assert "Permission" in done.stderr or "No such file" in done.stderr
 
 
-def test_other_processes_are_no_way_out(project: Path, mode: str) -> None:
+@either_way
+def test_other_processes_are_no_way_out(project: Path, mode: str, way: str) -> None:
     path = f"/proc/{os.getpid()}/root{project}/data.csv"
-    done = run(project, mode, f"print(open({path!r}).read())")
+    done = run(project, mode, f"print(open({path!r}).read())", way)
     assert done.returncode == 1 and "hidden" not in done.stdout
 
 
-def test_a_mount_cannot_be_undone(project: Path, mode: str) -> None:
+@either_way
+def test_a_mount_cannot_be_undone(project: Path, mode: str, way: str) -> None:
     code = f"""
 import ctypes
 libc = ctypes.CDLL(None)
@@ -90,7 +99,7 @@ libc.unshare(0x10020000)
 libc.umount2({str(project).encode()!r}, 2)
 print(open({str(project / "data.csv")!r}).read())
 """
-    done = run(project, mode, code)
+    done = run(project, mode, code, way)
     assert done.returncode == 1 and "hidden" not in done.stdout
 
 
@@ -102,34 +111,144 @@ def test_what_is_given_cannot_be_changed_by_landlock(project: Path) -> None:
     assert (project / ".git/work/given/rows.csv").read_text() == "given"
 
 
-def test_a_pipe_and_a_pool_of_processes_still_work(project: Path, mode: str) -> None:
+@either_way
+def test_a_pipe_and_a_pool_of_processes_still_work(project: Path, mode: str, way: str) -> None:
     code = "import multiprocessing as m\nwith m.Pool(2) as p: print(sum(p.map(abs, range(10))))"
-    done = run(project, mode, code)
+    done = run(project, mode, code, way)
     assert done.stdout.strip() == "45", done.stderr
 
 
-def test_a_program_does_not_outlive_an_mlopsctl_that_is_killed(tmp_path: Path) -> None:
-    sandbox = make_sandbox(read=[], write=[], hidden=[], path="", mode="export")
-    code = f"import subprocess; p = subprocess.Popen({sandbox.wrap(['sleep', '60'])!r}); print(p.pid, flush=True); p.wait()"
+def started(code: str, words: int) -> tuple[subprocess.Popen[str], list[int]]:
+    """A process that prints the numbers of others."""
     ours = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert ours.stdout is not None
-    program = Path(f"/proc/{ours.stdout.readline().strip()}/comm")
+    said = ours.stdout.readline().split()
+    assert len(said) == words
+    return ours, [int(word) for word in said]
+
+
+def runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2][:3].strip() not in ("Z", "X")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def gone(*pids: int) -> bool:
+    """Whether all of them have ended within some seconds."""
     until = time.monotonic() + 5
-    while program.read_text().strip() != "sleep" and time.monotonic() < until:
+    while any(map(runs, pids)) and time.monotonic() < until:
         time.sleep(0.02)
-    ours.kill()
-    ours.wait()
-    ours.stdout.close()
-    while program.exists() and "Z" not in program.with_name("stat").read_text().rpartition(")")[2][:3]:
-        assert time.monotonic() < until + 5, "the program still runs"
-        time.sleep(0.02)
+    return not any(map(runs, pids))
 
 
-def test_limits_hold(project: Path) -> None:
-    done = run(
-        project, "export", "import os; print(len(os.sched_getaffinity(0))); bytearray(1 << 29)", memory=1 << 28, cpus=1
+ALONE = """
+import subprocess
+from mlopsctl.adapters.sandbox import make_sandbox
+sandbox = make_sandbox(read=[], write=[], hidden=[], path="", mode="export")
+p = subprocess.Popen(sandbox.wrap(["sh", "-c", "echo $$; exec sleep 60"])); p.wait()
+"""
+KEPT = """
+import os, pathlib, sys
+from mlopsctl.adapters.process import clean_env, run_logged
+from mlopsctl.adapters.sandbox import make_sandbox
+sandbox = make_sandbox(read=[], write=[], hidden=[], path="", mode="export")
+run_logged(["sh", "-c", "sleep 60 & echo $$ $! $PPID; wait"], cwd=pathlib.Path("/"), env=clean_env(),
+           log=pathlib.Path("/dev/null"), on_line=lambda line: print(line, flush=True), confined=sandbox)
+"""
+
+
+def test_a_program_does_not_outlive_an_mlopsctl_that_is_killed() -> None:
+    ours, (program,) = started(ALONE, 1)
+    with ours:
+        ours.kill()
+    assert gone(program)
+
+
+def test_nothing_that_a_program_started_outlives_an_mlopsctl_that_is_killed() -> None:
+    """The process that is kept for confined programs ends with mlopsctl, and takes their groups along."""
+    ours, (program, child, keeper) = started(KEPT, 3)
+    with ours:
+        assert runs(program) and runs(child) and runs(keeper)
+        ours.kill()
+    assert gone(program, child, keeper)
+
+
+def test_a_program_does_not_outlive_the_process_that_is_kept_for_it() -> None:
+    ours, (program, child, keeper) = started(KEPT, 3)
+    with ours:
+        os.kill(keeper, signal.SIGKILL)
+        assert gone(program, child), "mlopsctl kills what is left of the group"
+    assert ours.returncode == 0
+
+
+def test_a_program_whose_mlopsctl_was_killed_before_it_could_be_bound_to_it_does_not_begin(tmp_path: Path) -> None:
+    """Between the start of a process and its request to end with its parent the parent may have gone."""
+    sandbox = make_sandbox(read=[], write=[], hidden=[], path="", mode="export")
+    words = sandbox.wrap(["touch", str(tmp_path / "begun")])
+    assert words.count(str(os.getpid())) == 1
+    words[words.index(str(os.getpid()))] = "1"
+    assert subprocess.run(words, check=False).returncode == -signal.SIGKILL
+    assert not (tmp_path / "begun").exists()
+
+
+def test_another_process_is_kept_where_the_first_was_killed(tmp_path: Path) -> None:
+    sandbox = make_sandbox(read=[], write=[], hidden=[], path="", mode="export")
+    seen = []
+    for _ in range(3):
+        log = tmp_path / "log"
+        log.unlink(missing_ok=True)
+        ended = run_logged(["sh", "-c", "echo $PPID"], cwd=tmp_path, env=clean_env(), log=log, confined=sandbox)
+        assert ended.returncode == 0
+        seen.append(int(log.read_text()))
+        if len(seen) == 2:
+            os.kill(seen[1], signal.SIGKILL)
+    assert seen[0] == seen[1] != seen[2]
+    spawner.close()
+    assert gone(seen[2])
+
+
+def test_a_kept_process_hands_on_what_a_program_gets_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Arguments and variables with any bytes in them; no descriptor but three; signals as they are by default."""
+    monkeypatch.setenv("CLOUD_SECRET", "s3cret")
+    spawner.close()
+    sandbox = make_sandbox(read=[], write=[], hidden=[], path="", mode="export")
+    code = (
+        "import os, sys; print(sys.argv[1:], sorted(os.environ), os.environb[b'ODD'], os.listdir('/proc/self/fd'),"
+        " os.readlink('/proc/self/fd/0'), os.getsid(0) == os.getpid(), os.getcwd());"
+        "print(open(f'/proc/{os.getppid()}/environ').read())"
     )
-    assert done.stdout.strip() == "1" and "MemoryError" in done.stderr
+    odd, large = "a\nb=\udcff\t", "x" * (1 << 16)
+    env = {"ODD": odd, "LARGE": large, "PATH": os.environ["PATH"]}
+    log = tmp_path / "log"
+    run_logged([sys.executable, "-S", "-c", code, odd, ""], cwd=tmp_path, env=env, log=log, confined=sandbox)
+    said = log.read_text()
+    assert "['a\\nb=\\udcff\\t', ''] ['LARGE', 'LC_CTYPE', 'ODD', 'PATH']" in said and "b'a\\nb=\\xff\\t'" in said, said
+    assert "['0', '1', '2', '3'] /dev/null True " + str(tmp_path) in said, "3 is the listing itself"
+    assert "s3cret" not in said
+    run_logged(["grep", "SigIgn", "/proc/self/status"], cwd=tmp_path, env=env, log=log, confined=sandbox)
+    assert "SigIgn:\t0000000000000000" in log.read_text()
+    with pytest.raises(ValueError, match="null byte"):
+        run_logged(["echo", "a\0b"], cwd=tmp_path, env=env, log=log, confined=sandbox)
+    ended = run_logged(["true"], cwd=tmp_path / "nowhere", env=env, log=log, confined=sandbox)
+    assert ended.returncode == 126 and "nowhere" in log.read_text()
+
+
+def test_the_peak_of_memory_is_that_of_the_program(tmp_path: Path) -> None:
+    """Not what mlopsctl itself had when the program began."""
+    ballast = bytearray(os.urandom(1 << 12) * (1 << 14))
+    sandbox = make_sandbox(read=[], write=[], hidden=[], path="", mode="export")
+    ended = run_logged(["true"], cwd=tmp_path, env=clean_env(), log=tmp_path / "log", confined=sandbox)
+    assert 0 < ended.max_rss_bytes < len(ballast)
+
+
+@either_way
+def test_limits_hold(project: Path, way: str) -> None:
+    code = "import os; print(len(os.sched_getaffinity(0))); bytearray(1 << 29)"
+    done = run(project, "export", code, way, memory=1 << 28, cpus=1)
+    assert "1" in done.stdout.splitlines() and "MemoryError" in done.stderr
 
 
 def test_an_unknown_program_exits_127(project: Path) -> None:

@@ -177,13 +177,14 @@ def run_all(place: Workplace, spec: Spec, ctx: Context, deadline: float | None =
         ends += [deadline] if deadline is not None else []
         left = max(min(ends) - time.monotonic(), 0.0) if ends else None
         ended = run_logged(
-            place.sandbox.wrap(argv),
+            argv,
             cwd=place.work,
             env=place.env,
             log=place.log,
             timeout=left,
             on_line=ctx.tell,
             secrets=place.secrets,
+            confined=place.sandbox,
         )
         cpu, peak = cpu + ended.cpu_seconds, max(peak, ended.max_rss_bytes)
         if ended.timed_out and deadline is not None and time.monotonic() >= deadline:
