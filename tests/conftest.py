@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import socket
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -30,6 +31,13 @@ GIT_CONFIG = """\
 [protocol "file"]
     allow = always
 """
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _ctrl_c_reaches_programs() -> None:
+    """A shell starts its background jobs with ctrl-C ignored, and what the tests start would inherit that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
