@@ -50,8 +50,8 @@ _AFTER_FAILURE = "not started after the failure above"
 
 @dataclass(frozen=True)
 class Event:
-    """What happened to one address: ``start``, ``done``, ``skip``, ``block``, ``wait``, ``fail``, ``hold``, ``restore``, ``verdict``
-    or ``stale``."""
+    """What happened to one address: ``start``, ``done``, ``skip``, ``block``, ``wait``, ``fail``, ``hold``, ``restore``, ``verdict``,
+    ``stale``, or ``soak`` where the step is blocked by nothing but time."""
 
     event: str
     address: str
@@ -214,12 +214,15 @@ class Walk:
             self._seen[want.address], self._verdicts[want.address] = found.seen, found.step.verdict
         if found.step.action is Action.NOOP:
             yield from self._standing(want, found)
-        elif found.step.blocked_by:
+        elif found.step.blocked_by and not found.step.free_at:
             self._stuck[want.address] = "is blocked"
             yield Event("block", str(want.address), found.step.action.name, ", ".join(found.step.blocked_by))
         elif found.step.waits_for:
             self._stuck[want.address] = "waits for people"
             yield Event("wait", str(want.address), found.step.action.name, ", ".join(found.step.waits_for))
+        elif found.step.blocked_by:
+            self._stuck[want.address] = "waits for its time"
+            yield Event("soak", str(want.address), found.step.action.name, ", ".join(found.step.blocked_by))
         elif why := self._beyond(want, found.step):
             self._stuck[want.address] = "is not as planned"
             yield Event("stale", str(want.address), found.step.action.name, why, error=_stale(want, why))
@@ -479,7 +482,7 @@ def summary(events: Sequence[Event], plan: Plan) -> dict[str, Json]:
         "event": "summary",
         "applied": count["done"],
         "skipped": count["skip"],
-        "waiting": count["wait"],
+        "waiting": count["wait"] + count["soak"],
         "blocked": count["block"],
         "failed": count["fail"],
         "stale": count["stale"],

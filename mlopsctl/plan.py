@@ -25,6 +25,7 @@ from .reasons import in_words, is_unknown
 from .renames import forgotten, renamed
 from .selection import chosen, is_named
 from .site import Site
+from .soak import Running, Wait, comes_after, ran
 from .types import (
     GUARD,
     Action,
@@ -104,6 +105,12 @@ class World(Protocol):
 
     def unverified(self, inputs: Inputs) -> Sequence[str]:
         """One line an imported model behind the artifact among the inputs whose origin is not proved."""
+
+    def running(self, address: Address) -> Running:
+        """What a declared deployment runs by the trail, and since when."""
+
+    def now(self) -> str:
+        """This moment in UTC."""
 
     def lacks(self, want: Resource) -> tuple[str, ...]:
         """What the step asks for and this machine has not, one line each."""
@@ -248,7 +255,10 @@ def assess(
     blocked += world.lacks(want) if action is not Action.NOOP else ()
     waiting: tuple[str, ...] = ()
     rules: tuple[Rule, ...] = ()
+    soak = Wait()
     if action is not Action.NOOP and want.address.section == "deployments":
+        if not (held or ran(observed, inputs)):
+            soak = comes_after(want, inputs, verdicts, world)
         more, waiting, rules = controls_on(want, inputs, verdicts, world, site)
         blocked += more
         if held:
@@ -256,6 +266,8 @@ def assess(
             blocked, waiting, rules = blocked + unapproved(want, site, world), (), ()
         elif observed is not None and observed.made_from != made_from and site.ahead:
             blocked += (f"HEAD being an ancestor of what runs: mlopsctl rollback {want.address.typed} goes back",)
+    free_at = "" if blocked else soak.free_at
+    blocked += (soak.why,) if soak.why else ()
     busy = action is not Action.NOOP
     took, budget = expected(want.spec, lambda: world.last_result(want.address)) if busy else (None, None)
     step = Step(
@@ -276,6 +288,7 @@ def assess(
         rules=rules,
         took=took,
         budget=budget,
+        free_at=free_at,
     )
     return Assessment(step, want.spec, observed, inputs, parts, sources, pinned.verdicts if pinned else {})
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from .canonical import plain
 from .provider import declared_fields, provider
-from .types import GUARD, Address, Json, Resource
+from .types import GUARD, Address, Json, Need, Resource
 
 VERSION = 1
 Controls = Mapping[str, Json]
@@ -25,15 +25,21 @@ def controls(want: Resource, resources: Sequence[Resource]) -> Controls:
     waiting = [want]
     while waiting:
         one = waiting.pop()
-        if one.address not in behind:
+        # What comes first has controls of its own, which its own people govern.
+        if one.address not in behind and (one is want or one.address.section != "deployments"):
             behind[one.address] = one
             waiting += [declared[need.address] for need in one.needs if need.address in declared]
     return {
         "version": VERSION,
         "deployment": str(want.address),
-        "guards": sorted(str(need.address) for need in want.needs if need.role == GUARD),
+        "guards": sorted(str(need.address) for need in want.needs if need.role == GUARD and _is_gate(need)),
         "of": {str(address): _controls_of(one) for address, one in sorted(behind.items())},
     }
+
+
+def _is_gate(need: Need) -> bool:
+    """Whether a guard is no deployment that comes first: that one is compared as the key ``after``."""
+    return need.address.section == "gates"
 
 
 def _controls_of(one: Resource) -> Json:

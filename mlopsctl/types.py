@@ -247,6 +247,8 @@ class Step(NamedTuple):
     """Seconds that it took the last time; None where nobody knows."""
     budget: float | None = None
     """Seconds that it may take; None where the manifest sets no limit."""
+    free_at: str = ""
+    """The moment at which what blocks the step is over by itself, "" where time alone does not help."""
 
 
 class Fact(NamedTuple):

@@ -18,6 +18,8 @@ from mlopsctl.holds import KINDS, Hold, holds
 from mlopsctl.plan import make_plan
 from mlopsctl.provider import Context, Inputs, provider
 from mlopsctl.site import Site
+from mlopsctl.soak import KINDS as SOAK
+from mlopsctl.soak import Running, running
 from mlopsctl.types import (
     GUARD,
     Address,
@@ -71,6 +73,7 @@ class Simulator:
     """Deployments that run here and that a test takes out of its manifest."""
     left: list[Entry] = field(default_factory=list)
     """Last results of what else left the manifest."""
+    clock: str = "2026-01-01T01:00:00Z"
 
     @property
     def world(self) -> Simulator:
@@ -173,6 +176,14 @@ class Simulator:
 
     def unverified(self, inputs: Inputs) -> Sequence[str]:
         return [f"{item.need.address} unverified" for item in inputs if item.seen and item.seen.facts.get("origin")]
+
+    def running(self, address: Address) -> Running:
+        want = Resource(address, "", None)
+        found = [e for e in reversed(self.entries) if e.address == str(address) and e.kind in SOAK]
+        return running(found, "; ".join(map(str, self.holds(want))))
+
+    def now(self) -> str:
+        return self.clock
 
     def lacks(self, want: Resource) -> tuple[str, ...]:
         return ()

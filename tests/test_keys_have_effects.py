@@ -114,6 +114,16 @@ EFFECTS: dict[str, str] = {
         )
     },
     **{
+        f"deployments/{use}.{key}": f"e2e/test_after.py::{test}"
+        for use in ("local", "command")
+        for key, test in (
+            ("gates", "test_the_named_gates_guard_it_and_the_scan_always_does"),
+            ("after", "test_without_a_time_it_follows_in_the_same_apply_unless_the_other_one_is_held"),
+            ("after.deployment", "test_it_comes_after_the_other_one_has_run_the_artifact_that_long"),
+            ("after.for", "test_it_comes_after_the_other_one_has_run_the_artifact_that_long"),
+        )
+    },
+    **{
         f"deployments/{use}.branch": "e2e/test_control.py::test_the_key_branch_names_where_it_is_managed_from"
         for use in ("local", "command")
     },

@@ -124,6 +124,20 @@ def test_a_gate_under_another_name_is_the_same_gate_and_its_bar_is_compared() ->
     assert weakenings(pipeline(), pipeline(gate="precision", bar=0.5)) == ("gates.precision min 0.9 -> 0.5",)
 
 
+def test_what_comes_first_that_goes_away_or_gets_less_time() -> None:
+    after = provider("deployments/local").Spec.__dataclass_fields__["after"].metadata["looser"]
+    day = pipeline(after=after("staging", 86400.0))
+    assert weakenings(day, pipeline(after=after("staging", 3600.0))) == (
+        "deployments.live after for 86400.0 -> 3600.0",
+    )
+    assert weakenings(day, pipeline(after="staging")) == ("deployments.live after for 86400.0 -> 0.0",)
+    assert weakenings(day, pipeline(after=after("other", 86400.0))) == (
+        "deployments.live after deployment staging -> other",
+    )
+    assert weakenings(day, pipeline()) == ("deployments.live after is switched off",)
+    assert weakenings(pipeline(), day) == weakenings(pipeline(after="staging"), day) == ()
+
+
 def test_approvals_that_are_taken_off() -> None:
     approvals = provider("deployments/local").Spec.__dataclass_fields__["approvals"].metadata["looser"]
     two = pipeline(approvals=approvals(2))

@@ -103,7 +103,7 @@ def _declared(project: Project, world: ProjectWorld, name: str) -> _Asked:
         )
     if one.step.action is Action.NOOP:
         raise MlopsError(f"{want.address} runs already what the manifest says", hint="mlopsctl plan", code="MLO1551")
-    if one.step.blocked_by:
+    if one.step.blocked_by and not one.step.free_at:
         raise _blocked(one.step)
     release = release_digest(want, one.inputs, verdicts, site.weakens)
     if release is None:

@@ -8,11 +8,12 @@ import typer
 
 from ..errors import ApprovalError, MlopsError
 from ..provider import Deployment, Inputs, provider
-from ..types import Entry, Resource
+from ..soak import comes_after
+from ..types import Entry, Resource, Verdict
 from . import console
 from .overrides import overrides
 from .rollback import earlier
-from .switch import deploy, hold, inputs_to, refuse_blocked, say, switching
+from .switch import barred, deploy, hold, inputs_to, refuse_blocked, say, switching
 from .workshop import ProjectWorkshop
 
 _Reason = Annotated[str, typer.Option("--reason", help="Why, for the trail and for plan.")]
@@ -115,6 +116,9 @@ def _running(workshop: ProjectWorkshop, want: Resource) -> Entry:
 
 def _check(workshop: ProjectWorkshop, want: Resource, inputs: Inputs) -> None:
     """Raises GateError and ApprovalError where apply would not deploy this either."""
+    settled = {one.address: Verdict() for one in workshop.project.resources}
+    if why := comes_after(want, inputs, settled, workshop.world).why:
+        raise barred(want, (why,))
     if refuse_blocked(workshop, want, inputs):
         raise ApprovalError(
             f"{want.address} is protected, and nobody approved this artifact for it",

@@ -81,9 +81,9 @@ def plan(
         return 0
     if any(step.waits_for for step in made.steps):
         return 5
-    if any(step.blocked_by or (step.verdict and step.verdict.blocks) for step in made.steps):
+    if any((step.blocked_by and not step.free_at) or (step.verdict and step.verdict.blocks) for step in made.steps):
         return 4
-    return 2 if pending(made) or drifted(made) else 0
+    return 2 if pending(made) or drifted(made) or any(step.free_at for step in made.steps) else 0
 
 
 def plan_project(project: Project, asked: Selection = EVERYTHING, *, head: bool = True, why: bool = False) -> Plan:

@@ -102,6 +102,7 @@ _LOOK = {
     "skip": ("- skipped", "grey"),
     "block": ("✗ blocked", "red"),
     "wait": ("! waits", "yellow"),
+    "soak": ("! waits", "yellow"),
     "fail": ("✗ failed", "red"),
     "hold": ("! held", "yellow"),
     "restore": ("? restoring", "yellow"),

@@ -33,7 +33,7 @@ def switching(deployment: str, verb: str) -> Iterator[tuple[Resource, ProjectWor
         with ProjectWorkshop(project, lambda address, line: console.note(f"{address}: {line}")) as workshop:
             site = workshop.world.site(want, workshop.world.read(want, None))
             if site.elsewhere:
-                raise _blocked(want, (site.not_managed(),))
+                raise barred(want, (site.not_managed(),))
             yield want, workshop
 
 
@@ -88,11 +88,11 @@ def refuse_blocked(workshop: ProjectWorkshop, want: Resource, inputs: Inputs) ->
     blocked, waiting, _ = controls_on(want, inputs, {}, world, site)
     blocked += unapproved(want, site, world)
     if blocked:
-        raise _blocked(want, blocked)
+        raise barred(want, blocked)
     return waiting
 
 
-def _blocked(want: Resource, why: Sequence[str]) -> GateError:
+def barred(want: Resource, why: Sequence[str]) -> GateError:
     return GateError(f"{want.address} is blocked by {', '.join(why)}", hint="mlopsctl plan", code="MLO4511")
 
 
@@ -110,7 +110,7 @@ def _judge(project: Project, want: Resource, entry: Entry, inputs: Inputs) -> li
     model = entry.facts.get("model") or next((i.seen.facts.get("model") for i in inputs if i.seen), None)
     unmeasured = []
     for need in want.needs:
-        if need.role != GUARD:
+        if need.role != GUARD or need.address.section != "gates":
             continue
         gate = project.resource(str(need.address))
         measured = measurement(project, gate, model)

@@ -25,7 +25,7 @@ def find_version(project: Project, want: Resource) -> Version:
     artifact = Input(Need(need.role, Address.parse(entry.address), output), entry.observed())
     guards, verdicts = [], {}
     for one in want.needs:
-        if one.role == GUARD:
+        if one.role == GUARD and one.address.section == "gates":
             gate = project.resource(str(one.address))
             seen = measurement(project, gate, models[0]) if models else None
             guards.append(Input(one, seen))

@@ -16,6 +16,8 @@ from ..holds import Hold
 from ..provider import Context, Deployment, Inputs, provider
 from ..site import Site
 from ..slots import Machine, demand, lacks
+from ..soak import KINDS as SOAK
+from ..soak import Running, running
 from ..types import GUARD, Address, Change, Digest, Entry, Input, Json, Need, Observed, Resource, TreeFile
 from ..versions import Version
 from . import withdrawn
@@ -154,6 +156,20 @@ class ProjectWorld:
 
         artifacts = [item.seen for item in inputs if item.role == "artifact" and item.seen]
         return [line for seen in artifacts for line in barred(seen, self._trail)]
+
+    def running(self, address: Address) -> Running:
+        want = self.project.resource(str(address))
+        module = cast(Deployment, provider(want.provider))
+        entries = self._trail.each(str(address), SOAK, newest_first=True)
+        if module.PER_CLONE:
+            here = module.lives_at(address, self._context)
+            entries = (entry for entry in entries if entry.location == here)
+        contested = self.site(want, None).contested
+        held = [*map(str, self.holds(want)), *([f"contested by {contested}"] if contested else [])]
+        return running(entries, "; ".join(held))
+
+    def now(self) -> str:
+        return self._trail.clock()
 
     def lacks(self, want: Resource) -> tuple[str, ...]:
         return lacks(demand(want), self._machine)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from ..types import SECTIONS, Address
 from .findings import Findings, did_you_mean
-from .references import field_nodes, place_inside, texts
+from .references import field_nodes, named, place_inside, texts
 from .yaml_positions import MAX_NODES, Node, decode, read_yaml
 
 MOST = 1000
@@ -317,12 +317,11 @@ def bind(
     spec: type, node: Node, address: Address, values: Mapping[str, Scalar], families: Families, findings: Findings
 ) -> None:
     """Gives every bare reference to a repeated resource the instance that is in step with this one's values."""
+    for _, section, text in named(spec, node):
+        if text.value in families.get(section, {}):
+            picked = _picked(section, text.value, address, values, families, text, findings)
+            text.value = picked or text.value
     for item, child in field_nodes(spec, node):
-        section = str(item.metadata.get("ref", ""))
-        for text in texts(child) if section else ():
-            if text.value in families.get(section, {}):
-                picked = _picked(section, text.value, address, values, families, text, findings)
-                text.value = picked or text.value
         for text in texts(child) if item.metadata.get("placeholders") else ():
             replaced = partial(_in_text, address=address, values=values, families=families, at=text, findings=findings)
             text.value = re.sub(_NAMED, replaced, text.value)

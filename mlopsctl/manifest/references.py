@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from ..adapters.argv import split_words
-from .conform import fields_of, key_of
+from .conform import fields_of, key_of, type_of, union_members
 from .findings import Findings, did_you_mean, holds_secret
 from .yaml_positions import Node, Place
 
@@ -41,6 +41,19 @@ def field_nodes(spec: type, node: Node) -> Iterator[tuple[dataclasses.Field[Any]
             yield item, child
 
 
+def named(spec: type, node: Node) -> Iterator[tuple[str, str, Node]]:
+    """The texts of an entry that name a resource of a fixed section: key, section and text, those inside of keys too."""
+    for item, child in field_nodes(spec, node):
+        section = item.metadata.get("ref")
+        if section and isinstance(child.value, dict):
+            for inner in union_members(type_of(spec, item.name)):
+                if isinstance(inner, type) and dataclasses.is_dataclass(inner):
+                    yield from named(inner, child)
+        elif section:
+            for text in texts(child):
+                yield key_of(item), section, text
+
+
 def texts(node: Node) -> Iterator[Node]:
     """Every text inside a value, keys aside."""
     if isinstance(node.value, str):
@@ -53,11 +66,9 @@ def texts(node: Node) -> Iterator[Node]:
 
 def check_entry(spec: type, node: Node, names: Names, findings: Findings) -> None:
     """Checks the names, placeholders and commands of one entry."""
+    for key, section, text in named(spec, node):
+        _check_name(text, key, section, names, findings)
     for item, child in field_nodes(spec, node):
-        section = item.metadata.get("ref")
-        if section:
-            for text in texts(child):
-                _check_name(text, key_of(item), section, names, findings)
         allowed = item.metadata.get("placeholders")
         if allowed:
             params = node.get("params")

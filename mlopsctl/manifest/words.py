@@ -100,7 +100,6 @@ LATER_KEYS: Mapping[str, tuple[str, ...]] = {
     ),
     "deployments": (
         "region",
-        "after",
         "strategy",
         "halt",
         "protect",
@@ -108,7 +107,6 @@ LATER_KEYS: Mapping[str, tuple[str, ...]] = {
         "log",
         "monitor",
         "limits",
-        "gates",
     ),
 }
 

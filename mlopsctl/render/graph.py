@@ -52,13 +52,17 @@ def grade(state: str) -> str:
     return "good" if state in _GOOD else "bad" if state in _BAD else "unsure"
 
 
+_ARROWS = {"gates": "guards", "deployments": "comes first"}
+_WORDS = {"gates": "guarded by", "deployments": "comes after"}
+
+
 def text(resources: Sequence[Resource], states: States) -> list[str]:
     lines = []
     for want in resources:
         state = states.get(want.address, "")
         lines.append(f"{want.address}  {state}".rstrip())
         for need in want.needs:
-            what = "guarded by" if need.role == GUARD else f"{need.role} from"
+            what = _WORDS[need.address.section] if need.role == GUARD else f"{need.role} from"
             lines.append(f"  {what} {need.address}" + (f" ({need.output})" if need.output else ""))
     return lines
 
@@ -130,9 +134,13 @@ def svg(resources: Sequence[Resource], states: States) -> list[str]:
         for need in (need for want in wants for need in want.needs):
             source = _group(need.address) if together else need.address
             if source != name:
-                arrows[Arrow(str(source), str(name), "guards" if need.role == GUARD else need.output or need.role)] = (
-                    None
-                )
+                arrows[
+                    Arrow(
+                        str(source),
+                        str(name),
+                        _ARROWS[need.address.section] if need.role == GUARD else need.output or need.role,
+                    )
+                ] = None
     return drawn(Graph(boxes, tuple(arrows)), "what depends on what")
 
 

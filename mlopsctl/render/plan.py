@@ -77,6 +77,7 @@ def _step_json(step: Step) -> dict[str, Json]:
         "needs": [_need_json(need) for need in step.needs],
         "relies_on": list(step.relies_on),
         "blocked_by": list(step.blocked_by),
+        "free_at": step.free_at or None,
         "waits_for": list(step.waits_for),
         "held_by": step.held_by or None,
         "weakens": list(step.weakens),

@@ -34,7 +34,7 @@ def release_text(
     lines.append("What would run")
     lines += [f"  {item.need.address}  {item.digest}" for item in inputs if item.role != GUARD]
     lines.append("What was measured")
-    guards = [item.need.address for item in inputs if item.role == GUARD]
+    guards = [item.need.address for item in inputs if item.need.address.section == "gates"]
     for address in guards:
         verdict = verdicts.get(address)
         lines.append(f"  {address}  {verdict.status.value}: {verdict.text}" if verdict else f"  {address}  unknown")

@@ -44,7 +44,8 @@ def _stops(step: Step, where: Mapping[str, Where]) -> Iterator[Remark]:
     address = str(step.address)
     place = where.get(address)
     if step.blocked_by:
-        yield Remark(Level.ERROR, "MLO1076", "blocked by " + ", ".join(step.blocked_by), "", address, place)
+        level, code = (Level.WARNING, "MLO1077") if step.free_at else (Level.ERROR, "MLO1076")
+        yield Remark(level, code, "blocked by " + ", ".join(step.blocked_by), "", address, place)
     if step.verdict is not None and step.verdict.blocks:
         yield _verdict(address, step.verdict, place)
     for what in step.weakens:
@@ -62,7 +63,12 @@ def _verdict(address: str, verdict: Judgement, place: Where | None) -> Remark:
 def _planned(step: Step) -> Case:
     name, group = str(step.address), step.address.section
     if step.blocked_by:
-        return Case(name, Result.FAILED, "blocked by " + ", ".join(step.blocked_by), group=group)
+        return Case(
+            name,
+            Result.SKIPPED if step.free_at else Result.FAILED,
+            "blocked by " + ", ".join(step.blocked_by),
+            group=group,
+        )
     if step.verdict is not None and step.verdict.blocks:
         return Case(name, Result.FAILED, f"{step.verdict.status.value}: {step.verdict.text}", group=group)
     if step.waits_for:
@@ -110,6 +116,7 @@ _ENDS = {
     "done": Result.PASSED,
     "skip": Result.SKIPPED,
     "wait": Result.SKIPPED,
+    "soak": Result.SKIPPED,
     "block": Result.FAILED,
     "verdict": Result.FAILED,
     "fail": Result.ERROR,
@@ -153,7 +160,7 @@ def _of_event(event: Event, where: Mapping[str, Where]) -> Iterator[Remark]:
             yield remark._replace(address=event.address, where=remark.where or place)
     elif event.event == "block":
         yield Remark(Level.ERROR, "MLO1076", f"blocked by {event.text}", "", event.address, place)
-    elif event.event == "wait":
+    elif event.event in ("wait", "soak"):
         yield Remark(Level.WARNING, "MLO1077", f"waits for {event.text}", "", event.address, place)
     if event.verdict is not None and event.verdict.blocks:
         yield _verdict(event.address, event.verdict, place)

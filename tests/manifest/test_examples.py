@@ -76,6 +76,39 @@ def test_the_minimal_manifest_guards_its_deployment() -> None:
     assert [str(need.address) for need in deployment.needs if need.role == GUARD] == ["gates.accuracy", "gates.scan"]
 
 
+def deploying(lines: str) -> str:
+    return MINIMAL[: MINIMAL.index("deployments:")] + "deployments:\n" + lines
+
+
+def test_what_comes_first_stands_in_step_and_is_no_name_that_is_not_there() -> None:
+    text = deploying(
+        "  staging: {each: {region: [eu, us]}, target: cpu}\n"
+        "  production: {each: {region: [eu, us]}, target: cpu, after: {deployment: staging, for: 2h}}\n"
+    )
+    *_, last = load_manifest(text.encode()).resources
+    assert str(last.address) == "deployments.production[us]"
+    assert str(last.needs[-1].address) == "deployments.staging[us]" and last.spec.after.for_ == 7200
+    with pytest.raises(ManifestError, match="'deployment' names 'staging', which is not in 'deployments'"):
+        load_manifest(deploying("  live: {target: cpu, after: {deployment: staging}}\n").encode())
+    with pytest.raises(ManifestError, match="wait for each other"):
+        load_manifest(deploying("  live: {target: cpu, after: live}\n").encode())
+
+
+@pytest.mark.parametrize(
+    ("lines", "code"),
+    [
+        ("  live: {target: cpu, gates: []}\n", "MLO1543"),
+        ("  live: {target: cpu, gates: [nowhere]}\n", "MLO3020"),
+        ("  live: {target: cpu, after: staging}\n  staging: {target: other}\n", "MLO1544"),
+    ],
+)
+def test_guards_that_cannot_be(lines: str, code: str) -> None:
+    text = deploying(lines).replace("targets:\n", "targets:\n  other: {}\n")
+    with pytest.raises(ManifestError) as caught:
+        load_manifest(text.encode())
+    assert caught.value.code == code
+
+
 def test_every_template_is_valid() -> None:
     found = list((ROOT / "templates").glob("*/mlops.yaml"))
     assert found

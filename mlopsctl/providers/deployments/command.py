@@ -14,13 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...adapters.lineage import model_address
 from ...errors import EvidenceError, ProviderError
 from ...provider import (
     Context,
     Inputs,
     Probe,
-    Specs,
     always_fine,
     fingerprint,
     ingredients,
@@ -32,16 +30,15 @@ from ...provider import (
     run,
 )
 from ...serving.files import read_json, write_bytes, write_json
-from ...types import GUARD, Action, Address, Digest, Input, Json, Need, Observed, Outcome, Reason, Resource
+from ...types import GUARD, Action, Address, Digest, Input, Json, Observed, Outcome, Reason, Resource
 from ...versions import PATTERN
-from .controls import BRANCH, VERSION, Approvals
-from .local import guards
+from .controls import AFTER, BRANCH, GATES, VERSION, After, Approvals, artifact_and_guards, spelt_out
 
 RESULT_VERSION = 1
 PER_CLONE = False
 PROBE_RUNS = True
 LATER_KEYS = (
-    "region", "after", "strategy", "halt", "gates", "protect", "consumers", "log",
+    "region", "strategy", "halt", "protect", "consumers", "log",
     "monitor", "limits",
 )  # fmt: skip
 
@@ -49,6 +46,7 @@ sources = no_sources
 judge = always_fine
 notes = no_notes
 verify = nothing_to_verify
+needs = artifact_and_guards
 
 
 @dataclass(frozen=True)
@@ -72,9 +70,17 @@ class Spec:
         looser=Approvals,
     )
     branch: str = policy("", doc=BRANCH, looser="any")
+    # How the guards follow from it is compared, not the list: see ratchet.
+    gates: tuple[str, ...] | None = run(None, doc=GATES, ref="gates")
+    after: After | str | None = policy(  # noqa: RUF009 - a dataclass field
+        None, doc=AFTER, ref="deployments", looser=After
+    )
     built_by: tuple[str, ...] = policy(
         (), doc="Only these signers' train, gate and compile entries count for this deployment.", looser="others"
     )
+
+    def __post_init__(self) -> None:
+        spelt_out(self)
 
 
 @dataclass(frozen=True)
@@ -101,16 +107,6 @@ class _Pinned:
 
     def __str__(self) -> str:
         return json.dumps(self.__dict__, sort_keys=True)
-
-
-def needs(spec: Spec, specs: Specs) -> tuple[Need, ...]:
-    """The target's artifact, and every gate of its model as a guard."""
-    target = specs.get("targets", {}).get(spec.target)
-    model = spec.model or getattr(target, "model", "") or model_address("", specs).bare
-    return (
-        Need("artifact", Address.of("targets", spec.target), "artifact"),
-        *(Need(GUARD, gate) for gate in guards(model, spec.target, specs)),
-    )
 
 
 def read(want: Resource, made_from: Digest | None, ctx: Context) -> Observed | None:

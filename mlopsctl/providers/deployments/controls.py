@@ -1,14 +1,25 @@
-"""Keys that every deployment has: who must agree, and whose work counts."""
+"""Keys that every deployment has: which gates guard it, what it comes after, who must agree, and whose work counts."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
-from ...provider import policy
+from ...adapters.lineage import model_address
+from ...errors import ManifestError
+from ...provider import Specs, policy
+from ...types import GUARD, Address, Need
 
 BRANCH = (
     "The branch, or a glob of branches, that this is deployed from; left out: the default branch, any for use: local."
 )
+GATES = (
+    "The gates that guard it, and no other ones; the scan of its model always does. Left out: every gate of its model "
+    "and target."
+)
+AFTER = "Another deployment that must run the artifact first: its name, or with 'for' how long it must have run it."
 
 VERSION = (
     "The artifact of its target that it stays on: how its digest begins (sha256:… or dirhash:…), or the id of the entry "
@@ -24,3 +35,66 @@ class Approvals:
     valid: float | None = policy(
         None, doc="How long an approval counts; left out: for ever.", quantity="duration", looser="higher"
     )
+
+
+@dataclass(frozen=True)
+class After:
+    """Another deployment that must have run the artifact before this one does."""
+
+    deployment: str = policy(doc="The other deployment.", ref="deployments", looser="any")
+    for_: float = policy(0.0, doc="How long it must have run the artifact.", quantity="duration", looser="lower")
+
+
+def spelt_out(spec: Any) -> None:
+    """Of ``after: NAME`` the long form, so that a control has one spelling."""
+    if isinstance(spec.after, str):
+        object.__setattr__(spec, "after", After(spec.after))
+
+
+def artifact_and_guards(spec: Any, specs: Specs) -> tuple[Need, ...]:
+    """The target's artifact; as guards its gates, and the deployment that comes first. Raises ManifestError."""
+    target = specs.get("targets", {}).get(spec.target)
+    model = spec.model or getattr(target, "model", "") or model_address("", specs).bare
+    return (
+        Need("artifact", Address.of("targets", spec.target), "artifact"),
+        *(Need(GUARD, gate) for gate in _guards(spec, model, specs)),
+        *(Need(GUARD, other) for other in _first(spec, specs)),
+    )
+
+
+def _guards(spec: Any, model: str, specs: Specs) -> Iterator[Address]:
+    """The gates that ``gates:`` names, else those whose model is this one and whose target is unset or equal."""
+    if spec.gates == ():
+        raise ManifestError(
+            "a deployment without gates lets everything through: 'gates' is empty",
+            hint="name the gates that guard it, or leave gates: out: then every gate of its model does",
+            code="MLO1543",
+        )
+    for name, gate in sorted(specs.get("gates", {}).items()):
+        # A gate that leaves its model out means the only one there is.
+        of_model = (getattr(gate, "model", "") or (model if len(specs.get("train", {})) == 1 else "")) == model
+        if spec.gates is None:
+            counts = of_model and getattr(gate, "target", "") in ("", None, spec.target)
+        else:
+            counts = name in spec.gates or (of_model and _always(gate))
+        if counts:
+            yield Address.of("gates", name)
+
+
+def _always(gate: Any) -> bool:
+    """Whether no list of gates leaves it out: what is served was looked through first."""
+    return bool(getattr(sys.modules[type(gate).__module__], "ALWAYS", False))
+
+
+def _first(spec: Any, specs: Specs) -> Iterator[Address]:
+    if spec.after is None:
+        return
+    name = spec.after.deployment
+    other = getattr(specs.get("deployments", {}).get(name), "target", spec.target)
+    if other != spec.target:
+        raise ManifestError(
+            f"it comes after deployments.{name}, which deploys targets.{other} and so never runs its artifact",
+            hint=f"give both the same target: target: {other}",
+            code="MLO1544",
+        )
+    yield Address.of("deployments", name)

@@ -12,13 +12,11 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...adapters.lineage import model_address
 from ...errors import EvidenceError, ProviderError
 from ...provider import (
     Context,
     Inputs,
     Probe,
-    Specs,
     always_fine,
     fingerprint,
     ingredients,
@@ -29,14 +27,14 @@ from ...provider import (
     run,
 )
 from ...serving.files import read_json, write_json
-from ...types import GUARD, Action, Address, Digest, Input, Json, Need, Observed, Outcome, Reason, Resource
+from ...types import GUARD, Action, Address, Digest, Input, Json, Observed, Outcome, Reason, Resource
 from ...verifiers import is_identity
 from ...versions import PATTERN
 
 if TYPE_CHECKING:
     from ...serving.client import Answer
 
-from .controls import BRANCH, VERSION, Approvals
+from .controls import AFTER, BRANCH, GATES, VERSION, After, Approvals, artifact_and_guards, spelt_out
 from .local_home import Home, location, make_location, port_taken
 
 RESULT_VERSION = 1
@@ -44,10 +42,8 @@ PER_CLONE = True
 PROBE_RUNS = False
 LATER_KEYS = (
     "region",
-    "after",
     "strategy",
     "halt",
-    "gates",
     "protect",
     "consumers",
     "log",
@@ -59,6 +55,7 @@ TO = r"(?P<host>[A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\]):(?P<port>[0-9]{1,5})"
 sources = no_sources
 judge = always_fine
 verify = nothing_to_verify
+needs = artifact_and_guards
 SWITCHES = True
 """A running server takes another artifact over without being started anew."""
 
@@ -82,9 +79,17 @@ class Spec:
         looser=Approvals,
     )
     branch: str = policy("", doc=BRANCH, looser="any")
+    # How the guards follow from it is compared, not the list: see ratchet.
+    gates: tuple[str, ...] | None = run(None, doc=GATES, ref="gates")
+    after: After | str | None = policy(  # noqa: RUF009 - a dataclass field
+        None, doc=AFTER, ref="deployments", looser=After
+    )
     built_by: tuple[str, ...] = policy(
         (), doc="Only these signers' train, gate and compile entries count for this deployment.", looser="others"
     )
+
+    def __post_init__(self) -> None:
+        spelt_out(self)
 
 
 def warnings(spec: Spec) -> tuple[str, ...]:
@@ -100,26 +105,6 @@ def warnings(spec: Spec) -> tuple[str, ...]:
 def notes(want: Resource, inputs: Inputs) -> tuple[str, ...]:
     """The warnings, beside the step that makes them true."""
     return warnings(want.spec)
-
-
-def needs(spec: Spec, specs: Specs) -> tuple[Need, ...]:
-    """The target's artifact, and every gate of its model as a guard."""
-    target = specs.get("targets", {}).get(spec.target)
-    model = spec.model or getattr(target, "model", "") or model_address("", specs).bare
-    return (
-        Need("artifact", Address.of("targets", spec.target), "artifact"),
-        *(Need(GUARD, gate) for gate in guards(model, spec.target, specs)),
-    )
-
-
-def guards(model: str, target: str, specs: Specs) -> tuple[Address, ...]:
-    """The gates whose model is this one (or left out, where there is only one) and whose target is unset or equal."""
-    found = []
-    for name, gate in sorted(specs.get("gates", {}).items()):
-        of_model = getattr(gate, "model", "") or (model if len(specs.get("train", {})) == 1 else "")
-        if of_model == model and getattr(gate, "target", "") in ("", None, target):
-            found.append(Address.parse(f"gates.{name}"))
-    return tuple(found)
 
 
 def read(want: Resource, made_from: Digest | None, ctx: Context) -> Observed | None:

@@ -29,6 +29,8 @@ from ...types import Json, Need, Observed, Outcome, Resource, Status, Verdict
 
 RESULT_VERSION = 1
 LATER_KEYS = ("scanner", "allow", "waive")
+ALWAYS = True
+"""No ``gates:`` of a deployment leaves it out."""
 
 # The standard's own operators, and those that ONNX Runtime itself brings; any other domain needs a library loaded beside the model.
 DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")

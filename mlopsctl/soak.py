@@ -1,0 +1,105 @@
+"""``after:`` of a deployment: another one must have run the artifact first, and long enough. Pure.
+
+How long is what the signed times of the trail say. The clock begins anew where a halt or another hold was lifted: nobody
+can tell from the trail what was answered before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple, Protocol
+
+from .adapters.times import lasting
+from .holds import LIFTING
+from .types import Address, Entry, Input, Json, Observed, Resource
+
+KINDS = ("result", "destroy", *LIFTING)
+
+
+class Running(NamedTuple):
+    """What a deployment runs by the trail: the artifact, "" for none, since when, and what keeps it from counting."""
+
+    artifact: str = ""
+    since: str = ""
+    held: str = ""
+
+
+class Wait(NamedTuple):
+    """Why a deployment does not go out yet, "" where it may; and the moment from which it may where only time is missing."""
+
+    why: str = ""
+    free_at: str = ""
+
+
+def artifact_of(ingredients: Mapping[str, Json]) -> str:
+    """The digest of the artifact that a deployment was made from, "" where there is none."""
+    found = (ingredients.get("inputs") or {}).get("artifact") or [""]
+    return str(found[0])
+
+
+def running(newest_first: Iterable[Entry], held: str) -> Running:
+    """What runs after these entries of one deployment, of KINDS; ``held`` says what holds it now."""
+    lifted, artifact, since = "", "", ""
+    for entry in newest_first:
+        if entry.kind in LIFTING:
+            lifted = lifted or entry.at
+        elif entry.kind == "destroy" or not entry.trusted:
+            break
+        elif artifact in ("", artifact_of(entry.ingredients)):
+            artifact, since = artifact_of(entry.ingredients), entry.at
+        else:
+            break
+    return Running(artifact, max(filter(None, (since, lifted)), key=_moment, default=""), held)
+
+
+def _moment(at: str) -> datetime:
+    return datetime.fromisoformat(at).astimezone(UTC)
+
+
+def wait(
+    other: Address,
+    seconds: float,
+    inputs: Iterable[Input],
+    there: Running,
+    verdicts: Mapping[Address, object],
+    now: str,
+) -> Wait:
+    """Whether the artifact among the inputs has run there for so many seconds."""
+    artifact = next((item.digest for item in inputs if item.role == "artifact"), None)
+    about_to_change = verdicts.get(other) is None
+    if artifact is not None and there.artifact == artifact and not there.held:
+        free = _moment(there.since) + timedelta(seconds=seconds)
+        if _moment(now) >= free:
+            return Wait()
+        at = f"{free:%Y-%m-%dT%H:%M:%SZ}"
+        return Wait(f"{other}, which runs it since {there.since} and has to for {lasting(seconds)}: free at {at}", at)
+    if there.held:
+        return Wait(f"{other}, which counts as not running: {there.held}")
+    if about_to_change or artifact is None:
+        # Made in this very apply, it is looked at again afterwards.
+        return Wait(f"{other}, which has to run it for {lasting(seconds)} first" if seconds else "")
+    return Wait(f"{other}, which runs {'another artifact' if there.artifact else 'nothing'}")
+
+
+class Asked(Protocol):
+    """What is asked of the world here; see ``plan.World``."""
+
+    def running(self, address: Address) -> Running: ...
+
+    def now(self) -> str: ...
+
+
+def comes_after(want: Resource, inputs: Iterable[Input], verdicts: Mapping[Address, object], world: Asked) -> Wait:
+    """Whether the deployment that ``after:`` names has run the artifact, and for long enough."""
+    after = getattr(want.spec, "after", None)
+    if after is None:
+        return Wait()
+    other = Address.of("deployments", after.deployment)
+    return wait(other, after.for_, inputs, world.running(other), verdicts, world.now())
+
+
+def ran(observed: Observed | None, inputs: Iterable[Input]) -> bool:
+    """Whether the deployment itself runs this artifact already: to start it again it waits for nobody."""
+    artifact = next((item.digest for item in inputs if item.role == "artifact"), None)
+    return observed is not None and artifact is not None and artifact_of(observed.ingredients) == artifact
