@@ -106,6 +106,7 @@ def evidence(
         "agreement": decimal(found.share, 9),
         "max_abs_diff": decimal(found.max_abs_diff, 10),
         "max_scaled_diff": decimal(found.max_scaled_diff, 10),
+        "p99_scaled_diff": decimal(found.p99_scaled_diff, 10),
         "size": size_of(folder),
         "inputs": inputs,
         "outputs": outputs,
@@ -114,7 +115,7 @@ def evidence(
 
 
 def judge_agreement(facts: Mapping[str, Json], *, tolerance: float, min_agreement: float) -> Verdict:
-    """Whether a recorded comparison is good enough for the bars as they stand now."""
+    """Whether a recorded comparison is good enough for the bars as they stand now; it is never made again for them."""
     try:
         share, scaled = float(facts["agreement"]), float(facts["max_scaled_diff"])
         rows = f"all {facts['n']} rows agree" if share == 1 else f"{share:.4%} of {facts['n']} rows agree"
@@ -125,23 +126,23 @@ def judge_agreement(facts: Mapping[str, Json], *, tolerance: float, min_agreemen
             code="MLO1407",
             hint="make it anew: mlopsctl apply --replace ADDRESS",
         ) from None
-    if share < min_agreement or scaled > tolerance:
-        return Verdict(
-            Status.FAILED,
-            f"the artifact answers otherwise than the model: {text}; allowed: agreement >= {min_agreement:g},"
-            f" tolerance {tolerance:g}",
-            "look at the model's numerics (huge weights, ties between classes), choose another use:, or accept the"
-            " difference with tolerance: or min_agreement:",
-            blocks=True,
-        )
-    return Verdict(Status.PASSED, text)
-
-
-def require_agreement(facts: Mapping[str, Json], *, tolerance: float, min_agreement: float) -> None:
-    """Raises ProviderError where ``judge_agreement`` fails: such an artifact is not kept."""
-    verdict = judge_agreement(facts, tolerance=tolerance, min_agreement=min_agreement)
-    if verdict.status is not Status.PASSED:
-        raise ProviderError(verdict.text, hint=verdict.hint, code="MLO1408")
+    if share >= min_agreement and scaled <= tolerance:
+        return Verdict(Status.PASSED, text)
+    most = facts.get("p99_scaled_diff")
+    size = f"{facts['max_scaled_diff']} of max(1, |number|)" + (f", on 99 % of the rows at most {most}" if most else "")
+    why, hint = "", "look at the model's numerics (huge weights, ties between classes), choose another use:"
+    itself = facts.get("figures") or {}
+    if itself.get("deterministic") is False:
+        why = f"; two runs of the original agree on {itself.get('agreement_with_itself')} of the rows"
+        why += f", numbers within {itself['max_abs_diff_with_itself']}" if "max_abs_diff_with_itself" in itself else ""
+        hint = "the program answers otherwise from run to run: fix its seed or temperature"
+    return Verdict(
+        Status.FAILED,
+        f"the artifact answers otherwise than the model: {text}, which is {size}; allowed: agreement >= {min_agreement:g},"
+        f" tolerance {tolerance:g}{why}",
+        f"{hint}, or accept the difference with tolerance: or min_agreement:",
+        blocks=True,
+    )
 
 
 def class_count(data_facts: Mapping[str, Json]) -> int:

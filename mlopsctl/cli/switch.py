@@ -11,7 +11,7 @@ from ..adapters.lock import locked
 from ..controls import controls_on, unapproved
 from ..errors import EvidenceError, GateError, MlopsError
 from ..provider import Deployment, Inputs, fingerprint, ingredients, provider
-from ..types import GUARD, Digest, Entry, Observed, Resource
+from ..types import GUARD, Digest, Entry, Observed, Resource, Verdict
 from . import console
 from .project import Project, open_project
 from .queue import sign_queued
@@ -103,10 +103,17 @@ def say(want: Resource, entry: Entry, observed: Observed, unmeasured: Sequence[s
 
 
 def _judge(project: Project, want: Resource, entry: Entry, inputs: Inputs) -> list[str]:
-    """Judges what is known of the old model by today's bars; the gates that never measured it.
+    """Judges what is known of the old model and artifact by today's bars; the gates that never measured it.
 
     Raises GateError where one fails.
     """
+    for item in inputs:
+        target = next(
+            (project.resource(str(need.address)) for need in want.needs if need.role == item.role != GUARD), None
+        )
+        # Another provider compared otherwise, and its record says nothing about these bars.
+        if target is not None and item.seen is not None and item.seen.ingredients.get("provider") == target.provider:
+            _require(provider(target.provider).judge(target, item.seen, ()), target, want, entry)
     model = entry.facts.get("model") or next((i.seen.facts.get("model") for i in inputs if i.seen), None)
     unmeasured = []
     for need in want.needs:
@@ -117,15 +124,18 @@ def _judge(project: Project, want: Resource, entry: Entry, inputs: Inputs) -> li
         if measured is None:
             unmeasured.append(str(need.address))
             continue
-        verdict = provider(gate.provider).judge(gate, measured, ())
-        if verdict.blocks:
-            raise GateError(
-                f"{need.address} {verdict.status.value} for the artifact of entry {entry.id[:12]}: {verdict.text}",
-                hint="choose another entry with --to, or cut the deployment out: "
-                f'mlopsctl halt {want.address.typed} --reason "…"',
-                code="MLO4501",
-            )
+        _require(provider(gate.provider).judge(gate, measured, ()), gate, want, entry)
     return unmeasured
+
+
+def _require(verdict: Verdict, judged: Resource, want: Resource, entry: Entry) -> None:
+    if verdict.blocks:
+        raise GateError(
+            f"{judged.address} {verdict.status.value} for the artifact of entry {entry.id[:12]}: {verdict.text}",
+            hint="choose another entry with --to, or cut the deployment out: "
+            f'mlopsctl halt {want.address.typed} --reason "…"',
+            code="MLO4501",
+        )
 
 
 def _fetch(workshop: ProjectWorkshop, entry: Entry, inputs: Inputs) -> None:
