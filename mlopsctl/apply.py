@@ -19,8 +19,10 @@ from .crew import Crew, Ended
 from .errors import EvidenceError, MlopsError, StaleError
 from .order import Ready, keys
 from .plan import Assessment, World, assess, removal
-from .provider import MEANING, Context, Inputs, provider, with_meaning
+from .provider import MEANING, Context, Inputs, with_meaning
+from .selection import is_named
 from .slots import EVERYTHING, Machine, Slots, demand
+from .swap import make, take_down
 from .trials import judged, seconds
 from .types import (
     AT_REST,
@@ -281,7 +283,8 @@ class Walk:
             self._shop.started(want.address, found.step.made_from or Digest(""))
             context = self._shop.context(want.address, job.found.inputs)._replace(cards=cards)
             if alone:
-                yield self._finish(job, *self._work(want, job.found.inputs, context))
+                context = context._replace(over=is_named(want.address, self._selection.replaced))
+                yield self._finish(job, *self._work(want, job.found.inputs, context, found.seen))
                 return
             equipped = self._crew.equip(want.address, context)
             self._crew.start(want.address, lambda: self._work(want, job.found.inputs, equipped))
@@ -294,10 +297,12 @@ class Walk:
             if not under_way:
                 self._slots.give_back(want.address)
 
-    def _work(self, want: Resource, inputs: Sequence[Input], context: Context) -> tuple[Outcome, dict[str, Digest]]:
+    def _work(
+        self, want: Resource, inputs: Sequence[Input], context: Context, seen: Observed | None = None
+    ) -> tuple[Outcome, dict[str, Digest]]:
         """Makes a step and puts what it made into the store; all of a step that may run beside others."""
         with self._shop.working(want.address, self._crew.cancelled):
-            outcome = provider(want.provider).apply(want, with_meaning(inputs, context.store), context)
+            outcome = make(want, with_meaning(inputs, context.store), seen, context)
             outputs = self._shop.keep(outcome.outputs)
             self._shop.release(want.address)
             return outcome, outputs
@@ -453,7 +458,7 @@ class Walk:
             self._shop.started(want.address, seen.made_from)
             context = self._shop.context(want.address)
             with self._shop.working(want.address, self._crew.cancelled):
-                outcome = provider(want.provider).remove(seen, context)
+                outcome = take_down(want, seen, context)
         except MlopsError as error:
             yield self._fail(want, now, error)
             return

@@ -10,6 +10,7 @@ import dataclasses
 import json
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -26,6 +27,7 @@ from .types import (
     Entry,
     Input,
     Json,
+    Mark,
     Need,
     Observed,
     Outcome,
@@ -143,6 +145,12 @@ class Context(NamedTuple):
     """In a quick run: how much of a table's rows are taken."""
     halted: str = ""
     """Who halted the deployment and why, where a halt is in force: what is deployed anew stays cut out."""
+    label: str = ""
+    """The entry that announced a change of a shared deployment; the place keeps it beside what it runs."""
+    runs: Mark | None = None
+    """What the place said that it runs, when this change of it began; it may change from that only."""
+    over: bool = False
+    """Whether somebody looked at what runs, and asked for it to be replaced whatever it is."""
     cards: tuple[str, ...] = ()
     """The graphics cards that are the step's while it works, as CUDA_VISIBLE_DEVICES names them."""
 
@@ -207,6 +215,15 @@ class Deployment(Provider, Protocol):
 
     def lives_at(self, address: Address, ctx: Context) -> str:
         """The location of what was deployed, "" where that is not known here; needs no trail."""
+
+    def changing(self, want: Resource, seen: Observed | None, ctx: Context) -> AbstractContextManager[Mark | None]:
+        """Keeps every other change of the place away, and says what it runs; None where it runs or says nothing.
+
+        ``want`` has no Spec where it is taken down. Raises StaleError where another mlopsctl changes it right now.
+        """
+
+    def attest(self, address: Address, entry: str, ctx: Context) -> None:
+        """Puts the id of the entry that attests it beside what was deployed, where ``ctx.label`` did not do that."""
 
 
 @cache
@@ -427,6 +444,10 @@ def nothing_to_verify(want: Resource, entry: Entry, ctx: Context) -> None:
 def nothing_to_remove(seen: Observed, ctx: Context) -> Outcome:
     """The trail remembers the result; there is nothing in the world to take away."""
     return Outcome()
+
+
+def labelled(address: Address, entry: str, ctx: Context) -> None:
+    """The place was given its label before it changed."""
 
 
 COSTS: Mapping[str, Cost] = {

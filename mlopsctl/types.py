@@ -143,6 +143,23 @@ class Resource(NamedTuple):
     where: Where | None = None
 
 
+class Mark(NamedTuple):
+    """What a place says that it runs: the entry it was put there by, "" before that is signed, and the artifact's digest."""
+
+    entry: str
+    artifact: str = ""
+    """Left out where the place does not say it."""
+
+    def same(self, other: Mark) -> bool:
+        """Whether both are about one deployment, as far as both say it."""
+        return self.entry == other.entry and (self.artifact == other.artifact or not (self.artifact and other.artifact))
+
+    def __str__(self) -> str:
+        what = f"artifact {self.artifact[:19]}" if self.artifact else ""
+        by = f"entry {self.entry[:12]}" if self.entry else ""
+        return " of ".join(text for text in (what, by) if text) or "something without a mark"
+
+
 class Observed(NamedTuple):
     """What stands now: a result found in the trail, or what a deployment really runs."""
 
@@ -156,6 +173,8 @@ class Observed(NamedTuple):
     """False for an own result by a key without the role: it is good for this machine, never for a deployment."""
     drift: str = ""
     """Why the world no longer is what the entry says ("the server process is gone"); empty where it is."""
+    mark: Mark | None = None
+    """Of a deployment: what its place said, or by the trail should say, that it runs; None where nothing is known of that."""
 
 
 class Input(NamedTuple):

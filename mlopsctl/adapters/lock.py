@@ -50,7 +50,7 @@ class Holder(NamedTuple):
 
 
 @contextmanager
-def locked(path: Path, command: str) -> Iterator[None]:
+def locked(path: Path, command: str, does: str = "works in this clone") -> Iterator[None]:
     """Holds ``path`` for the block. Raises StaleError that names the holder when another process has it."""
     descriptor = _open(path)
     tries = _TRIES
@@ -64,7 +64,7 @@ def locked(path: Path, command: str) -> Iterator[None]:
                     time.sleep(_MOMENT)
                     continue
                 raise StaleError(
-                    f"another mlopsctl works in this clone: {found}",
+                    f"another mlopsctl {does}: {found}",
                     hint="wait until it is done and try again, or end it: mlopsctl cancel",
                     code="MLO6001",
                 )

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..canonical import canonical, decimal
-from ..errors import EvidenceError, ProviderError
+from ..errors import EvidenceError, ProviderError, StaleError
 from ..types import GUARD, Address, Digest, Input, Json
 from .process import Finished, clean_env, run_logged, tail_lines
 from .sandbox import ask_python, make_sandbox
@@ -227,6 +227,14 @@ def _check(home: Path, out: Path, spec: Pinned, ended: Finished, log: Path, mode
         last = "".join(tail_lines(log, 1))
         words = f": {str(told['message'])[:500]}" if told.get("message") else ""
         hint = str(told.get("hint") or "look at its log: mlopsctl logs ADDRESS")[:500]
+        if told.get("conflict") is True:
+            raise StaleError(
+                f"the program {spec.program} changed nothing, because something else runs there than was seen{words}",
+                hint=str(told.get("hint") or "mlopsctl pull fetches what others signed; then plan and apply again")[
+                    :500
+                ],
+                code="MLO6024",
+            )
         raise ProviderError(
             f"the program {spec.program} failed (status {ended.returncode}){words}",
             hint=f"{hint}; it last said: {last[:500]}" if last and not words else hint,

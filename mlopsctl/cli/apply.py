@@ -19,6 +19,7 @@ from ..planned import digest, pending, settled
 from ..render.plan import read_selection
 from ..types import Plan, Selection
 from . import console
+from .announce import freshen
 from .asked import Exclude, Quick, Refresh, Replace, Set, Target, selection
 from .names import record_forgotten, record_moves
 from .plan import plan_project, report_plan, show
@@ -94,6 +95,8 @@ def apply(
     project.need_commit()
     project.need_trail(offline=offline)
     with locked(project.state / "lock", "mlopsctl apply"):
+        if not (offline or quick or set_):
+            freshen(project)
         sign_queued(project)
         asked = (
             saved.selection
@@ -111,7 +114,7 @@ def apply(
             return 0
         if pending(made) and saved is None and not yes:
             _ask()
-        codes = _walk(project, made, format, jobs, keep_going)
+        codes = _walk(project, made, format, jobs, keep_going, offline=offline)
     if not offline:
         codes.append(push_after_apply(project))
     return worst(codes)
@@ -149,7 +152,7 @@ def _ask() -> None:
         raise MlopsError("not applied", hint="nothing was changed", code="MLO1013")
 
 
-def _walk(project: Project, made: Plan, format: str, jobs: int | None, keep_going: bool) -> list[int]:
+def _walk(project: Project, made: Plan, format: str, jobs: int | None, keep_going: bool, *, offline: bool) -> list[int]:
     """Runs the steps; the exit codes of what went wrong."""
     printer = Printer(format)
     codes: list[int] = [0]
@@ -167,7 +170,7 @@ def _walk(project: Project, made: Plan, format: str, jobs: int | None, keep_goin
         # Every step was looked at a moment ago and stands: going through them again would find the same.
         printer.summary(summary(events, made))
         return codes
-    with closing(printer), _workshop(project, made, printer) as workshop:
+    with closing(printer), _workshop(project, made, printer, offline=offline) as workshop:
         for left in workshop.interrupted:
             printer.event(interrupted(left))
         machine = this_machine()
@@ -191,12 +194,12 @@ def _walk(project: Project, made: Plan, format: str, jobs: int | None, keep_goin
     return codes
 
 
-def _workshop(project: Project, made: Plan, printer: Printer) -> ProjectWorkshop:
+def _workshop(project: Project, made: Plan, printer: Printer, *, offline: bool) -> ProjectWorkshop:
     if made.selection.trial:
         from .trial import TrialWorkshop
 
         return TrialWorkshop(project, printer.tell, made.selection)
-    return ProjectWorkshop(project, printer.tell, refresh=made.selection.refresh)
+    return ProjectWorkshop(project, printer.tell, refresh=made.selection.refresh, offline=offline)
 
 
 def interrupted(left: Interrupted) -> Event:

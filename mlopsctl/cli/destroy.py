@@ -8,13 +8,14 @@ import typer
 
 from ..adapters.lock import locked
 from ..errors import MlopsError, UsageError
-from ..provider import provider
+from ..swap import take_down
 from ..types import Observed, Resource
 from . import console
+from .announce import is_shared
 from .halt import matches
 from .project import Project, open_project
 from .queue import sign_queued
-from .switch import refuse_review
+from .switch import Offline, refuse_review, shared
 from .workshop import ProjectWorkshop
 
 
@@ -22,6 +23,7 @@ def destroy(
     target: Annotated[list[str] | None, typer.Option("--target", help="A deployment or a glob; repeatable.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every deployment of this clone.")] = False,
     yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")] = False,
+    offline: Offline = False,
 ) -> int:
     """Take deployments down: ends what runs and removes its state; each is a signed entry.
 
@@ -51,12 +53,23 @@ def destroy(
         if not yes:
             _ask()
         sign_queued(project)
-        with ProjectWorkshop(project, lambda address, line: console.note(f"{address}: {line}")) as workshop:
+        with ProjectWorkshop(
+            project, lambda address, line: console.note(f"{address}: {line}"), offline=offline
+        ) as workshop:
             for want, seen in found:
-                outcome = provider(want.provider).remove(seen, workshop.context(want.address))
-                workshop.record("destroy", want, status="done", made_from=seen.made_from, outcome=outcome)
-                console.out(f"{want.address}: gone")
-    return 0
+                _take_down(workshop, want, seen)
+    others = [want for want, _ in found if is_shared(want.provider)]
+    return shared(project, others[0], offline=offline) if others else 0
+
+
+def _take_down(workshop: ProjectWorkshop, want: Resource, seen: Observed) -> None:
+    try:
+        outcome = take_down(want, seen, workshop.context(want.address))
+    except MlopsError as error:
+        workshop.failed(want, error)
+        raise
+    workshop.record("destroy", want, status="done", made_from=seen.made_from, outcome=outcome)
+    console.out(f"{want.address}: gone")
 
 
 def _here(project: Project) -> list[tuple[Resource, Observed]]:

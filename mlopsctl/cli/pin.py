@@ -9,11 +9,12 @@ import typer
 from ..errors import ApprovalError, MlopsError
 from ..provider import Deployment, Inputs, provider
 from ..soak import comes_after
+from ..swap import swapping
 from ..types import Entry, Resource, Verdict
 from . import console
 from .overrides import overrides
 from .rollback import earlier
-from .switch import barred, deploy, hold, inputs_to, refuse_blocked, say, switching
+from .switch import Offline, barred, deploy, hold, inputs_to, refuse_blocked, say, shared, switching
 from .workshop import ProjectWorkshop
 
 _Reason = Annotated[str, typer.Option("--reason", help="Why, for the trail and for plan.")]
@@ -26,6 +27,7 @@ def pin(
         str, typer.Option("--to", metavar="ENTRY", help="An earlier deployment to switch to and stay on.")
     ] = "",
     reason: _Reason = "",
+    offline: Offline = False,
 ) -> int:
     """Stay on the artifact that runs now, or the one of --to, until unhold: apply deploys no other one.
 
@@ -35,24 +37,30 @@ def pin(
 
       mlopsctl pin local --to 3f9a1c
     """
-    with switching(deployment, "pin") as (want, workshop):
+    with switching(deployment, "pin", offline=offline) as (want, workshop):
         entry = earlier(workshop.project, want, to) if to else _running(workshop, want)
         inputs, unmeasured = inputs_to(workshop, want, entry)
         if to:
             refuse_blocked(workshop, want, inputs)
-        hold(workshop, "pin", want, entry, reason, unmeasured=unmeasured)
+
+        def keep() -> None:
+            hold(workshop, "pin", want, entry, reason, unmeasured=unmeasured)
+
         if to:
-            say(want, entry, deploy(workshop, want, inputs), unmeasured, "stays on")
+            say(want, entry, deploy(workshop, want, inputs, keep), unmeasured, "stays on")
         else:
+            with swapping(want, workshop.world.read(want, None), workshop.project.context()):
+                keep()
             console.out(f"{want.address}: stays on the artifact of entry {entry.id[:12]}")
     console.note(f"it stays there until: mlopsctl unhold {want.address.typed}")
-    return 0
+    return shared(workshop.project, want, offline=offline)
 
 
 def promote(
     deployment: _Name,
     source: Annotated[str, typer.Option("--from", metavar="DEPLOYMENT", help="Whose artifact is taken.")],
     reason: _Reason = "",
+    offline: Offline = False,
 ) -> int:
     """Deploy the artifact that another deployment runs, and stay on it until unhold.
 
@@ -63,25 +71,30 @@ def promote(
 
       mlopsctl promote production --from staging
     """
-    with switching(deployment, "promote") as (want, workshop):
+    with switching(deployment, "promote", offline=offline) as (want, workshop):
         other = workshop.project.resource(source)
         entry = _running(workshop, other)
         inputs, unmeasured = inputs_to(workshop, want, entry)
         _check(workshop, want, inputs)
-        hold(workshop, "promote", want, entry, reason, unmeasured=unmeasured)
-        say(want, entry, deploy(workshop, want, inputs), unmeasured, f"runs, like {other.address},")
+        observed = deploy(
+            workshop,
+            want,
+            inputs,
+            lambda: hold(workshop, "promote", want, entry, reason, unmeasured=unmeasured),
+        )
+        say(want, entry, observed, unmeasured, f"runs, like {other.address},")
     console.note(f"it stays there until: mlopsctl unhold {want.address.typed}")
-    return 0
+    return shared(workshop.project, want, offline=offline)
 
 
-def unhold(deployment: _Name, reason: _Reason = "") -> int:
+def unhold(deployment: _Name, reason: _Reason = "", offline: Offline = False) -> int:
     """Lift a pin, a promotion or a rollback: the next apply deploys what the manifest says.
 
     Examples:
 
       mlopsctl unhold local
     """
-    with switching(deployment, "unhold") as (want, workshop):
+    with switching(deployment, "unhold", offline=offline) as (want, workshop):
         project = workshop.project
         standing = [one for one in overrides(project.trail, want, project.context()) if one.to]
         if not standing:
@@ -98,7 +111,7 @@ def unhold(deployment: _Name, reason: _Reason = "") -> int:
         for one in standing:
             console.out(f"{want.address}: lifted: {one}")
     console.note("mlopsctl apply deploys what the manifest says")
-    return 0
+    return shared(project, want, offline=offline)
 
 
 def _running(workshop: ProjectWorkshop, want: Resource) -> Entry:

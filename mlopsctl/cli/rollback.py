@@ -11,7 +11,7 @@ from ..provider import provider
 from ..types import Entry, Resource
 from . import console
 from .project import Project
-from .switch import deploy, hold, inputs_to, refuse_blocked, say, switching
+from .switch import Offline, deploy, hold, inputs_to, refuse_blocked, say, shared, switching
 from .withdrawn import last_good
 
 
@@ -19,6 +19,7 @@ def rollback(
     deployment: Annotated[str, typer.Argument(help="A deployment, for example local.")],
     to: Annotated[str, typer.Option("--to", metavar="ENTRY", help="The deployment's entry to go back to.")] = "",
     reason: Annotated[str, typer.Option("--reason", help="Why, for the trail and for plan.")] = "",
+    offline: Offline = False,
 ) -> int:
     """Deploy the artifact that ran before, or the one of --to, and hold it there: apply changes nothing until resume.
 
@@ -30,15 +31,19 @@ def rollback(
 
       mlopsctl rollback local --to 3f9a1c
     """
-    with switching(deployment, "rollback") as (want, workshop):
+    with switching(deployment, "rollback", offline=offline) as (want, workshop):
         entry = earlier(workshop.project, want, to)
         inputs, unmeasured = inputs_to(workshop, want, entry)
         refuse_blocked(workshop, want, inputs)
-        hold(workshop, "rollback", want, entry, reason, unmeasured=unmeasured)
-        observed = deploy(workshop, want, inputs)
+        observed = deploy(
+            workshop,
+            want,
+            inputs,
+            lambda: hold(workshop, "rollback", want, entry, reason, unmeasured=unmeasured),
+        )
     say(want, entry, observed, unmeasured, "runs again")
     console.note(f"it stays there until: mlopsctl resume {want.address.typed}")
-    return 0
+    return shared(workshop.project, want, offline=offline)
 
 
 def earlier(project: Project, want: Resource, to: str) -> Entry:

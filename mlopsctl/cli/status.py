@@ -13,6 +13,7 @@ from ..provider import Deployment, Probe, provider
 from ..render.text import printable
 from ..types import Address, Resource
 from . import console
+from .announce import announcements
 from .overrides import overrides
 from .project import Project, open_project
 from .queue import queued
@@ -71,6 +72,11 @@ def status(
         for one in chosen
         if one.step.address in probes and one.seen is not None
     }
+    announced = {
+        one.step.address: lines
+        for one in chosen
+        if one.step.address in probes and (lines := announcements(project, one))
+    }
 
     def report() -> Report:
         from ..render.reports import places, status_report
@@ -80,7 +86,7 @@ def status(
         for one in chosen:
             asked = probes.get(one.step.address)
             rows.append((one.step.address, state_of(one, asked), details(one, asked)))
-        document = status_json(chosen, probes, _about(project), shared, ruled_out)
+        document = status_json(chosen, probes, _about(project), shared, ruled_out, announced)
         title = f"{project.manifest.project.name}: {len(rows)} resources"
         return status_report(title, rows, ruled_out, document, places(project.resources))
 
@@ -90,7 +96,7 @@ def status(
 
         from ..render.status import status_json
 
-        console.out(json.dumps(status_json(chosen, probes, _about(project), shared, ruled_out), indent=2))
+        console.out(json.dumps(status_json(chosen, probes, _about(project), shared, ruled_out, announced), indent=2))
     if format != "text":
         return 0
     _print(chosen, probes, _about(project))
@@ -99,6 +105,9 @@ def status(
     for remote, count in shared:
         if count:
             console.out(f"trail: {count} entries are not on '{remote}' yet; mlopsctl push")
+    for changing, lines in announced.items():
+        for line in lines:
+            console.out(printable(f"{changing}: {line}; if whoever it is has gone: mlopsctl unlock {changing.typed}"))
     for one in chosen:
         if one.step.address in probes:
             _incident(project, one, ruled_out.get(one.step.address, ()))

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import cast
+from typing import Annotated, cast
+
+import typer
 
 from ..adapters.ci import under_review
 from ..adapters.lock import locked
 from ..controls import controls_on, unapproved
 from ..errors import EvidenceError, GateError, MlopsError
 from ..provider import Deployment, Inputs, fingerprint, ingredients, provider
-from ..types import GUARD, Digest, Entry, Observed, Resource, Verdict
+from ..swap import swapping
+from ..types import GUARD, Address, Digest, Entry, Observed, Resource, Verdict
 from . import console
+from .announce import is_shared
 from .project import Project, open_project
 from .queue import sign_queued
+from .share import share_trail
 from .versions import measurement
 from .withdrawn import refuse_inputs
 from .workshop import ProjectWorkshop
 
+Offline = Annotated[bool, typer.Option("--offline", help="Neither fetch nor push the trail: nobody is told before.")]
+
 
 @contextmanager
-def switching(deployment: str, verb: str) -> Iterator[tuple[Resource, ProjectWorkshop]]:
+def switching(deployment: str, verb: str, *, offline: bool = False) -> Iterator[tuple[Resource, ProjectWorkshop]]:
     """The deployment and a workshop, alone in this clone. Raises GateError where a pull request asks for it."""
     project = open_project()
     project.need_log()
@@ -30,11 +37,20 @@ def switching(deployment: str, verb: str) -> Iterator[tuple[Resource, ProjectWor
     refuse_review(str(want.address))
     with locked(project.state / "lock", f"mlopsctl {verb}"):
         sign_queued(project)
-        with ProjectWorkshop(project, lambda address, line: console.note(f"{address}: {line}")) as workshop:
+        with ProjectWorkshop(project, _note, offline=offline) as workshop:
             site = workshop.world.site(want, workshop.world.read(want, None))
             if site.elsewhere:
                 raise barred(want, (site.not_managed(),))
             yield want, workshop
+
+
+def _note(address: Address, line: str) -> None:
+    console.note(f"{address}: {line}")
+
+
+def shared(project: Project, want: Resource, *, offline: bool) -> int:
+    """Tells everybody what was signed about a deployment that they could change too; the exit code of what did not arrive."""
+    return 0 if offline or not is_shared(want.provider) else share_trail(project.trail, project.repo)
 
 
 def deployment_of(project: Project, name: str) -> Resource:
@@ -156,16 +172,26 @@ def _lost(entry: Entry, why: str) -> EvidenceError:
     )
 
 
-def deploy(workshop: ProjectWorkshop, want: Resource, inputs: Inputs) -> Observed:
-    """Switches the deployment to these inputs and records it."""
+def deploy(workshop: ProjectWorkshop, want: Resource, inputs: Inputs, hold: Callable[[], None]) -> Observed:
+    """Switches the deployment to these inputs and records it; ``hold`` signs that it stays there.
+
+    Nothing is signed where somebody else changed what runs. Raises MlopsError after recording that it failed.
+    """
     parts = ingredients(want, {}, inputs)
-    outcome = provider(want.provider).apply(want, inputs, workshop.context(want.address, inputs))
-    return workshop.record(
-        "result",
-        want,
-        status="done",
-        made_from=fingerprint(parts) if parts else None,
-        parts=parts,
-        outputs=workshop.keep(outcome.outputs),
-        outcome=outcome,
-    )
+    seen = workshop.world.read(want, None)
+    try:
+        with swapping(want, seen, workshop.context(want.address, inputs)) as context:
+            hold()
+            outcome = provider(want.provider).apply(want, inputs, context)
+        return workshop.record(
+            "result",
+            want,
+            status="done",
+            made_from=fingerprint(parts) if parts else None,
+            parts=parts,
+            outputs=workshop.keep(outcome.outputs),
+            outcome=outcome,
+        )
+    except MlopsError as error:
+        workshop.failed(want, error)
+        raise

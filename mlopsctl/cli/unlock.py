@@ -19,21 +19,34 @@ def _lock() -> Path:
 
 
 def unlock(
+    deployment: Annotated[
+        str, typer.Argument(help="A deployment whose announced change came to no end; default: the lock of this clone.")
+    ] = "",
     force: Annotated[
         bool, typer.Option("--force", help="Break a lock whose holder cannot be seen from this machine.")
     ] = False,
+    reason: Annotated[str, typer.Option("--reason", help="Why, for the trail; for a deployment.")] = "",
+    offline: Annotated[bool, typer.Option("--offline", help="Neither fetch nor push the trail.")] = False,
 ) -> int:
-    """Say who holds the lock of this clone, and break it where its holder is gone.
+    """Say who holds the lock of this clone or of a deployment, and break it where its holder is gone.
 
     The system frees the lock of a command that ended or was killed. Only a lock that is held from another machine, or
     from another container, may have to be broken by hand; that of a command that is at work here never is.
+
+    A deployment that several clones can change is locked by an entry, which announces the change and stands until
+    another one says how it ended. No time ends it. Where whoever announced it has gone, --force does, by an entry of
+    yours.
 
     Examples:
 
       mlopsctl unlock
 
       mlopsctl unlock --force
+
+      mlopsctl unlock production --force --reason "the runner is gone"
     """
+    if deployment:
+        return _unlock_deployment(deployment, force=force, reason=reason, offline=offline)
     path = _lock()
     found = holder(path)
     if found is None:
@@ -54,6 +67,40 @@ def unlock(
     break_lock(path)
     console.out(f"Broke the lock of {found}.")
     return 0
+
+
+def _unlock_deployment(name: str, *, force: bool, reason: str, offline: bool) -> int:
+    """Ends what others announced and never finished. Raises StaleError where somebody may be at work, without --force."""
+    from ..intents import INTENT
+    from .announce import aged, freshen, open_intents
+    from .project import open_project
+    from .share import share_trail
+    from .switch import deployment_of, refuse_review
+
+    project = open_project()
+    project.need_log()
+    project.need_trail(offline=offline)
+    want = deployment_of(project, name)
+    refuse_review(str(want.address))
+    if not offline:
+        freshen(project)
+    found = open_intents(project, want.address)
+    if not found:
+        console.out(f"Nobody is changing {want.address}, as far as this trail knows.")
+        return 0
+    said = "; ".join(f"{one}, {aged(one)} ago" for one in found)
+    if not force:
+        raise StaleError(
+            f"{want.address} is being changed: {said}; from here nobody can see whether that is still at work",
+            hint=f"ask there; if it has gone for certain: mlopsctl unlock {want.address.typed} --force",
+            code="MLO6025",
+        )
+    facts = {"lifts": [one.entry for one in found], "reason": reason}
+    project.trail.append(INTENT, address=str(want.address), facts=facts, commit=project.repo.rev("HEAD"))
+    project.trail.flush()
+    console.out(f"{want.address}: ended without knowing how far it came: {said}")
+    console.note(f"look at what runs before the next apply: mlopsctl status {want.address.typed} --refresh")
+    return 0 if offline else share_trail(project.trail, project.repo)
 
 
 def cancel(

@@ -30,7 +30,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "unhold": ("pin", "unhold", "lift a pin, a promotion or a rollback"),
     "destroy": ("destroy", "destroy", "take deployments down"),
     "cancel": ("unlock", "cancel", "end the command that is at work in this clone"),
-    "unlock": ("unlock", "unlock", "who holds the lock; break it where its holder is gone"),
+    "unlock": ("unlock", "unlock", "who holds the lock of this clone, or is changing a deployment; break it"),
     "schema": ("schema", "schema", "the JSON Schema of mlops.yaml"),
     "doctor": ("doctor", "doctor", "is this machine ready, and what is missing"),
     "explain": ("explain", "explain", "the long form of an error code"),

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event, Lock
-from typing import NamedTuple, Self
+from typing import NamedTuple, Self, cast
 
 from ..adapters.children import watched
 from ..adapters.ci import under_review
@@ -18,9 +18,10 @@ from ..adapters.store import storing
 from ..audit.code import CodeTree, code_tree, without_secrets
 from ..errors import MlopsError
 from ..personal import claims
-from ..provider import Context, Inputs, provider
+from ..provider import Context, Deployment, Inputs, provider
 from ..resources import title_of
 from ..types import Address, Digest, Json, Observed, Outcome, Resource, TreeFile
+from .announce import Announcer
 from .messages import keep_message
 from .project import Project
 from .withdrawn import refuse_inputs
@@ -54,7 +55,9 @@ class Interrupted(NamedTuple):
 class ProjectWorkshop:
     """The workshop of one apply; use it as a context manager, which ends with the trail written out."""
 
-    def __init__(self, project: Project, tell: Callable[[Address, str], None], *, refresh: bool = False):
+    def __init__(
+        self, project: Project, tell: Callable[[Address, str], None], *, refresh: bool = False, offline: bool = False
+    ):
         self.project = project
         self.world = ProjectWorld(project, refresh=refresh, review=under_review())
         self._tell = tell
@@ -63,6 +66,7 @@ class ProjectWorkshop:
         self._signing = Lock()
         self.interrupted: tuple[Interrupted, ...] = ()
         self._failed = False
+        self._announcer = Announcer(project, offline=offline)
         self._signer = project.signer()
         self._commit, _, dirty = project.repo.head()
         # Whoever looks for the commit of an entry must know that it alone did not make the result.
@@ -71,6 +75,7 @@ class ProjectWorkshop:
     def __enter__(self) -> Self:
         self.interrupted = tuple(self._take_up())
         self._sweep()
+        self._announcer.plan_from_here(self.project.resources)
         return self
 
     def __exit__(self, *failure: object) -> None:
@@ -133,6 +138,7 @@ class ProjectWorkshop:
         self.release(address)
         # A key that cannot sign is better known before the work than after it.
         self._signer.ready()
+        label = self._announced(address, inputs) if address.section == "deployments" else ""
         work = self.project.state / "work"
         work.mkdir(parents=True, exist_ok=True)
         scratch = self._scratch[address] = Path(tempfile.mkdtemp(prefix=f"{address.section}-{address.name}-", dir=work))
@@ -140,7 +146,18 @@ class ProjectWorkshop:
         log.parent.mkdir(parents=True, exist_ok=True)
         self._bring_imports(inputs)
         reading = self.project.context(scratch, lambda line: self._tell(address, line))
-        return reading._replace(log=log, public_key=self._key_behind(inputs), halted=self._halted(address))
+        key, halted = self._key_behind(inputs), self._halted(address)
+        return reading._replace(log=log, public_key=key, halted=halted, label=label)
+
+    def _announced(self, address: Address, inputs: Inputs) -> str:
+        """The intent to change a deployment, where others could do so too; what was pulled for it is heeded."""
+        want = next((one for one in self.project.resources if one.address == address), None)
+        if want is None:
+            want = Resource(address, dict(self.project.trail.deployments())[address], None)
+        label = self._announcer.announce(want, inputs)
+        if label:
+            refuse_inputs(self.project.trail, inputs, f"what {address} would run")
+        return label
 
     def _halted(self, address: Address) -> str:
         want = next((one for one in self.project.resources if one.address == address), None)
@@ -210,6 +227,8 @@ class ProjectWorkshop:
             held = any(hold.to for hold in self.world.holds(want))
             controls, code = self.world.sites.to_record(want, held=held)
             given |= controls
+        if announced := self._announcer.ended(want.address):
+            given["intent"] = announced
         entry = self.project.trail.append(
             kind,
             address=str(want.address),
@@ -225,9 +244,21 @@ class ProjectWorkshop:
             supersedes=superseded,
         )
         self._journal.finished(str(want.address), entry.id)
+        if announced:
+            self._announcer.forget(want.address)
+        elif kind == "result" and want.address.section == "deployments":
+            # Without room the place stays without the id, and the next plan finds it by its fingerprint.
+            with suppress(OSError):
+                cast(Deployment, provider(want.provider)).attest(want.address, entry.id, self.project.context())
         if said:
             keep_message(self.project.state, entry, said)
         return entry.observed()
+
+    def failed(self, want: Resource, error: MlopsError) -> None:
+        """Records that a change of a deployment came to nothing, where it was announced: others wait for that."""
+        if self._announcer.ended(want.address):
+            facts = {"code": error.code, "message": error.message[:500]}
+            self.record("failure", want, status="failed", facts=facts)
 
     def admit(self, want: Resource, sources: Mapping[str, TreeFile]) -> None:
         self._code(want, sources)

@@ -30,22 +30,30 @@ def status_json(
     about: Mapping[str, str],
     shared: Sequence[tuple[str, int]] = (),
     withdrawn: Mapping[Address, Sequence[str]] = MappingProxyType({}),
+    announced: Mapping[Address, Sequence[str]] = MappingProxyType({}),
 ) -> dict[str, Json]:
     """As ``status --format json`` prints it; see schemas/status.schema.json.
 
-    ``shared`` are pairs of a remote and how many entries it does not have; ``withdrawn`` is about what is live.
+    ``shared`` are pairs of a remote and how many entries it does not have; ``withdrawn`` is about what is live,
+    ``announced`` about changes of it that are under way.
     """
     return {
         "schema_version": SCHEMA_VERSION,
         "project": dict(about),
         "trail": {"remotes": [{"name": name, "unpushed": count} for name, count in shared]},
         "resources": [
-            _row(found, probes.get(found.step.address), withdrawn.get(found.step.address, ())) for found in survey
+            _row(
+                found,
+                probes.get(found.step.address),
+                withdrawn.get(found.step.address, ()),
+                announced.get(found.step.address, ()),
+            )
+            for found in survey
         ],
     }
 
 
-def _row(found: Assessment, probe: Probe | None, withdrawn: Sequence[str]) -> dict[str, Json]:
+def _row(found: Assessment, probe: Probe | None, withdrawn: Sequence[str], announced: Sequence[str]) -> dict[str, Json]:
     step, seen = found.step, found.seen
     row: dict[str, Json] = {
         "address": str(step.address),
@@ -65,6 +73,8 @@ def _row(found: Assessment, probe: Probe | None, withdrawn: Sequence[str]) -> di
         row["held_by"] = step.held_by
     if withdrawn:
         row["withdrawn"] = list(withdrawn)
+    if announced:
+        row["announced"] = list(announced)
     return row
 
 

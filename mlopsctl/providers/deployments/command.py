@@ -6,10 +6,12 @@ what it was called with, because paths name people's folders, and entries do not
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from ...provider import (
     always_fine,
     fingerprint,
     ingredients,
+    labelled,
     no_notes,
     no_sources,
     nothing_to_verify,
@@ -30,7 +33,7 @@ from ...provider import (
     run,
 )
 from ...serving.files import read_json, write_bytes, write_json
-from ...types import GUARD, Action, Address, Digest, Input, Json, Observed, Outcome, Reason, Resource
+from ...types import GUARD, Action, Address, Digest, Input, Json, Mark, Observed, Outcome, Reason, Resource
 from ...versions import PATTERN
 from .controls import AFTER, BRANCH, GATES, VERSION, After, Approvals, artifact_and_guards, spelt_out
 
@@ -46,6 +49,7 @@ sources = no_sources
 judge = always_fine
 notes = no_notes
 verify = nothing_to_verify
+attest = labelled
 needs = artifact_and_guards
 
 
@@ -112,7 +116,10 @@ class _Pinned:
 def read(want: Resource, made_from: Digest | None, ctx: Context) -> Observed | None:
     """What the trail says was deployed last: a plan runs no program, so ``status`` alone asks the world."""
     last = ctx.trail.latest(want.address, ("result", "destroy"))
-    return None if last is None or last.kind == "destroy" else last.observed()
+    if last is None or last.kind == "destroy":
+        return None
+    announced = str(last.facts.get("intent", ""))
+    return last.observed()._replace(mark=Mark(announced, str(last.facts.get("artifact", ""))) if announced else None)
 
 
 def diff(want: Resource, inputs: Inputs, seen: Observed | None) -> tuple[Action, Reason]:
@@ -149,6 +156,8 @@ def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
     said = {
         "halted": ctx.halted or (read_json(home / "halt.json") or {}).get("reason"),
         "previous": dict(last.facts) if last else None,
+        "label": ctx.label,
+        "runs": ctx.runs.entry if ctx.runs else None,
     }
     if not (home / "command.json").is_file():
         _keep(home, pinned, code)
@@ -169,6 +178,37 @@ def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
         "claimed": {key: value for key, value in answer.items() if key != "endpoint"},
     }
     return Outcome({"program": program, "command": command}, facts)
+
+
+@contextmanager
+def changing(want: Resource, seen: Observed | None, ctx: Context) -> Iterator[Mark | None]:
+    """Keeps this user's other clones away from ``to:``, and asks the program which label lies there."""
+    from ...adapters.keys import config_folder
+    from ...adapters.lock import locked
+
+    place = str(want.spec.to if want.spec is not None else seen.facts.get("location") if seen is not None else "")
+    key = hashlib.sha256(f"{want.provider} {place or want.address}".encode()).hexdigest()[:32]
+    with locked(config_folder() / "places" / f"{key}.lock", "mlopsctl", f"changes {place or want.address}"):
+        yield _labelled(want, seen, ctx)
+
+
+def _labelled(want: Resource, seen: Observed | None, ctx: Context) -> Mark | None:
+    """What the program says lies at the place; None where it says nothing, or where nothing lies there yet."""
+    from ...adapters.program import load_program
+
+    if want.spec is not None:
+        pinned = _Pinned.of(want.spec)
+        code = load_program(pinned, ctx.tree)
+    elif seen is not None:
+        pinned, code = _attested(seen.outputs, ctx)
+    else:
+        return None
+    found: Mapping[str, Json] = {}
+    # A place that was never deployed to need not answer.
+    with suppress(ProviderError):
+        found = _ask("probe", want.address, pinned, code, ctx._replace(log=None))
+    label = found.get("label")
+    return Mark(label, str(found.get("artifact") or "")) if label and isinstance(label, str) else None
 
 
 def _verified(artifact: Input, ctx: Context) -> Input:
@@ -252,7 +292,14 @@ def remove(seen: Observed, ctx: Context) -> Outcome:
 
     address = Address.parse(str(seen.facts["address"]))
     pinned, code = _attested(seen.outputs, ctx)
-    answer = _ask("remove", address, pinned, code, ctx, said={"previous": dict(seen.facts)})
+    answer = _ask(
+        "remove",
+        address,
+        pinned,
+        code,
+        ctx,
+        said={"previous": dict(seen.facts), "runs": ctx.runs.entry if ctx.runs else None},
+    )
     home = _home(address, ctx)
     if home.exists():
         shutil.rmtree(home)

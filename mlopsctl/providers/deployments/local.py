@@ -6,7 +6,8 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -27,7 +28,7 @@ from ...provider import (
     run,
 )
 from ...serving.files import read_json, write_json
-from ...types import GUARD, Action, Address, Digest, Input, Json, Observed, Outcome, Reason, Resource
+from ...types import GUARD, Action, Address, Digest, Input, Json, Mark, Observed, Outcome, Reason, Resource
 from ...verifiers import is_identity
 from ...versions import PATTERN
 
@@ -116,21 +117,23 @@ def read(want: Resource, made_from: Digest | None, ctx: Context) -> Observed | N
     last = ctx.trail.latest(want.address, ("result", "destroy"))
     entry = last if last is not None and last.facts.get("location") == here else None
     if entry is not None and entry.kind == "destroy":
-        return None
+        # What was deployed after that and never signed must not look like nothing.
+        return _unattested(want, home) if config else None
     if entry is None and config:
         # Another machine deployed after this one: what runs here is found by what it was made from.
         found = ctx.trail.result(Digest(str(config.get("made_from"))))
         entry = found if found is not None and found.address == str(want.address) else None
     if entry is None:
-        return _unattested(want, config) if config else None
+        return _unattested(want, home) if config else None
     facts = {**entry.facts, "location": here, "endpoint": home.endpoint or entry.facts.get("endpoint", "")}
-    return entry.observed()._replace(facts=facts, drift=home.trouble(entry.made_from))
+    return entry.observed()._replace(facts=facts, drift=home.trouble(entry.made_from), mark=home.mark())
 
 
-def _unattested(want: Resource, config: Mapping[str, Any]) -> Observed:
+def _unattested(want: Resource, home: Home) -> Observed:
     """A deployment that was interrupted before it was signed, or whose entry this trail does not hold."""
+    config, drift = home.read("config"), "what runs here has no entry in this trail"
     facts: dict[str, Json] = {"address": str(want.address), "artifact": config.get("artifact")}
-    return Observed(Digest(str(config.get("made_from"))), {}, facts, drift="what runs here has no entry in this trail")
+    return Observed(Digest(str(config.get("made_from"))), {}, facts, drift=drift, mark=home.mark())
 
 
 def diff(want: Resource, inputs: Inputs, seen: Observed | None) -> tuple[Action, Reason]:
@@ -373,6 +376,21 @@ def _zeros(port: Mapping[str, Any]) -> dict[str, Json]:
     shape = [1 if size < 0 else size for size in port["shape"]]
     zero: Json = {"BYTES": "", "BOOL": False}.get(port["datatype"], 0)
     return {**port, "shape": shape, "data": [zero] * prod(shape)}
+
+
+@contextmanager
+def changing(want: Resource, seen: Observed | None, ctx: Context) -> Iterator[Mark | None]:
+    """Holds the deployment's own lock, whoever broke that of the clone, and reads its state folder again."""
+    from ...adapters.lock import locked
+
+    home = Home.of(ctx.state, want.address)
+    with locked(home.lock, "mlopsctl", f"changes {want.address}"):
+        yield home.mark()
+
+
+def attest(address: Address, entry: str, ctx: Context) -> None:
+    """Puts the entry's id into the state folder."""
+    Home.of(ctx.state, address).attest(entry)
 
 
 def remove(seen: Observed, ctx: Context) -> Outcome:

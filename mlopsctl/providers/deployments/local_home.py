@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...errors import ProviderError
-from ...serving.files import read_json, write_bytes
+from ...serving.files import read_json, write_bytes, write_json
 from ...serving.processes import is_alive, stop
-from ...types import Address, Digest
+from ...types import Address, Digest, Mark
 
 KEPT_VARIABLES = ("PATH", "HOME", "LANG", "TMPDIR", "LD_LIBRARY_PATH", "OMP_NUM_THREADS", "VIRTUAL_ENV")
 CANNOT_BIND = 4
@@ -59,6 +59,21 @@ class Home(NamedTuple):
     def read(self, name: str) -> dict[str, Any]:
         """The object in ``NAME.json``; empty where there is none."""
         return read_json(self.folder / f"{name}.json") or {}
+
+    @property
+    def lock(self) -> Path:
+        """What whoever changes the deployment holds meanwhile; it outlives the folder."""
+        return self.folder.with_name(f".{self.folder.name}.lock")
+
+    def mark(self) -> Mark | None:
+        """What the folder says that runs; None where nothing was started."""
+        config = self.read("config")
+        return Mark(str(config.get("entry", "")), str(config.get("artifact", ""))) if config else None
+
+    def attest(self, entry: str) -> None:
+        """Puts the id of its entry beside what runs; the server sees no request in it."""
+        if config := self.read("config"):
+            write_json(self.folder / "config.json", {**config, "entry": entry})
 
     @property
     def endpoint(self) -> str:

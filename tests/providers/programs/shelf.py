@@ -1,4 +1,4 @@
-"""deployments: puts the artifact on a shelf, a folder named by ``to``; a file ``closed`` beside it is the halt."""
+"""deployments: puts the artifact on a shelf, a folder named by ``to``; ``closed`` beside it is the halt, ``label`` the entry."""
 
 import json
 import os
@@ -12,6 +12,8 @@ facts = {}
 if verb == "apply":
     shutil.rmtree(shelf + "/current", ignore_errors=True)
     shutil.copytree(request["inputs"]["artifact"][0]["path"], shelf + "/current")
+    with open(shelf + "/label", "w") as file:
+        file.write(spec["label"])
     facts = {"endpoint": "shelf:" + shelf, "token": os.environ["SHELF_TOKEN"][:2], "halted": bool(spec["halted"])}
     print("using", os.environ["SHELF_TOKEN"], file=sys.stderr)
 elif verb == "halt":
@@ -21,10 +23,14 @@ elif verb == "resume":
     os.remove(shelf + "/closed")
 elif verb == "remove":
     shutil.rmtree(shelf + "/current")
+    os.remove(shelf + "/label")
 elif verb == "probe":
     closed = os.path.exists(shelf + "/closed")
     state = "halted" if closed else "serving" if os.path.exists(shelf + "/current") else "down"
     facts = {"state": state}
+    if os.path.exists(shelf + "/label"):
+        with open(shelf + "/label") as file:
+            facts["label"] = file.read()
     if closed:
         with open(shelf + "/closed") as file:
             facts["text"] = file.read()

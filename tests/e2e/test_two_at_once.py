@@ -1,0 +1,288 @@
+"""Two clones and one place: what runs changes only from what was seen, and nobody touches what another one announced."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from subprocess import PIPE, STDOUT, Popen
+
+import pytest
+
+from mlopsctl.audit.sharing import pull_trail
+from mlopsctl.cli.announce import Announcer, open_intents
+from mlopsctl.cli.project import Project, open_project
+from mlopsctl.cli.world import ProjectWorld
+from mlopsctl.errors import StaleError
+from mlopsctl.types import Address, Resource
+from tests.quickstart import BIN, must, shell
+from tests.shelf import BEFORE, PROGRAM, block, declare, make_small, on, write_model
+
+APPLY = f"{BEFORE}mlopsctl apply -y"
+LIVE = Address("deployments", "live")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose trail knows two models, so that only deployments are left to make."""
+    folder = make_small(tmp_path_factory.mktemp("made") / "small")
+    must("mlopsctl apply -y && git checkout -q -b warm", folder)
+    another_model(folder)
+    must("mlopsctl apply -y && git checkout -q main && git branch -qD warm", folder)
+    return folder
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Path:
+    place = tmp_path / "shelf"
+    place.mkdir()
+    return place
+
+
+@pytest.fixture
+def ours(made: Path, tmp_path: Path, shelf: Path) -> Path:
+    """The project with one shared deployment that runs, and nobody to share the trail with."""
+    project = Path(shutil.copytree(made, tmp_path / "ours", symlinks=True))
+    declare(project, live=block(shelf))
+    must(APPLY, project)
+    return project
+
+
+@pytest.fixture
+def theirs(ours: Path, tmp_path: Path) -> Path:
+    """Another clone, with another model."""
+    return clone(ours, tmp_path / "theirs")
+
+
+@pytest.fixture
+def hub(ours: Path, tmp_path: Path) -> Path:
+    """What both clones push to; ask for it before ``theirs``."""
+    place = tmp_path / "hub.git"
+    must(f"git init -q --bare {place} && git remote add origin {place} && git push -q -u origin main", ours)
+    must("mlopsctl push", ours)
+    return place
+
+
+def clone(ours: Path, place: Path) -> Path:
+    shutil.copytree(ours, place, symlinks=True)
+    another_model(place)
+    return place
+
+
+def another_model(project: Path, weight: float = 2.0) -> None:
+    write_model(project, weight)
+    must("git commit -qam 'Another model'", project)
+
+
+def slow(project: Path, shelf: Path) -> None:
+    """The deployment takes some seconds from now on."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "tests.shelf.PROGRAM",
+            PROGRAM.replace(b"    shutil.copytree", b"    import time; time.sleep(6)\n    shutil.copytree"),
+        )
+        declare(project, "Slowly", live=block(shelf))
+
+
+def at_once(line: str, *folders: Path) -> list[tuple[int, str]]:
+    """Exit codes and words of one command in several folders, all started together."""
+    env = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "CI": "true"}
+    started = [
+        Popen(["bash", "-c", line], cwd=folder, env=env, stdout=PIPE, stderr=STDOUT, text=True) for folder in folders
+    ]
+    said = [process.communicate(timeout=300)[0] for process in started]
+    return [(process.returncode, words) for process, words in zip(started, said, strict=True)]
+
+
+def opened(folder: Path) -> tuple[Project, Resource]:
+    project = open_project(folder)
+    return project, project.resource("live")
+
+
+def announcer(folder: Path) -> tuple[Announcer, Resource]:
+    """One that has seen how its clone stands, as after a plan."""
+    project, want = opened(folder)
+    found = Announcer(project)
+    found.plan_from_here(project.resources)
+    return found, want
+
+
+# --- Compare and swap ---------------------------------------------------------------------------------------------
+
+
+def test_of_two_clones_that_deploy_to_one_place_without_knowing_each_other_one_wins(
+    ours: Path, theirs: Path, shelf: Path
+) -> None:
+    another_model(ours, 3.0)
+    before = on(shelf)
+    ended = at_once(APPLY, ours, theirs)
+    assert sorted(code for code, _ in ended) == [0, 6], ended
+    loser = next(words for code, words in ended if code == 6)
+    assert "MLO6021" in loser or "MLO6001" in loser
+    winner = ours if ended[0][0] == 0 else theirs
+    assert on(shelf) != before
+    project, want = opened(winner)
+    seen = ProjectWorld(project).read(want, None)
+    assert seen is not None and seen.mark is not None
+    assert (shelf / "label").read_text() == seen.mark.entry, "the place names the entry of whoever won"
+
+
+@pytest.mark.parametrize("verb", ["apply -y", "rollback live", "pin live", "pin live --to {first}", "destroy --all -y"])
+def test_what_somebody_else_deployed_is_not_overwritten(ours: Path, theirs: Path, shelf: Path, verb: str) -> None:
+    first = opened(ours)[0].trail.latest(LIVE)
+    another_model(ours, 2.0)
+    must(APPLY, ours)
+    another_model(theirs, 3.0)
+    must(f"{APPLY} --replace deployments.live", theirs)
+    now = on(shelf)
+    another_model(ours, 1.0)
+    assert first is not None
+    done = shell(f"{BEFORE}mlopsctl {verb.format(first=first.id[:12])}", ours)
+    assert done.returncode == 6 and "somebody else deployed there" in done.stdout, done.stdout
+    assert on(shelf) == now and "held" not in must("mlopsctl plan", ours)
+
+
+def test_whoever_looked_may_replace_it(ours: Path, theirs: Path, shelf: Path) -> None:
+    must(APPLY, theirs)
+    another_model(ours, 3.0)
+    refused = shell(APPLY, ours)
+    assert refused.returncode == 6 and "--replace deployments.live" in refused.stdout
+    before = on(shelf)
+    must(f"{APPLY} --replace deployments.live", ours)
+    assert on(shelf) != before
+    must("mlopsctl audit verify --full", ours)
+    assert "0 applied" in must(APPLY, ours)
+
+
+def test_an_attempt_of_ones_own_that_failed_half_way_bars_nothing(ours: Path, shelf: Path) -> None:
+    """The program changed the place, and then it said that it failed."""
+    broken = PROGRAM.replace(b'    facts = {"endpoint"', b'    sys.exit(1)\n    facts = {"endpoint"')
+    assert broken != PROGRAM
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tests.shelf.PROGRAM", broken)
+        declare(ours, "A broken program", live=block(shelf))
+        assert shell(APPLY, ours).returncode == 1
+    project, _ = opened(ours)
+    assert open_intents(project, LIVE) == (), "the failure ended what was announced"
+    declare(ours, "Mended", live=block(shelf))
+    another_model(ours)
+    must(APPLY, ours)
+
+
+# --- Intents ------------------------------------------------------------------------------------------------------
+
+
+def test_of_two_clones_over_one_remote_that_deploy_at_once_exactly_one_does(
+    hub: Path, ours: Path, theirs: Path, shelf: Path
+) -> None:
+    for folder, weight in ((ours, 3.0), (theirs, 4.0)):
+        # Long enough for the other one to come.
+        slow(folder, shelf)
+        another_model(folder, weight)
+    ended = at_once(APPLY, ours, theirs)
+    assert sorted(code for code, _ in ended) == [0, 6], ended
+    loser = next(words for code, words in ended if code == 6)
+    assert any(code in loser for code in ("MLO6022", "MLO6023", "MLO6001")), loser
+    for folder in (ours, theirs):
+        must("mlopsctl pull --trail-only", folder)
+        assert open_intents(opened(folder)[0], LIVE) == ()
+        assert "contested" not in must("mlopsctl plan", folder)
+    must("mlopsctl audit verify --full", ours)
+
+
+def test_whoever_pushes_second_gives_way(hub: Path, ours: Path, theirs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both have pulled, and neither has seen the other's intent when it signs its own."""
+    mine, want = announcer(ours)
+    other, wanted = announcer(theirs)
+    pulled: list[int] = []
+
+    def meanwhile(*given: object) -> object:
+        done = pull_trail(*given)  # type: ignore[arg-type]
+        if not pulled:
+            pulled.append(1)
+            assert other.announce(wanted, ())
+        return done
+
+    monkeypatch.setattr("mlopsctl.cli.announce.pull_trail", meanwhile)
+    with pytest.raises(StaleError, match="is being changed by somebody else") as refused:
+        mine.announce(want, ())
+    assert refused.value.exit_code == 6 and refused.value.code == "MLO6022"
+    assert mine.ended(LIVE) != other.ended(LIVE) != "", "both signed one, and the one that landed first goes on"
+
+
+def test_a_deployment_of_somebody_else_since_the_plan_stops_it(
+    hub: Path, ours: Path, theirs: Path, shelf: Path
+) -> None:
+    another_model(ours, 3.0)
+    mine, want = announcer(ours)
+    must(APPLY, theirs)
+    before = on(shelf)
+    with pytest.raises(StaleError, match="deployed to it at") as refused:
+        mine.announce(want, ())
+    assert refused.value.code == "MLO6023" and on(shelf) == before
+    must("mlopsctl plan", ours)
+    must(APPLY, ours)
+    assert on(shelf) != before, "planned anew on top of it"
+
+
+def test_a_halt_of_somebody_else_since_the_plan_stops_it(hub: Path, ours: Path, theirs: Path) -> None:
+    mine, want = announcer(ours)
+    must(f"{BEFORE}mlopsctl halt live --reason fire && mlopsctl push", theirs)
+    with pytest.raises(StaleError, match=r"halted by .* fire"):
+        mine.announce(want, ())
+
+
+def test_an_intent_whose_author_is_gone_is_shown_with_its_age_and_ended_by_force(
+    hub: Path, ours: Path, theirs: Path, shelf: Path
+) -> None:
+    gone, wanted = announcer(theirs)
+    gone.announce(wanted, ())
+    another_model(ours, 3.0)
+    before = on(shelf)
+    done = shell(APPLY, ours)
+    assert done.returncode == 6 and "MLO6022" in done.stdout and "mlopsctl unlock live" in done.stdout
+    assert on(shelf) == before
+    told = must("mlopsctl status live", ours)
+    assert "announced at" in told and " s ago; if whoever it is has gone: mlopsctl unlock live" in told
+    rows = json.loads(must("mlopsctl status live --format json", ours))["resources"]
+    assert "to remove" in rows[0]["announced"][0]
+    refused = shell("mlopsctl unlock live", ours)
+    assert refused.returncode == 6 and "MLO6025" in refused.stdout
+    assert "ended without knowing" in must("mlopsctl unlock live --force --reason 'the runner burnt'", ours)
+    assert "Nobody is changing" in must("mlopsctl unlock live", ours)
+    must(APPLY, ours)
+    assert on(shelf) != before
+    must("mlopsctl audit verify --full", ours)
+
+
+def test_an_interrupted_deployment_is_taken_up_by_its_own_clone(
+    hub: Path, ours: Path, theirs: Path, shelf: Path
+) -> None:
+    left, want = announcer(ours)
+    left.announce(want, ())
+    assert shell(APPLY, theirs).returncode == 6
+    another_model(ours, 3.0)
+    must(APPLY, ours)
+    assert open_intents(opened(ours)[0], LIVE) == ()
+    must(APPLY, theirs)
+
+
+def test_what_cannot_be_announced_is_not_touched(hub: Path, ours: Path, shelf: Path) -> None:
+    another_model(ours)
+    before = on(shelf)
+    hub.rename(hub.with_name("gone.git"))
+    done = shell(APPLY, ours)
+    assert done.returncode == 1 and "MLO8021" in done.stdout and on(shelf) == before
+    assert shell(f"{BEFORE}mlopsctl destroy --all -y", ours).returncode == 1 and on(shelf) == before
+    assert "nobody there knows of this" in must(f"{APPLY} --offline", ours)
+    assert on(shelf) != before
+
+
+def test_rollback_and_pin_tell_the_others_at_once(hub: Path, ours: Path, theirs: Path, shelf: Path) -> None:
+    must(APPLY, theirs)
+    must(f"{BEFORE}mlopsctl rollback live --reason RISK-1", theirs)
+    must("mlopsctl pull --trail-only", ours)
+    assert "RISK-1" in must("mlopsctl plan", ours)
+    kinds = [entry.kind for entry in opened(ours)[0].trail.entries(str(LIVE))]
+    assert kinds[-3:] == ["intent", "rollback", "result"]
