@@ -18,7 +18,7 @@ class Version(NamedTuple):
     inputs: tuple[Input, ...] = ()
     """The artifact, and each gate with what it measured of that artifact's model."""
     verdicts: Mapping[Address, Verdict | None] = {}
-    """What those measurements are worth by today's bars; None where a gate never measured the model."""
+    """What those measurements, and the artifact, are worth by today's bars; None where a gate never measured the model."""
 
     def given(self, want: Resource) -> tuple[Input, ...]:
         """The inputs of the deployment: unknown ones where the version stands for nothing."""

@@ -24,6 +24,25 @@ def split_words(text: str, *, posix: bool = True) -> list[str]:
     return [word for word in re.split(r"[ \t\r\n]+", text) if word]
 
 
+def in_quotes(text: str, offset: int) -> bool:
+    """Whether a place in the text of a shell script lies between quotation marks; comments hold none."""
+    quote, position = "", 0
+    while position < offset:
+        mark = text[position]
+        if mark == "\\" and quote != "'":
+            position += 1
+        elif quote:
+            quote = "" if mark == quote else quote
+        elif mark in "\"'":
+            quote = mark
+        elif mark == "#" and (position == 0 or text[position - 1] in " \t\n;&|("):
+            position = text.find("\n", position)
+            if position < 0:
+                return False
+        position += 1
+    return bool(quote)
+
+
 def fill_model(words: Sequence[str], folder: Path) -> list[str]:
     """The words of ``predict:`` with ``{model}`` as the folder's path; ``{{`` and ``}}`` are braces."""
     values = {"{{": "{", "}}": "}", "{model}": str(folder)}

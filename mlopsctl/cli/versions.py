@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..provider import provider, result_fields
-from ..types import GUARD, Address, Digest, Entry, Input, Need, Observed, Resource
+from ..types import GUARD, Address, Digest, Entry, Input, Need, Observed, Resource, Verdict
 from ..versions import Version, artifact_of, asked
 from .names import names_of
 from .project import Project
@@ -23,7 +23,12 @@ def find_version(project: Project, want: Resource) -> Version:
     output = next(name for name, value in entry.outputs.items() if value == digest)
     models = entry.ingredients.get("inputs", {}).get("model", ())
     artifact = Input(Need(need.role, Address.parse(entry.address), output), entry.observed())
-    guards, verdicts = [], {}
+    target = project.resource(str(need.address))
+    guards: list[Input] = []
+    # Also the target's own bars are those of today, on what was recorded of this artifact.
+    verdicts: dict[Address, Verdict | None] = {
+        need.address: provider(target.provider).judge(target, entry.observed(), ())
+    }
     for one in want.needs:
         if one.role == GUARD and one.address.section == "gates":
             gate = project.resource(str(one.address))

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from ..adapters.argv import split_words
+from ..adapters.argv import in_quotes, split_words
 from .conform import fields_of, key_of, type_of, union_members
 from .findings import Findings, did_you_mean, holds_secret
 from .yaml_positions import Node, Place
@@ -74,10 +74,14 @@ def check_entry(spec: type, node: Node, names: Names, findings: Findings) -> Non
             params = node.get("params")
             own = params.value if params and isinstance(params.value, dict) else {}
             words = WORDS if allowed is True else tuple(allowed)
+            shell = node.get("shell") if "shell" in fields_of(spec) and key_of(item) == "run" else None
             for text in texts(child):
                 _check_placeholders(text, words, {**names, "params": own}, findings)
-                if item.metadata.get("command", key_of(item) in ("run", "predict", "score")):
-                    _check_command(text, findings)
+                if shell is not None and shell.value is True:
+                    _check_script(text, findings)
+                elif item.metadata.get("command", key_of(item) in ("run", "predict", "score")):
+                    with_shell = "shell" in fields_of(spec) and key_of(item) == "run"
+                    _check_command(text, findings, "; or add shell: true" if with_shell else "")
 
 
 def _check_name(node: Node, key: str, section: str, names: Names, findings: Findings) -> None:
@@ -122,7 +126,19 @@ _BARE: Mapping[str, str] = {
 }
 
 
-def _check_command(node: Node, findings: Findings) -> None:
+def _check_script(node: Node, findings: Findings) -> None:
+    """Under ``shell: true`` a placeholder is one word by itself; between quotation marks it would not be."""
+    for match in re.finditer(PLACEHOLDER, node.value) if "{" in node.value else ():
+        if match[1] is not None and in_quotes(node.value, match.start()):
+            message = f"the placeholder '{match[0]}' stands between quotation marks"
+            hint = "take the marks away: in a shell it is one word whatever it holds, also as {out}/model.onnx"
+            findings.add("MLO3036", message, place_inside(node, match.start()), hint=hint)
+            return
+    if not node.value.strip():
+        findings.add("MLO3022", "the command is empty", node.at, hint="write run: python train.py")
+
+
+def _check_command(node: Node, findings: Findings, other_way: str = "") -> None:
     """A command is split into words and run without a shell: what only a shell understands is an error."""
     try:
         words = split_words(node.value, posix=False)
@@ -136,7 +152,8 @@ def _check_command(node: Node, findings: Findings) -> None:
         hint = _shell_word(word)
         if hint:
             message = f"'{word}' needs a shell, and commands run without one"
-            findings.add("MLO3022", message, place_inside(node, max(node.value.find(word), 0)), hint=hint)
+            at = place_inside(node, max(node.value.find(word), 0))
+            findings.add("MLO3022", message, at, hint=hint + other_way)
             return
 
 

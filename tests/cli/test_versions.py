@@ -87,6 +87,17 @@ def test_what_names_no_artifact_of_the_target_bars_the_deployment(two: Path, wor
     assert artifact(two, "deployments.local") == before
 
 
+def test_todays_bars_judge_the_version(two: Path) -> None:
+    must("sed -i 's/min: 0.93/min: 0.9999/' mlops.yaml", two)
+    pin(two, entries(two, "targets.cpu")[1]["id"][:16])
+    try:
+        done = shell("mlopsctl plan --target deployments.local --detailed-exitcode", two)
+    finally:
+        must("git checkout -q mlops.yaml", two)
+    line = next(line for line in done.stdout.splitlines() if "deployments.local" in line)
+    assert "by gates.accuracy failed" in line, done.stdout
+
+
 def test_a_withdrawn_version_is_refused(two: Path) -> None:
     first = entries(two, "targets.cpu")[0]["id"]
     pin(two, first[:16])

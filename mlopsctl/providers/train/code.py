@@ -30,16 +30,16 @@ DATA_SUFFIXES = frozenset((
 
 
 def code_files(
-    commands: Sequence[Sequence[str]], globs: Sequence[str], lock: str | None, tree: Tree
+    commands: Sequence[Sequence[str]], globs: Sequence[str], lock: str | None, tree: Tree, *, shell: bool = False
 ) -> dict[str, TreeFile]:
     """The files named in the commands, the modules of the repository they import or what ``globs`` match, and the lock.
 
-    ``lock`` is a path, "" for none, or None to find it. Raises ProviderError for a script or pattern without a file
-    and for a symbolic link.
+    ``lock`` is a path, "" for none, or None to find it. A ``shell`` may start scripts from other folders, and such as it
+    wrote itself. Raises ProviderError for another script or pattern without a file and for a symbolic link.
     """
     have = tree.names()
     roots: set[str] = set()
-    scripts = [path for words in commands for path in _named(words, have, roots)]
+    scripts = [path for words in commands for path in _named(words, have, roots, shell)]
     found = {path for pattern in globs for path in _matching(pattern, have)}
     if not globs:
         found |= imported(scripts, [*sorted(roots), "", "src"], tree, have)
@@ -68,7 +68,7 @@ def _plain(path: str, tree: Tree) -> TreeFile:
     return file
 
 
-def _named(words: Sequence[str], have: Collection[str], roots: set[str]) -> Iterator[str]:
+def _named(words: Sequence[str], have: Collection[str], roots: set[str], shell: bool) -> Iterator[str]:
     """The files that one command names, also as ``--config=FILE`` and ``-m MODULE``; adds to ``roots``."""
     is_python = names_python(words[0])
     script_seen = False
@@ -85,7 +85,7 @@ def _named(words: Sequence[str], have: Collection[str], roots: set[str]) -> Iter
                     roots.add(posixpath.dirname(path))
         if is_python and position == 1 and not word.startswith("-") and "{" not in word:
             script_seen = True
-            if posixpath.normpath(word) not in have:
+            if posixpath.normpath(word) not in have and not shell:
                 raise ProviderError(
                     f"run: starts {word}, which is not in the repository",
                     hint=f"look at its spelling, or git add {word}; a file that git ignores is not seen",

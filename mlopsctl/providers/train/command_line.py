@@ -56,6 +56,11 @@ def renamed(run: str | Sequence[str], places: Mapping[str, str]) -> Any:
 
 def fill(words: Sequence[str], values: Mapping[str, str]) -> list[str]:
     """The words with their placeholders filled in; each stays one argument. Raises ManifestError for an unknown one."""
+    return [filled_in(word, values) for word in words]
+
+
+def filled_in(text: str, values: Mapping[str, str]) -> str:
+    """A text with its placeholders filled in. Raises ManifestError for an unknown one."""
 
     def value(match: re.Match[str]) -> str:
         if match[1] is None:
@@ -68,7 +73,7 @@ def fill(words: Sequence[str], values: Mapping[str, str]) -> list[str]:
             )
         return values[match[1]]
 
-    return [re.sub(_PLACEHOLDER, value, word) for word in words]
+    return re.sub(_PLACEHOLDER, value, text)
 
 
 def as_text(value: Any) -> str:

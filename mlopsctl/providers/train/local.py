@@ -18,7 +18,6 @@ from ...provider import (
     Tree,
     always_fine,
     diff_by_fingerprint,
-    no_notes,
     nothing_to_remove,
     nothing_to_verify,
     policy,
@@ -39,14 +38,13 @@ if TYPE_CHECKING:
 RESULT_VERSION = 1
 LATER_KEYS = (
     "search", "output", "threshold", "reproducible", "max_age",
-    "validation", "toolchain", "shell",
+    "validation", "toolchain",
 )  # fmt: skip
 
 read = read_from_trail
 diff = diff_by_fingerprint
 judge = always_fine
 adopt = taken.adopt
-notes = no_notes
 verify = nothing_to_verify
 remove = nothing_to_remove
 
@@ -74,6 +72,7 @@ class Spec:
     run: str | tuple[str, ...] = result(
         doc="The command, split into words without a shell, or a list of them.", placeholders=("out", "seed")
     )
+    shell: bool = result(False, doc="Whether run: is a script of sh; plan shows it.")
     params: Mapping[str, Any] = result({}, doc="Settings of the script: {params.NAME}, and the JSON file MLOPS_PARAMS.")
     data: str | tuple[str, ...] = run_field(
         "", doc="The datasets it trains on, [] for none; default: those that run: names, else the only one.", ref="data"
@@ -130,7 +129,25 @@ def needs(spec: Spec, specs: Specs) -> tuple[Need, ...]:
 def sources(want: Resource, tree: Tree) -> Mapping[str, TreeFile]:
     """The code of the command and of ``predict:``, and the lock file; data is no part of it."""
     spec: Spec = want.spec
-    return code_files(commands(spec.run), spec.code, spec.lock, tree) | _program(spec, tree)
+    return code_files(parsed(spec), spec.code, spec.lock, tree, shell=spec.shell) | _program(spec, tree)
+
+
+def parsed(spec: Spec) -> list[list[str]]:
+    """Each command of ``run:`` as its words."""
+    if not spec.shell:
+        return commands(spec.run)
+    from .shell import commands_in
+
+    return commands_in(spec.run)
+
+
+def notes(want: Resource, inputs: Inputs) -> tuple[str, ...]:
+    """That a shell reads the command: whoever looks at the plan shall see all that it runs."""
+    if not want.spec.shell:
+        return ()
+    from .shell import scripts
+
+    return tuple(f"runs in a shell: {text.strip()}" for text in scripts(want.spec.run))
 
 
 def nameless(want: Resource) -> dict[str, Json]:
@@ -204,7 +221,7 @@ def made_here(want: Resource, ctx: Context) -> Mapping[str, str]:
     from ...adapters.environment import versions
     from .workplace import PACKAGES
 
-    word = commands(want.spec.run)[0][0]
+    word = "python" if want.spec.shell else commands(want.spec.run)[0][0]
     program = find_python(word, ctx.root)
     return _platform() | (versions(Path(program), PACKAGES) if program else {})
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ...adapters.argv import find_python
 from ...adapters.process import Finished, clean_env, run_logged, tail_lines
 from ...adapters.sandbox import Interpreter, Sandbox, ask_python, make_sandbox
 from ...canonical import decimal
@@ -21,6 +22,7 @@ from ...provider import Context, Inputs
 from ...types import Address, Input, Json, Resource, TreeFile
 from .code import declared_code, undeclared, unseen
 from .command_line import as_text, commands, environment, fill, find_program, is_python
+from .shell import scripts, started
 
 if TYPE_CHECKING:
     from .local import Spec
@@ -69,9 +71,16 @@ def prepare(want: Resource, inputs: Inputs, ctx: Context, files: Mapping[str, Tr
     declared, secrets = environment(spec.env)
     env = _environment(spec, home, tmp, work, ctx.cards) | declared | env
     env |= {"MLOPS_OUT": str(out), "MLOPS_PARAMS": str(given / "params.json"), "MLOPS_SEED": str(spec.seed)}
-    lines = [fill(words, values) for words in commands(spec.run)]
+    if spec.shell:
+        lines, more = started(spec.run, values)
+        python = find_python("python", ctx.root)
+        # A shell looks on PATH alone, and shall find the Python that a command without it gets.
+        env |= more | {"PATH": f"{Path(python).parent}:{env['PATH']}" if python else env["PATH"]}
+    else:
+        lines = [fill(words, values) for words in commands(spec.run)]
     programs = [find_program(words[0], ctx.root, work, env["PATH"]) for words in lines]
-    python = next(filter(None, map(_python_of, programs)), None)
+    if not spec.shell:
+        python = next(filter(None, map(_python_of, programs)), None)
     interpreter = ask_python(python, PACKAGES) if python else None
     sandbox = make_sandbox(
         read=[given, *(interpreter.folders if interpreter else ())],
@@ -172,7 +181,8 @@ def run_all(place: Workplace, spec: Spec, ctx: Context, deadline: float | None =
     Raises ProviderError, and GateError where they are not done at ``deadline``, a moment of the monotonic clock.
     """
     begun, cpu, peak = time.monotonic(), 0.0, 0
-    for argv, words in zip(place.commands, commands(spec.run), strict=True):
+    texts = [[text] for text in scripts(spec.run)] if spec.shell else commands(spec.run)
+    for argv, words in zip(place.commands, texts, strict=True):
         ends = [begun + spec.timeout] if spec.timeout is not None else []
         ends += [deadline] if deadline is not None else []
         left = max(min(ends) - time.monotonic(), 0.0) if ends else None
