@@ -278,7 +278,8 @@ def assess(
         reason,
         made_from,
         want.needs,
-        _relies_on(inputs, observed if action is Action.NOOP else None),
+        # What is made anew replaces what stands: a saved plan does that once.
+        _relies_on(inputs, observed if action in (Action.NOOP, Action.REPLACE) else None),
         blocked,
         waiting,
         "; ".join(held_by),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from .canonical import digest_of
@@ -12,20 +12,16 @@ from .types import Action, Address, Cost, Digest, Plan, Step
 
 def digest(plan: Plan) -> Digest:
     """What a saved plan is bound to: the manifest and the steps; tips, commit, time and host are information."""
-    return digest_of(
-        {
-            "manifest": plan.manifest_digest,
-            "steps": [
-                {
-                    "address": str(step.address),
-                    "action": step.action.name,
-                    "made_from": step.made_from,
-                    "relies_on": list(step.relies_on),
-                }
-                for step in plan.steps
-            ],
-        }
+    return bound_to(
+        plan.manifest_digest,
+        [(str(step.address), step.action.name, step.made_from, list(step.relies_on)) for step in plan.steps],
     )
+
+
+def bound_to(manifest: str, steps: Iterable[tuple[str, str, str | None, list[str]]]) -> Digest:
+    """The digest of steps, each as its address, action, fingerprint and the entries relied on."""
+    names = ("address", "action", "made_from", "relies_on")
+    return digest_of({"manifest": manifest, "steps": [dict(zip(names, step, strict=True)) for step in steps]})
 
 
 def settled(plan: Plan) -> bool:

@@ -16,7 +16,7 @@ from ..adapters.times import lasting
 from ..apply import Event, Walk, summary
 from ..errors import ApprovalError, GateError, MlopsError, StaleError, UsageError, worst
 from ..planned import digest, pending, settled
-from ..render.plan import read_selection
+from ..render.plan import read_digest, read_selection
 from ..types import Plan, Selection
 from . import console
 from .announce import freshen
@@ -124,7 +124,11 @@ def _saved(path: Path) -> SavedPlan:
     """Digest and selection of a saved plan. Raises UsageError."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        return SavedPlan(str(found["plan_digest"]), read_selection(found["selection"]))
+        saved = SavedPlan(str(found["plan_digest"]), read_selection(found["selection"]))
+        # Somebody may have read the file and said yes: its steps have to be those that its digest speaks of.
+        if read_digest(found) != saved.digest:
+            raise ValueError("its steps are not those of its digest, so that somebody edited it")
+        return saved
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         why = error if isinstance(error, OSError | ValueError) else "it lacks what a saved plan holds"
         # Never the path that was given: a hint that is copied must not overwrite what is there.

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 
 from ..adapters.times import in_words
-from ..planned import Work, digest, work
-from ..types import Action, Json, Need, Plan, Selection, Step
+from ..planned import Work, bound_to, digest, work
+from ..types import Action, Digest, Json, Need, Plan, Selection, Step
 from . import groups
 from .text import one_line
 
@@ -63,6 +63,20 @@ def read_selection(found: Mapping[str, Json]) -> Selection:
     )
     refresh, only, quick = (bool(found[name]) for name in ("refresh", "refresh_only", "quick"))
     return Selection(targets, excluded, replaced, refresh, only, quick, settings)
+
+
+def read_digest(found: Mapping[str, Json]) -> Digest:
+    """The digest of the steps in a saved plan. Raises KeyError and TypeError for what is missing."""
+    steps = [
+        (
+            str(step["address"]),
+            str(step["action"]).upper(),
+            None if step["made_from"] == {"unknown": True} else str(step["made_from"]),
+            list(map(str, step["relies_on"])),
+        )
+        for step in found["steps"]
+    ]
+    return bound_to(str(found["manifest_digest"]), steps)
 
 
 def _step_json(step: Step) -> dict[str, Json]:

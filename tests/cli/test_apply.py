@@ -43,6 +43,19 @@ def test_what_is_no_plan_is_refused(project: Path) -> None:
         assert done.returncode == 64 and "MLO6402" in done.stdout
 
 
+def test_a_saved_plan_that_hides_a_step_is_refused(project: Path) -> None:
+    """Whoever reads the file before it is applied reads what will be done."""
+    must(f"{EDIT} && mlopsctl plan -o next.plan", project)
+    whole = json.loads((project / "next.plan").read_text())
+    for name, value in (("action", "noop"), ("made_from", "sha256:" + "0" * 64), ("address", "train.other")):
+        edited = json.loads(json.dumps(whole))
+        next(step for step in edited["steps"] if step["address"] == "train.classifier")[name] = value
+        (project / "edited.plan").write_text(json.dumps(edited))
+        done = shell("mlopsctl apply edited.plan", project)
+        assert done.returncode == 64 and "MLO6402" in done.stdout and "edited" in done.stdout
+    assert "1 to update" in must("mlopsctl plan --target train.classifier", project), "nothing was done"
+
+
 def test_the_hint_to_save_a_plan_never_names_a_file_that_is_there(project: Path) -> None:
     done = shell("mlopsctl apply mlops.yaml", project)
     assert done.returncode == 64 and "mlopsctl plan -o release.plan" in done.stdout
@@ -54,6 +67,14 @@ def test_what_is_made_anew_supersedes(project: Path) -> None:
     assert "1 applied" in said
     assert must("mlopsctl show gates.accuracy --history", project).count("result") == 2
     assert "No changes" in must("mlopsctl plan", project)
+
+
+def test_a_saved_plan_that_makes_anew_is_applied_once(project: Path) -> None:
+    """A job that is started again must not train again because of it."""
+    must("mlopsctl plan --replace gates.accuracy -o next.plan && mlopsctl apply next.plan", project)
+    done = shell("mlopsctl apply next.plan", project)
+    assert done.returncode == 6 and "MLO6002" in done.stdout
+    assert must("mlopsctl show gates.accuracy --history", project).count("result") == 2
 
 
 def test_a_saved_plan_is_not_changed_by_further_options(project: Path) -> None:
