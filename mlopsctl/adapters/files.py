@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
+
+_DAY = 86_400.0
 
 
 def write_atomically(path: Path, body: bytes, mode: int = 0o644) -> None:
@@ -42,6 +45,21 @@ def is_stream(path: Path) -> bool:
         return True
     folder = path.parent.resolve()
     return folder in (Path("/dev"), Path("/dev/fd")) or folder.is_relative_to("/proc")
+
+
+def left_behind(path: Path) -> bool:
+    """Whether a temporary file or folder is a day old, by the clock of the place where it lies.
+
+    Ours may just have been set, or a file server have another one: what somebody still writes is not to be taken away.
+    Raises FileNotFoundError.
+    """
+    import tempfile
+
+    changed = path.stat(follow_symlinks=False).st_mtime
+    if time.time() - changed < _DAY:
+        return False
+    with tempfile.TemporaryFile(dir=path.parent) as probe:
+        return os.fstat(probe.fileno()).st_mtime - changed > _DAY
 
 
 def private(path: str, flags: int) -> int:

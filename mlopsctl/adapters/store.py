@@ -21,9 +21,9 @@ from typing import BinaryIO
 
 from ..errors import EvidenceError, MlopsError, ProviderError
 from ..types import Digest
+from .files import left_behind
 from .statcache import Hashes, StatCache, hash_once
 
-_DAY = 86400
 _FICLONE = 0x40049409  # linux/fs.h
 _EXECUTABLE = (b"#!", b"\x7fELF")
 
@@ -360,7 +360,7 @@ class LocalStore:
             with os.scandir(self.root / "tmp") as listed:
                 entries = list(listed)
             for entry in entries:
-                if entry.stat(follow_symlinks=False).st_mtime < time.time() - _DAY:
+                if left_behind(Path(entry.path)):
                     Path(entry.path).unlink(missing_ok=True)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import NamedTuple, Self, cast
 
 from ..adapters.children import watched
 from ..adapters.ci import under_review
+from ..adapters.files import left_behind
 from ..adapters.steps import Left, StepJournal, end_group
 from ..adapters.store import storing
 from ..audit.code import CodeTree, code_tree, without_secrets
@@ -26,8 +26,6 @@ from .messages import keep_message
 from .project import Project
 from .withdrawn import refuse_inputs
 from .world import ProjectWorld
-
-_DAY = 86_400.0
 
 
 def on_record(section: str, facts: Mapping[str, Json]) -> dict[str, Json]:
@@ -100,7 +98,7 @@ class ProjectWorkshop:
         """Takes away what killed commands left; without the lock that is held here only ``gate run`` works there."""
         for left in (self.project.state / "work").glob("*"):
             with suppress(FileNotFoundError):
-                if not left.name.startswith("run-") or left.stat().st_mtime < time.time() - _DAY:
+                if not left.name.startswith("run-") or left_behind(left):
                     shutil.rmtree(left, ignore_errors=True)
 
     def _take_up(self) -> Iterator[Interrupted]:

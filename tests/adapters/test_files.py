@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
-from mlopsctl.adapters.files import write_atomically
+from mlopsctl.adapters.files import left_behind, write_atomically
 
 
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
@@ -51,3 +52,18 @@ def test_what_a_shell_led_into_a_file_is_added_to_and_not_replaced(tmp_path: Pat
         stream.flush()
         write_atomically(Path(f"/proc/self/fd/{stream.fileno()}"), b"plan\n")
     assert (tmp_path / "log").read_bytes() == b"before\nplan\n"
+
+
+def test_what_somebody_may_still_write_is_kept_whatever_our_clock_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fresh, old = tmp_path / "fresh", tmp_path / "old"
+    for path in (fresh, old):
+        path.touch()
+    os.utime(old, (1, 1))
+    assert not left_behind(fresh) and left_behind(old)
+    now = time.time()
+    for wrong in (now + 10 * 86_400, now - 10 * 86_400):
+        monkeypatch.setattr("time.time", lambda wrong=wrong: wrong)
+        assert not left_behind(fresh)
+    assert {path.name for path in tmp_path.iterdir()} == {"fresh", "old"}
