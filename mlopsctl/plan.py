@@ -12,6 +12,7 @@ from .costs import cost, expected, times
 from .drift import looked
 from .errors import MlopsError
 from .holds import Hold
+from .looks import looks, nth_model
 from .provider import (
     MEANING,
     Inputs,
@@ -87,6 +88,9 @@ class World(Protocol):
 
     def made_here(self, want: Resource) -> Mapping[str, str]:
         """The versions that would be recorded now, as far as no program has to be asked for them."""
+
+    def measured(self, data: Observed, view: str) -> tuple[str, ...]:
+        """The digests of the models that were measured on the rows of a view, in the order in which they were."""
 
     def others(self, seen: Observed) -> tuple[str, ...]:
         """Results of the same ingredients that are not in force, in words; they came in with a merge."""
@@ -270,6 +274,7 @@ def assess(
     blocked += (soak.why,) if soak.why else ()
     busy = action is not Action.NOOP
     took, budget = expected(want.spec, lambda: world.last_result(want.address)) if busy else (None, None)
+    nth = nth_model(inputs, world) if busy and want.address.section == "gates" else None
     step = Step(
         want.address,
         want.provider,
@@ -284,12 +289,13 @@ def assess(
         waiting,
         "; ".join(held_by),
         verdict,
-        by_name.notes(want, inputs) + times(took, budget) if busy else (),
+        by_name.notes(want, inputs) + looks(nth) + times(took, budget) if busy else (),
         site.weakens,
         rules=rules,
         took=took,
         budget=budget,
         free_at=free_at,
+        nth_model=nth,
     )
     return Assessment(step, want.spec, observed, inputs, parts, sources, pinned.verdicts if pinned else {})
 

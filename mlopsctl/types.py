@@ -268,6 +268,8 @@ class Step(NamedTuple):
     """Seconds that it may take; None where the manifest sets no limit."""
     free_at: str = ""
     """The moment at which what blocks the step is over by itself, "" where time alone does not help."""
+    nth_model: int | None = None
+    """Of a gate that has to measure: how many models its rows will then have judged; None where nothing is known."""
 
 
 class Fact(NamedTuple):

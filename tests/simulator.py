@@ -142,6 +142,9 @@ class Simulator:
     def reviewed(self) -> str:
         return ""
 
+    def measured(self, data: Observed, view: str) -> tuple[str, ...]:
+        return ()
+
     def root_pinned(self) -> bool:
         return True
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import GateError, MlopsError, UsageError
+from ..looks import looks, nth_model
 from ..plan import survey
 from ..provider import MEANING, Context, Inputs, fingerprint, ingredients, provider, with_meaning
 from ..types import Digest, Input, Json, Observed, Outcome, Resource, Status, Verdict
@@ -62,18 +63,19 @@ def run(
     with _context(project, want) as ctx:
         outcome, assessed = _measure(want, with_meaning(inputs, ctx.store), ctx)
     verdict = provider(want.provider).judge(want, Observed(Digest(""), {}, outcome.facts), inputs)
+    nth = nth_model(inputs, ProjectWorld(project))
     entry = _record(project, want, inputs, outcome, verdict) if record else ""
 
     def report() -> Report:
         from ..render.reports import gate_report
 
-        return gate_report(want, verdict, gate_json(want, outcome.facts, verdict, entry))
+        return gate_report(want, verdict, gate_json(want, outcome.facts, verdict, entry, nth))
 
     reports(report)
     if errors is not None and assessed is not None:
         count = _write_errors(errors, assessed)
         console.note(f"{count} rows written to {errors}")
-    _show(want, outcome.facts, verdict, entry, format)
+    _show(want, outcome.facts, verdict, entry, nth, format)
     return GateError.exit_code if verdict.blocks else 0
 
 
@@ -191,9 +193,9 @@ def _write_errors(path: Path, found: Assessed) -> int:
     return count
 
 
-def _show(want: Resource, facts: Any, verdict: Verdict, entry: str, format: str) -> None:
+def _show(want: Resource, facts: Any, verdict: Verdict, entry: str, nth: int | None, format: str) -> None:
     if format == "json":
-        console.out(json.dumps(gate_json(want, facts, verdict, entry), indent=2))
+        console.out(json.dumps(gate_json(want, facts, verdict, entry, nth), indent=2))
         return
     if format != "text":
         return
@@ -201,11 +203,13 @@ def _show(want: Resource, facts: Any, verdict: Verdict, entry: str, format: str)
     console.out(f"{word}  {want.address}  {verdict.text}")
     if verdict.hint and verdict.status is not Status.PASSED:
         console.note(f"  what would help: {verdict.hint}")
+    for line in looks(nth):
+        console.note(f"  {line}" + ("" if entry else " (what is not recorded is not counted)"))
     if entry:
         console.note(f"recorded: {entry[:12]}")
 
 
-def gate_json(want: Resource, facts: Any, verdict: Verdict, entry: str = "") -> dict[str, Json]:
+def gate_json(want: Resource, facts: Any, verdict: Verdict, entry: str = "", nth: int | None = None) -> dict[str, Json]:
     """What ``gate run --format json`` prints; decimals are numbers here."""
     least, most = getattr(want.spec, "min", None), getattr(want.spec, "max", None)
     return {
@@ -226,6 +230,7 @@ def gate_json(want: Resource, facts: Any, verdict: Verdict, entry: str = "") -> 
         "text": verdict.text,
         "hint": verdict.hint,
         "entry": entry or None,
+        "nth_model": nth,
     }
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..audit.sharing import waiting
+from ..looks import nth_model
 from ..plan import Assessment, survey
 from ..provider import Deployment, Probe, provider
 from ..render.text import printable
@@ -59,8 +60,9 @@ def status(
     project = open_project()
     project.need_trail()
     wanted = project.resource(address).address if address else None
-    found = survey(project.resources, ProjectWorld(project))
-    chosen = [one for one in found if wanted is None or one.step.address == wanted]
+    world = ProjectWorld(project)
+    found = survey(project.resources, world)
+    chosen = [_with_looks(one, world) for one in found if wanted is None or one.step.address == wanted]
     probes = {
         one.step.address: probe(project, one, ask=refresh)
         for one in chosen
@@ -112,6 +114,13 @@ def status(
         if one.step.address in probes:
             _incident(project, one, ruled_out.get(one.step.address, ()))
     return 0
+
+
+def _with_looks(found: Assessment, world: ProjectWorld) -> Assessment:
+    """A gate's row says how many models its rows have judged."""
+    if found.step.address.section != "gates" or found.step.nth_model is not None:
+        return found
+    return found._replace(step=found.step._replace(nth_model=nth_model(found.inputs, world)))
 
 
 def probe(project: Project, found: Assessment, *, ask: bool) -> Probe:

@@ -9,9 +9,11 @@ from typing import cast
 from ..adapters.ci import under_review
 from ..approvals import KINDS as APPROVALS
 from ..approvals import Maker, People
+from ..audit.looks import measured_on
 from ..audit.trace import SECTIONS, ancestry
 from ..audit.trust import committer
 from ..audit.winners import results, swapped, swapped_input
+from ..errors import EvidenceError
 from ..holds import Hold
 from ..provider import Context, Deployment, Inputs, provider
 from ..site import Site
@@ -117,6 +119,19 @@ class ProjectWorld:
         look: Callable[[Resource, Context], Mapping[str, str]] | None
         look = getattr(provider(want.provider), "made_here", None)
         return look(want, self._context) if look else {}
+
+    def measured(self, data: Observed, view: str) -> tuple[str, ...]:
+        return measured_on(self._trail, data, view, self._meaning)
+
+    def _meaning(self, digest: Digest) -> Mapping[str, Json] | None:
+        """What the store of this clone has of it; nothing is fetched for a count."""
+        import json
+
+        try:
+            found = json.loads(self.project.store.path(digest).read_bytes())
+        except (EvidenceError, OSError, ValueError):
+            return None
+        return found if isinstance(found, dict) else None
 
     def others(self, seen: Observed) -> tuple[str, ...]:
         same = results(self._trail, seen.made_from) if seen.entry else []

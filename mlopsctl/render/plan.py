@@ -102,6 +102,7 @@ def _step_json(step: Step) -> dict[str, Json]:
         "rules": [{"name": rule.name, "text": rule.text, "met": rule.met} for rule in step.rules],
         "took": step.took,
         "budget": step.budget,
+        "nth_model": step.nth_model,
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
+from ..looks import looks
 from ..plan import Assessment
 from ..provider import Probe
 from ..types import Action, Address, Json, Observed
@@ -69,6 +70,8 @@ def _row(found: Assessment, probe: Probe | None, withdrawn: Sequence[str], annou
         row["proof"] = seen.facts["proof"]
     if seen is not None and seen.facts.get("origin"):
         row["origin"] = origin_of(seen)
+    if step.nth_model is not None:
+        row["nth_model"] = step.nth_model
     if step.held_by:
         row["held_by"] = step.held_by
     if withdrawn:
@@ -106,7 +109,7 @@ def details(found: Assessment, probe: Probe | None) -> str:
     if step.blocked_by:
         return one_line("by " + ", ".join(step.blocked_by))
     if step.verdict is not None and step.verdict.text:
-        return one_line(step.verdict.text)
+        return one_line("; ".join((step.verdict.text, *looks(step.nth_model))))
     if step.action is not Action.NOOP or seen is None:
         return one_line(step.reason.text)
     return _figures(step.address.section, seen)
