@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -61,3 +62,5 @@ def take_down(folder: Path) -> None:
     """Stops what a project started; a test's server must not outlive it."""
     if (folder / "mlops.yaml").is_file():
         shell("mlopsctl destroy --all -y", folder)
+        # A protected one goes only with approvals; without its state folder a server ends by itself.
+        shutil.rmtree(folder / ".git/mlops/deployments", ignore_errors=True)

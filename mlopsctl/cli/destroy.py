@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from ..adapters.lock import locked
-from ..errors import MlopsError, UsageError
+from ..controls import controls_on
+from ..errors import ApprovalError, MlopsError, UsageError
 from ..swap import take_down
 from ..types import Observed, Resource
 from . import console
@@ -15,7 +16,7 @@ from .announce import is_shared
 from .halt import matches
 from .project import Project, open_project
 from .queue import sign_queued
-from .switch import Offline, refuse_review, shared
+from .switch import Offline, barred, refuse_review, shared
 from .workshop import ProjectWorkshop
 
 
@@ -27,7 +28,8 @@ def destroy(
 ) -> int:
     """Take deployments down: ends what runs and removes its state; each is a signed entry.
 
-    The next apply deploys again what the manifest still declares.
+    The next apply deploys again what the manifest still declares. A protected deployment goes only with the approvals
+    that apply would wait for: take it out of mlops.yaml and have its removal approved. To cut one out at once, halt it.
 
     Examples:
 
@@ -57,9 +59,26 @@ def destroy(
             project, lambda address, line: console.note(f"{address}: {line}"), offline=offline
         ) as workshop:
             for want, seen in found:
+                _require_approvals(workshop, want, seen)
+            for want, seen in found:
                 _take_down(workshop, want, seen)
     others = [want for want, _ in found if is_shared(want.provider)]
     return shared(project, others[0], offline=offline) if others else 0
+
+
+def _require_approvals(workshop: ProjectWorkshop, want: Resource, seen: Observed) -> None:
+    """Raises GateError and ApprovalError where apply would not take it down either, were it gone from the manifest."""
+    gone = want._replace(spec=None)
+    governed = controls_on(gone, (), {}, workshop.world, workshop.world.site(gone, seen), removes=seen.entry)
+    if governed.blocked:
+        raise barred(want, governed.blocked)
+    if governed.waiting:
+        raise ApprovalError(
+            f"{want.address} is protected, and taking it down waits for {', '.join(governed.waiting)}",
+            hint=f"take it out of mlops.yaml, and ask for mlopsctl approve {want.address.typed}; "
+            f'to cut it out at once: mlopsctl halt {want.address.typed} --reason "…"',
+            code="MLO5003",
+        )
 
 
 def _take_down(workshop: ProjectWorkshop, want: Resource, seen: Observed) -> None:

@@ -133,6 +133,27 @@ def test_taking_down_a_protected_deployment_needs_people_who_govern(project: Pat
     assert not on(shelf)
 
 
+def test_destroy_takes_no_protected_deployment_down_without_the_people_apply_would_wait_for(
+    project: Path, shelf: Path
+) -> None:
+    two_people(project)
+    declare(project, live=block(shelf, "approvals: {count: 1}"))
+    must(f"{person('ann')} mlopsctl approve live -y", project)
+    must(APPLY, project)
+    for line in ("destroy --target live -y", "destroy --all -y"):
+        done = shell(f"{BEFORE}mlopsctl {line}", project)
+        assert (done.returncode, "MLO5003" in done.stdout) == (5, True), done.stdout
+    declare(project, "Without its approvals", live=block(shelf))
+    assert shell(f"{BEFORE}mlopsctl destroy --all -y", project).returncode == 5, "it is protected by what is in force"
+    must(f"{BEFORE}mlopsctl halt live --reason wrong", project)
+    assert on(shelf) and (shelf / "closed").exists(), "a halt needs nobody"
+    declare(project, "Take it down")
+    assert shell(f"{BEFORE}mlopsctl destroy --all -y", project).returncode == 5
+    must(f"{person('ben')} mlopsctl approve live -y", project)
+    assert "gone" in must(f"{BEFORE}mlopsctl destroy --all -y", project)
+    assert not on(shelf)
+
+
 def test_a_protected_deployment_with_looser_controls_needs_people_who_govern(project: Path, shelf: Path) -> None:
     two_people(project)
     declare(project, live=block(shelf, "approvals: {count: 1}"))
