@@ -59,6 +59,48 @@ def control_fields(spec: type, section: str) -> Iterator[dataclasses.Field[Any]]
             yield item
 
 
+def as_in_force(found: Controls, address: str, today: Resource | None) -> Resource | None:
+    """A resource with the controls that these give it, whatever the manifest says now; None where they give it none.
+
+    What is no control is as it is ``today``, or empty: no judgement rests on it.
+    """
+    kept = found["of"].get(address)
+    if kept is None:
+        return None
+    spec, where = provider(kept["provider"]).Spec, Address.parse(address)
+    names = {item.name for item in control_fields(spec, where.section)}
+    same = today.spec if today is not None and today.provider == kept["provider"] else None
+    values = {}
+    for item in dataclasses.fields(spec):
+        key = item.name.rstrip("_")
+        if item.name in names and key in kept["fields"]:
+            values[item.name] = _read_value(item, kept["fields"][key])
+        elif item.name not in names and same is not None:
+            values[item.name] = getattr(same, item.name)
+        elif item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING:
+            values[item.name] = ""
+    return Resource(where, kept["provider"], spec(**values), today.needs if today is not None else ())
+
+
+def _read_value(item: dataclasses.Field[Any], said: Json) -> Any:
+    """What ``plain`` was given."""
+    inner = item.metadata.get("looser")
+    value = _unplain(said)
+    if isinstance(inner, type) and isinstance(value, dict):
+        return inner(
+            **{one.name: value[key] for one in dataclasses.fields(inner) if (key := one.name.rstrip("_")) in value}
+        )
+    return value
+
+
+def _unplain(said: Json) -> Any:
+    if isinstance(said, list):
+        return tuple(_unplain(item) for item in said)
+    if isinstance(said, dict):
+        return float(said["float"]) if set(said) == {"float"} else {key: _unplain(item) for key, item in said.items()}
+    return said
+
+
 def deployment_fields(found: Controls | None) -> Mapping[str, Json]:
     """The deployment's own controls among these."""
     own: Mapping[str, Json] = found["of"].get(found["deployment"], {}).get("fields", {}) if found else {}

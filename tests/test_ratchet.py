@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from mlopsctl.canonical import plain
-from mlopsctl.provider import PROVIDERS, provider
-from mlopsctl.ratchet import Controls, control_fields, controls, is_looser, weakenings
+from mlopsctl.provider import PROVIDERS, declared_fields, provider
+from mlopsctl.ratchet import Controls, as_in_force, control_fields, controls, is_looser, weakenings
 from mlopsctl.types import GUARD, Address, Need, Resource
 
 DEPLOYMENT, GATE = Address("deployments", "live"), Address("gates", "g")
@@ -71,6 +71,25 @@ def test_a_mutation_that_loosens_a_control_has_a_line(name: str, path: tuple[str
     assert weakenings(before, before) == ()
     if item.metadata.get("looser") not in (None, "any"):
         assert weakenings(after, before) == (), "narrowing needs nobody"
+
+
+@pytest.mark.parametrize(("name", "path", "item"), CONTROLS)
+def test_a_resource_gets_back_the_controls_that_are_in_force(name: str, path: tuple[str, ...], item: Any) -> None:
+    """Whatever an older artifact is judged by, it is judged by a Spec as it was approved."""
+    strict, loose = strict_and_loose(item)
+    # What is the default anyway is not written down.
+    fields = nested(path, loose if strict == item.default else strict)
+    if path[0] == "after":
+        fields = {"after": {"deployment": "staging", "for": plain(60.0)}}
+    section = name.partition("/")[0]
+    address = str({"deployments": DEPLOYMENT, "gates": GATE}.get(section, Address(section, "x")))
+    found = document(name, fields)
+    approved = as_in_force(found, address, None)
+    assert approved is not None and approved.provider == name
+    names = {one.name.rstrip("_") for one in control_fields(type(approved.spec), section)}
+    kept = {key: value for key, value in declared_fields(approved.spec).items() if key in names and value != ""}
+    assert kept == fields
+    assert as_in_force(found, "gates.other", None) is None
 
 
 @pytest.mark.parametrize(("name", "path", "item"), CONTROLS)

@@ -23,7 +23,8 @@ def rollback(
 ) -> int:
     """Deploy the artifact that ran before, or the one of --to, and hold it there: apply changes nothing until resume.
 
-    The artifact's signature is verified again, and its measurements are judged by the bars of today's manifest.
+    The artifact's signature is verified again, and its measurements are judged by the bars of today's manifest; of a
+    protected deployment also by those that were approved, where the manifest loosens them.
 
     Examples:
 

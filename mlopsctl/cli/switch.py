@@ -13,6 +13,7 @@ from ..adapters.lock import locked
 from ..controls import controls_on, unapproved
 from ..errors import EvidenceError, GateError, MlopsError
 from ..provider import Deployment, Inputs, fingerprint, ingredients, provider
+from ..ratchet import Controls, as_in_force
 from ..swap import swapping
 from ..types import GUARD, Address, Digest, Entry, Observed, Resource, Verdict
 from . import console
@@ -92,7 +93,7 @@ def inputs_to(workshop: ProjectWorkshop, want: Resource, entry: Entry) -> tuple[
     if inputs is None:
         raise _lost(entry, "the trail no longer says what it was made from")
     refuse_inputs(workshop.project.trail, inputs, f"entry {entry.id[:12]}")
-    unmeasured = _judge(workshop.project, want, entry, inputs)
+    unmeasured = _judge(workshop, want, entry, inputs)
     _fetch(workshop, entry, inputs)
     return inputs, unmeasured
 
@@ -101,7 +102,7 @@ def refuse_blocked(workshop: ProjectWorkshop, want: Resource, inputs: Inputs) ->
     """The approvals that ``apply`` would wait for. Raises GateError where it would not deploy this from here at all."""
     world = workshop.world
     site = world.site(want, world.read(want, None))
-    blocked, waiting, _ = controls_on(want, inputs, {}, world, site)
+    blocked, waiting, _ = controls_on(_versions_of(workshop, want, str(want.address))[-1], inputs, {}, world, site)
     blocked += unapproved(want, site, world)
     if blocked:
         raise barred(want, blocked)
@@ -118,30 +119,50 @@ def say(want: Resource, entry: Entry, observed: Observed, unmeasured: Sequence[s
     console.out(f"{want.address}: {words} the artifact of entry {entry.id[:12]}, at {observed.facts.get('endpoint')}")
 
 
-def _judge(project: Project, want: Resource, entry: Entry, inputs: Inputs) -> list[str]:
-    """Judges what is known of the old model and artifact by today's bars; the gates that never measured it.
+def _judge(workshop: ProjectWorkshop, want: Resource, entry: Entry, inputs: Inputs) -> list[str]:
+    """Judges what is known of the old model and artifact by the bars in force; the gates that never measured it.
 
     Raises GateError where one fails.
     """
     for item in inputs:
-        target = next(
-            (project.resource(str(need.address)) for need in want.needs if need.role == item.role != GUARD), None
-        )
-        # Another provider compared otherwise, and its record says nothing about these bars.
-        if target is not None and item.seen is not None and item.seen.ingredients.get("provider") == target.provider:
-            _require(provider(target.provider).judge(target, item.seen, ()), target, want, entry)
+        address = next((str(need.address) for need in want.needs if need.role == item.role != GUARD), "")
+        for target in _versions_of(workshop, want, address):
+            # Another provider compared otherwise, and its record says nothing about these bars.
+            if item.seen is not None and item.seen.ingredients.get("provider") == target.provider:
+                _require(provider(target.provider).judge(target, item.seen, ()), target, want, entry)
     model = entry.facts.get("model") or next((i.seen.facts.get("model") for i in inputs if i.seen), None)
     unmeasured = []
-    for need in want.needs:
-        if need.role != GUARD or need.address.section != "gates":
-            continue
-        gate = project.resource(str(need.address))
-        measured = measurement(project, gate, model)
-        if measured is None:
-            unmeasured.append(str(need.address))
-            continue
-        _require(provider(gate.provider).judge(gate, measured, ()), gate, want, entry)
-    return unmeasured
+    for guard in _guards(workshop, want):
+        for gate in _versions_of(workshop, want, guard):
+            measured = measurement(workshop.project, gate, model)
+            if measured is None:
+                unmeasured.append(guard)
+                continue
+            _require(provider(gate.provider).judge(gate, measured, ()), gate, want, entry)
+    return list(dict.fromkeys(unmeasured))
+
+
+def _guards(workshop: ProjectWorkshop, want: Resource) -> list[str]:
+    """The gates that guard the deployment today, and those that did and were taken away without anybody's approval."""
+    today = [str(need.address) for need in want.needs if need.role == GUARD]
+    before = _approved(workshop, want)
+    found = [*today, *(before["guards"] if before else ())]
+    return [one for one in dict.fromkeys(found) if one.startswith("gates.")]
+
+
+def _versions_of(workshop: ProjectWorkshop, want: Resource, address: str) -> list[Resource]:
+    """A resource as the manifest has it, and last as it was approved, where people have yet to agree to looser controls."""
+    today = next((one for one in workshop.project.resources if str(one.address) == address), None)
+    controls = _approved(workshop, want)
+    before = as_in_force(controls, address, today) if controls else None
+    found = [one for one in (today, before) if one is not None]
+    return found[:1] if today is not None and before == today._replace(where=None) else found
+
+
+def _approved(workshop: ProjectWorkshop, want: Resource) -> Controls | None:
+    """The controls in force, where the manifest loosens them and a protected deployment waits for approval of that."""
+    site = workshop.world.site(want, workshop.world.read(want, None))
+    return site.in_force if site.weakens and site.quorum(want) is not None else None
 
 
 def _require(verdict: Verdict, judged: Resource, want: Resource, entry: Entry) -> None:

@@ -66,6 +66,12 @@ def two_people(project: Path) -> None:
     must("mlopsctl trust apply -y", project)
 
 
+def release(project: Path, name: str) -> None:
+    """Makes what is left to make, has somebody approve it, and deploys."""
+    assert shell(APPLY, project).returncode == 5
+    must(f"{person(name)} mlopsctl approve live -y && {APPLY}", project)
+
+
 def test_a_branch_that_never_declared_it_takes_nothing_down(live: Path, shelf: Path) -> None:
     must("git checkout -q -b other HEAD~1", live)
     plan = must("mlopsctl plan", live)
@@ -299,6 +305,41 @@ def test_a_hold_brings_no_settings_along_that_nobody_approved(project: Path, she
     assert must("git show refs/notes/mlops", project) == before
     must("mlopsctl unhold live", project)
     assert shell(APPLY, project).returncode == 5, "and then people are asked"
+
+
+def test_an_older_artifact_is_judged_by_what_was_approved_and_not_by_a_looser_manifest(
+    project: Path, shelf: Path
+) -> None:
+    two_people(project)
+    must("sed -i 's/min: 0.7/min: 0.0/' mlops.yaml", project)
+    write_model(project, -1.0)
+    protected = block(shelf, "approvals: {count: 1}")
+    declare(project, "A bad model", live=protected)
+    release(project, "ann")
+    bad = entry_of(project)
+    must("sed -i 's/min: 0.0/min: 0.7/' mlops.yaml", project)
+    write_model(project, 1.0)
+    declare(project, "A better one, and a bar", live=protected)
+    release(project, "ann")
+    good = on(shelf)
+    must("sed -i 's/min: 0.7/min: 0.0/' mlops.yaml", project)
+    declare(project, "Merged, and approved by nobody", live=protected)
+    for verb in (f"rollback live --to {bad}", f"pin live --to {bad}", "rollback live"):
+        done = shell(f"{BEFORE}mlopsctl {verb}", project)
+        assert (done.returncode, "gates.accuracy failed" in done.stdout) == (4, True), done.stdout
+    must("sed -i '/^gates:/,/^targets:/{/accuracy/d};s/^gates:$/gates: {}/' mlops.yaml", project)
+    declare(project, "Without the gate", live=protected)
+    assert shell(f"{BEFORE}mlopsctl rollback live --to {bad}", project).returncode == 4, (
+        "a gate that is gone judges too"
+    )
+    assert on(shelf) == good and "held" not in must("mlopsctl plan", project)
+    must("git checkout -q HEAD~1 -- mlops.yaml && git commit -qm 'The gate again'", project)
+    write_model(project, 3.0)
+    must("git commit -qam 'A third model'", project)
+    release(project, "ben")
+    assert "weakens" not in must("mlopsctl plan", project)
+    must(f"{BEFORE}mlopsctl rollback live --to {bad}", project)
+    assert on(shelf) != good, "what was approved is in force now"
 
 
 def test_a_halt_whose_reason_no_entry_can_hold_stops_no_apply_afterwards(live: Path) -> None:
