@@ -53,6 +53,7 @@ EFFECTS: dict[str, str] = {
     "data/command.timeout": _KEYS + "test_a_program_gets_as_long_as_its_timeout",
     "train/local.run": _TRAIN + "test_several_commands_run_in_order_and_a_failed_one_is_tried_again",
     "train/local.shell": "providers/train/test_shell.py::test_a_shell_runs_the_command_only_where_it_is_asked_for",
+    "train/local.toolchain": "providers/train/test_toolchain.py::test_a_step_does_not_start_with_another_one",
     "train/local.params": _TRAIN + "test_placeholders_and_variables_carry_parameters_seed_and_data",
     "train/local.data": _KEYS + "test_a_training_step_gets_the_data_it_names",
     "train/local.code": "providers/train/test_code.py::test_globs_say_exactly_what_counts",

@@ -28,7 +28,7 @@ from ...provider import (
 from ...provider import run as run_field
 from ...slots import PRIORITY
 from ...types import Address, Json, Need, Outcome, Resource, TreeFile
-from . import taken
+from . import taken, toolchain
 from .code import code_files
 from .command_line import commands, references, renamed
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 RESULT_VERSION = 1
 LATER_KEYS = (
     "search", "output", "threshold", "reproducible", "max_age",
-    "validation", "toolchain",
+    "validation",
 )  # fmt: skip
 
 read = read_from_trail
@@ -81,6 +81,9 @@ class Spec:
         (), doc="Globs of its code; default: the files that run: names and the repository's modules they import."
     )
     lock: str | None = run_field(None, doc="The file that pins its packages; default: found, '' for none.")
+    toolchain: str | Mapping[str, str] = result(
+        {}, doc='Programs and their versions, {gcc: "12"}, or a file that says them; others are refused at the start.'
+    )
     env: Mapping[str, str] = result({}, doc="Environment variables; env:NAME takes a secret by its name.")
     secret_version: int = result(0, doc="Raise it where a changed secret must count as a change.", minimum=0)
     seed: int = result(0, doc="The seed: {seed} and MLOPS_SEED.", minimum=0, maximum=2**32 - 1)
@@ -105,6 +108,7 @@ def needs(spec: Spec, specs: Specs) -> tuple[Need, ...]:
 
     Raises ManifestError where several datasets could be meant.
     """
+    toolchain.check_declared(spec.toolchain)
     texts = [spec.run] if isinstance(spec.run, str) else list(spec.run)
     named = references(texts)
     chosen = [spec.data] if isinstance(spec.data, str) and spec.data else list(spec.data)
@@ -129,7 +133,8 @@ def needs(spec: Spec, specs: Specs) -> tuple[Need, ...]:
 def sources(want: Resource, tree: Tree) -> Mapping[str, TreeFile]:
     """The code of the command and of ``predict:``, and the lock file; data is no part of it."""
     spec: Spec = want.spec
-    return code_files(parsed(spec), spec.code, spec.lock, tree, shell=spec.shell) | _program(spec, tree)
+    found = code_files(parsed(spec), spec.code, spec.lock, tree, shell=spec.shell)
+    return found | toolchain.files_of(spec.toolchain, tree) | _program(spec, tree)
 
 
 def parsed(spec: Spec) -> list[list[str]]:
@@ -197,6 +202,8 @@ def _train(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
     deadline = monotonic() + spec.budget.time if spec.budget and spec.budget.time else None
     for attempt in range(spec.retries + 1):
         place = prepare(want, inputs, ctx, sources(want, ctx.tree), attempt)
+        if attempt == 0:
+            tools = toolchain.check(toolchain.versions(spec.toolchain, ctx.tree), place, ctx.root)
         try:
             usage = run_all(place, spec, ctx, deadline)
             break
@@ -212,7 +219,7 @@ def _train(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
     made_with = _platform()
     if place.interpreter:
         made_with |= {"python": place.interpreter.python, **place.interpreter.packages}
-    return Outcome({"model": place.out}, facts, made_with)
+    return Outcome({"model": place.out}, facts, made_with | tools)
 
 
 def made_here(want: Resource, ctx: Context) -> Mapping[str, str]:
