@@ -16,6 +16,10 @@ def main() -> None:
     # Starting makes thousands of lasting objects and no garbage: the cycle collector need not walk them 20 times.
     gc.set_threshold(50_000)
     try:
+        from .adapters.memo import replay
+
+        if replay(sys.argv[1:]):
+            return
         from .cli.main import run
 
         code = run(sys.argv[1:])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from .quickstart import make_quickstart, must, take_down
+from .remembered import GRAIN_NS, ask, remember
 
 HEAVY = (
     "asyncio", "boto3", "cryptography", "docker", "dvc", "git", "importlib.metadata", "jinja2", "jsonschema",
@@ -48,10 +50,12 @@ def applied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def modules(argv: list[str], folder: Path) -> set[str]:
-    """What is in sys.modules after a verb that succeeds."""
+    """What is in sys.modules after a verb that succeeds and remembers nothing."""
+    environment = {**os.environ, "CI": "true"}
     done = subprocess.run(
-        [sys.executable, "-c", RUN, json.dumps(argv)], cwd=folder, capture_output=True, text=True, check=True
-    )
+        [sys.executable, "-c", RUN, json.dumps(argv)],
+        cwd=folder, env=environment, capture_output=True, text=True, check=True,
+    )  # fmt: skip
     found = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
     (folder / "modules.json").unlink()
     assert found["code"] == 0, done.stderr
@@ -113,6 +117,37 @@ def test_a_plan_that_changes_nothing_starts_git_once(
     assert "mlopsctl.plan" in modules(["plan"], applied)
     assert (tmp_path / "trace").read_text().count("built-in: git ls-files") == 1
     assert (tmp_path / "trace").read_text().count("built-in: git ") == 1
+
+
+REMEMBERED = {
+    "mlopsctl", "mlopsctl.__main__", "mlopsctl.adapters", "mlopsctl.adapters.facts", "mlopsctl.adapters.git_start",
+    "mlopsctl.adapters.memo", "binascii", "fcntl", "_blake2", "json", "json.decoder", "json.encoder", "json.scanner",
+    "_json", "re", "re._casefix", "re._compiler", "re._constants", "re._parser", "_sre", "enum", "functools",
+    "collections", "collections.abc", "keyword", "operator", "_operator", "reprlib", "itertools", "copyreg", "gc",
+    "_functools", "_collections", "types", "__future__",
+}  # fmt: skip
+"""What a remembered answer imports; ``json`` and what it needs belong to this test."""
+
+
+@pytest.mark.parametrize("argv", [["plan"], ["plan", "--format", "json"], ["apply", "-y"]], ids=" ".join)
+def test_a_remembered_answer_imports_neither_planner_nor_command_line(
+    applied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, argv: list[str]
+) -> None:
+    remember(applied, *argv)
+    # With the usual grain this test itself imports nothing more.
+    found = ask(applied, *argv, grain=GRAIN_NS)
+    assert found.remembered
+    bare = subprocess.run(
+        [sys.executable, "-c", "import sys; print(*sys.modules)"], capture_output=True, text=True, check=True
+    )
+    assert sorted(found.modules - set(bare.stdout.split()) - REMEMBERED) == []
+    monkeypatch.setenv("GIT_TRACE", str(tmp_path / "trace"))
+    # Another variable is another memo.
+    remember(applied, *argv)
+    (tmp_path / "trace").write_text("")
+    assert ask(applied, *argv).remembered
+    asked = [line for line in (tmp_path / "trace").read_text().splitlines() if "built-in: git " in line]
+    assert len(asked) == {"plan": 1, "plan --format json": 2, "apply -y": 3}[" ".join(argv)], asked
 
 
 def test_a_changed_manifest_is_validated_light(applied: Path) -> None:

@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING
 from ..errors import MlopsError
 from ..gitobjects import object_id
 from ..types import TreeFile
+from . import watch
 from .files import plain_file
+from .git_start import HARDENED, environment
 
 if TYPE_CHECKING:
     from tempfile import TemporaryDirectory
@@ -29,30 +31,11 @@ if TYPE_CHECKING:
 LARGE = 1 << 16
 """Bytes from which a file is not read again while its stat is unchanged."""
 
-HARDENED = (
-    "-c", "core.fsmonitor=false",
-    "-c", "core.hooksPath=/dev/null",
-    "-c", "core.untrackedCache=false",
-    "-c", "core.quotePath=false",
-    "-c", "submodule.recurse=false",
-    "-c", "protocol.ext.allow=never",
-)  # fmt: skip
-
-_DROPPED = ("GIT_DIR", "GIT_WORK_TREE", "GIT_EXTERNAL_DIFF", "GIT_PAGER", "GIT_COMMON_DIR", "GIT_NAMESPACE")
-
 
 class GitError(MlopsError):
     """Git itself said no; the message carries git's words."""
 
     code = "MLO1001"
-
-
-def _environment() -> dict[str, str]:
-    found = {key: value for key, value in os.environ.items() if key not in _DROPPED}
-    found.update(GIT_OPTIONAL_LOCKS="0", GIT_TERMINAL_PROMPT="0", LC_ALL="C", GIT_PAGER="cat")
-    # In a partial clone a missing object would be fetched by whatever program the repository names for that.
-    found["GIT_NO_LAZY_FETCH"] = "1"
-    return found
 
 
 def git(folder: Path, *args: str, data: bytes | None = None, check: bool = True) -> subprocess.CompletedProcess[bytes]:
@@ -61,7 +44,7 @@ def git(folder: Path, *args: str, data: bytes | None = None, check: bool = True)
         done = subprocess.run(
             ["git", *HARDENED, *args],
             cwd=folder,
-            env=_environment(),
+            env=environment(),
             input=data,
             stdin=subprocess.DEVNULL if data is None else None,
             capture_output=True,
@@ -71,6 +54,7 @@ def git(folder: Path, *args: str, data: bytes | None = None, check: bool = True)
         raise MlopsError(
             "git is not installed", hint="install git 2.30 or newer, for example: apt-get install git", code="MLO1002"
         ) from None
+    watch.ran(folder, args, data, done.returncode, done.stdout)
     if check and done.returncode != 0:
         words = done.stderr.decode(errors="replace").strip() or f"exit {done.returncode}"
         raise GitError(f"git {args[0]} failed: {words}", hint=_hint(words))
@@ -328,7 +312,7 @@ class Blobs:
         process = subprocess.Popen(
             ["git", *HARDENED, "cat-file", "--batch"],
             cwd=self._folder,
-            env=_environment(),
+            env=environment(),
             stdin=pipe,
             stdout=pipe,
             stderr=subprocess.DEVNULL,

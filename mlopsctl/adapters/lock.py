@@ -17,6 +17,7 @@ from typing import NamedTuple
 from ..errors import StaleError
 from ..serving.processes import is_alive, start_mark
 from .times import lasting
+from .watch import taking
 
 _TRIES, _MOMENT = 10, 0.01
 """How often, and after how many seconds, a lock is tried again of which nobody here can be seen to have it."""
@@ -52,6 +53,17 @@ class Holder(NamedTuple):
 @contextmanager
 def locked(path: Path, command: str, does: str = "works in this clone") -> Iterator[None]:
     """Holds ``path`` for the block. Raises StaleError that names the holder when another process has it."""
+    with taking(path):
+        descriptor = _taken(path, command)
+    try:
+        yield
+        os.ftruncate(descriptor, 0)
+    finally:
+        os.close(descriptor)
+
+
+def _taken(path: Path, command: str) -> int:
+    """The descriptor of the lock, with our name in it. Raises as ``locked`` does."""
     descriptor = _open(path)
     tries = _TRIES
     try:
@@ -75,10 +87,10 @@ def locked(path: Path, command: str, does: str = "works in this clone") -> Itera
         holder = Holder(command, os.getpid(), socket.gethostname(), now, start_mark(os.getpid()))
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, json.dumps(holder._asdict()).encode(), 0)
-        yield
-        os.ftruncate(descriptor, 0)
-    finally:
+    except BaseException:
         os.close(descriptor)
+        raise
+    return descriptor
 
 
 def _open(path: Path) -> int:

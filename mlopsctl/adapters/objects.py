@@ -21,8 +21,8 @@ from typing import IO, cast
 
 from ..errors import EvidenceError
 from ..gitobjects import object_id
-from .git import HARDENED, Repo
-from .git import _environment as environment
+from .git import Repo
+from .git_start import HARDENED, environment
 
 PACK_FROM = 50
 """This many new objects at once go into one pack instead of loose files."""

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import TextIO
 
+from ..adapters import watch
 from ..errors import ManifestError, MlopsError
 
 _COLOURS = {"red": "31", "green": "32", "yellow": "33", "blue": "34", "grey": "90", "bold": "1"}
@@ -35,11 +36,13 @@ def paint(text: str, colour: str, stream: TextIO | None = None) -> str:
 
 def out(text: str = "") -> None:
     """One line of the result."""
+    watch.said(text)
     sys.stdout.write(text + "\n")
 
 
 def note(text: str) -> None:
     """One line of progress or advice, on stderr."""
+    watch.needs("a word on stderr")
     sys.stderr.write(text + "\n")
     sys.stderr.flush()
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..adapters import watch
 from ..adapters.git import WorkTree
 from ..plan import EVERYTHING, make_plan
-from ..planned import drifted, pending
+from ..planned import drifted, pending, settled
 from ..types import Plan, Selection
 from . import console
 from .asked import Exclude, Quick, Refresh, Replace, Set, Target, selection
@@ -128,6 +129,10 @@ def report_plan(project: Project, made: Plan) -> None:
         return plan_report(made, places(project.resources))
 
     reports(report)
+    if settled(made) and made.selection == EVERYTHING:
+        watch.settled()
+    else:
+        watch.needs("something to do")
 
 
 def show(made: Plan, format: str, *, why: bool = False) -> None:

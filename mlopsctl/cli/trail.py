@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..adapters import watch
 from ..adapters.files import write_atomically
 from ..adapters.git import Repo
 from ..adapters.journal import AnchorFile, Journal
@@ -22,7 +23,7 @@ from ..adapters.trail_index import TrailIndex
 from ..audit.ledger import Ledger
 from ..audit.policy_text import policy_yaml
 from ..audit.signing import start_log
-from ..audit.trail import TrailLog
+from ..audit.trail import TrailLog, now
 from ..audit.trust import one_signer, read_policy
 from ..audit.verify import Expected
 from ..canonical import digest_of
@@ -115,7 +116,13 @@ def open_trail(repo: Repo, state: Path, log_id: str = "") -> TrailLog:
         progress=console.Patience(),
     )
     # Kept for the next entry: reading a private key takes longer than signing with it.
-    return TrailLog(ledger, cache(lambda: signing_key(log_id)), machine=this_machine())
+    return TrailLog(ledger, cache(lambda: signing_key(log_id)), _clock, machine=this_machine())
+
+
+def _clock() -> str:
+    """The moment, of which no answer may be kept that asked for it."""
+    watch.needs("the clock")
+    return now()
 
 
 def this_machine() -> Machine:

@@ -191,8 +191,10 @@ class ProjectWorld:
 
     @cached_property
     def _machine(self) -> Machine:
+        from ..adapters import watch
         from ..adapters.machine import this_machine
 
+        watch.needs("the machine")
         return this_machine()
 
     def lost(self, seen: Observed) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..adapters import memo, watch
 from ..adapters.files import is_stream, write_atomically
 from ..errors import MlopsError, UsageError, worst
 from ..types import Where
@@ -87,7 +88,7 @@ def written(verb: str, *, plans: bool = False) -> Callable[[Callable[..., int]],
             faces = Faces(verb, options.get("format", "text"), options.get("write") or (), taken, plans=plans)
             _open.append(faces)
             try:
-                code = function(*args, **options)
+                code = _run(lambda: function(*args, **options))
             except BaseException as error:
                 faces.finish(error)
                 raise
@@ -98,6 +99,17 @@ def written(verb: str, *, plans: bool = False) -> Callable[[Callable[..., int]],
         return run
 
     return around
+
+
+def _run(verb: Callable[[], int]) -> int:
+    """Runs a verb; what it says is remembered where it found nothing to do and ``__main__`` would ask for that."""
+    if not memo.wanted():
+        return verb()
+    with watch.watched() as seen:
+        code = verb()
+    if code == 0 and seen.settled:
+        memo.keep(seen)
+    return code
 
 
 def reports(make: Callable[[], Report]) -> None:
