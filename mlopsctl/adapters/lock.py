@@ -54,7 +54,7 @@ class Holder(NamedTuple):
 def locked(path: Path, command: str, does: str = "works in this clone") -> Iterator[None]:
     """Holds ``path`` for the block. Raises StaleError that names the holder when another process has it."""
     with taking(path):
-        descriptor = _taken(path, command)
+        descriptor = _taken(path, command, does)
     try:
         yield
         os.ftruncate(descriptor, 0)
@@ -62,7 +62,7 @@ def locked(path: Path, command: str, does: str = "works in this clone") -> Itera
         os.close(descriptor)
 
 
-def _taken(path: Path, command: str) -> int:
+def _taken(path: Path, command: str, does: str) -> int:
     """The descriptor of the lock, with our name in it. Raises as ``locked`` does."""
     descriptor = _open(path)
     tries = _TRIES

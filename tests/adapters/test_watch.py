@@ -204,6 +204,7 @@ KNOWN_CLOCKS = {
     "adapters/store.py": "removes what was left behind",
     "adapters/watch.py": "the moment that facts are compared with",
     "audit/trail.py": "what cli/trail.py wraps",
+    "cli/announce.py": "an age that status and unlock show",
     "cli/queue.py": "names a file that is written",
     "cli/workshop.py": "removes what was left behind",
 }  # fmt: skip
