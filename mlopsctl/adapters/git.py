@@ -281,9 +281,35 @@ class WorkTree:
         if on_disk is None:
             return None
         mode = "100755" if os.access(on_disk, os.X_OK) else "100644"
-        if on_disk.stat().st_size < LARGE:
-            return TreeFile(mode, object_id("blob", on_disk.read_bytes()))
+        with open(on_disk, "rb") as stream:
+            start = stream.read(LARGE)
+        if b"\r\n" in start:
+            self._refuse_rewritten(path, on_disk)
+        if len(start) < LARGE:
+            return TreeFile(mode, object_id("blob", start))
         return TreeFile(mode, self._memory.blob(on_disk))
+
+    @cached_property
+    def _writes_crlf(self) -> bool:
+        said = git(self.folder, "config", "--type=bool", "--get", "core.autocrlf", check=False).stdout
+        return said.strip() == b"true"
+
+    def _refuse_rewritten(self, path: str, on_disk: Path) -> None:
+        """Raises MlopsError for a file that git itself gave other line ends than its index has.
+
+        To git it is unchanged. To everything else it is another file, and all that is made from it would be made again.
+        """
+        if not self._writes_crlf or not self.tracked(path):
+            return
+        indexed = git(self.folder, "--literal-pathspecs", "ls-files", "-s", "-z", "--", path).stdout.split()
+        body = on_disk.read_bytes()
+        if len(indexed) > 1 and indexed[1].decode() == object_id("blob", body.replace(b"\r\n", b"\n")):
+            raise MlopsError(
+                f"{path} has other line ends here than in git: core.autocrlf made each of them CRLF",
+                hint="commit what you changed, then: git config core.autocrlf input && git rm -rq --cached . "
+                "&& git reset -q --hard",
+                code="MLO1009",
+            )
 
     def remember(self) -> None:
         """Keeps the ids of large files for the next command."""
