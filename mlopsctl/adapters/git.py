@@ -195,6 +195,16 @@ class Repo:
         """Whether ``new`` is ``old`` or descends from it; False where either commit is not here."""
         return git(self.root, "merge-base", "--is-ancestor", old, new, check=False).returncode == 0
 
+    def ancestors(self, commits: Collection[str], new: str = "HEAD") -> set[str]:
+        """Those of the commits that ``is_ancestor`` says yes to, asked together."""
+        if len(commits) < 2:
+            return {commit for commit in commits if self.is_ancestor(commit, new)}
+        listed = self.git("cat-file", "--batch-check=%(objectname) %(objecttype)", data="\n".join(commits).encode())
+        here = {line.split()[0].decode() for line in listed.splitlines() if line.endswith(b" commit")}
+        asked = "".join(f"{commit}\n" for commit in here) + f"^{new}\n"
+        done = git(self.root, "rev-list", "--stdin", data=asked.encode(), check=False)
+        return here - set(done.stdout.decode().split()) if done.returncode == 0 else set()
+
     def remotes(self) -> list[str]:
         """Names of the configured remotes; ``origin`` first."""
         names = self.git("remote").decode().split()

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 REF = "refs/notes/mlops"
 _NOTE = r"[0-9a-f]{40}(?:[0-9a-f]{24})?"
+_LISTED = r"(?:^|\0)\d+ [a-z]+ ([0-9a-f]{40})\t((?:[0-9a-f]{2}/)+[0-9a-f]+)(?=\0)"
 _FANOUT = r"[0-9a-f]{2}"
 _ZERO = "0" * 40
 
@@ -69,11 +70,9 @@ class NotesLog:
             elif kind == "tree" and re.fullmatch(_FANOUT, text):
                 folders.append(text)
         if folders:
-            for line in self.repo.git("ls-tree", "-r", "-z", tip, "--", *folders).split(b"\0"):
-                head, _, name = line.partition(b"\t")
-                path = name.decode(errors="replace").replace("/", "")
-                if re.fullmatch(_NOTE, path):
-                    found[path] = head.split()[2].decode()
+            listed = self.repo.git("ls-tree", "-r", "-z", tip, "--", *folders)
+            names = re.findall(_LISTED, listed.decode(errors="replace"))
+            found |= {note: oid for oid, path in names if len(note := path.replace("/", "")) in (40, 64)}
         return found
 
     def blobs(self, oids: Sequence[str]) -> Iterator[tuple[str, bytes]]:

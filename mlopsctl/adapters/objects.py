@@ -6,6 +6,7 @@ entries is written as loose objects, or as one pack when it is large, and only t
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import struct
@@ -44,20 +45,23 @@ def read_objects(repo: Repo, names: Sequence[str]) -> Iterator[tuple[str, str, b
     process = subprocess.Popen(
         ["git", *HARDENED, "cat-file", "--batch", "--buffer"],
         cwd=repo.root, env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        bufsize=1 << 16,
+        bufsize=1 << 18,
     )  # fmt: skip
+    _widen(process.stdout)
     # Beside the reading below: git may wait for us to read before it takes more names.
     feeder = Thread(target=_feed, args=(cast(IO[bytes], process.stdin), asked), daemon=True)
     feeder.start()
     stdout, stderr = cast(IO[bytes], process.stdout), cast(IO[bytes], process.stderr)
+    heads, read = stdout.readline, stdout.read
     with process:
         for name in names:
-            head = stdout.readline().split()
+            head = heads().split()
             if len(head) == 2 and head[1] == b"missing":
                 yield name, "missing", b""
                 continue
-            body = stdout.read(int(head[2]) + 1)[:-1] if len(head) == 3 else b""
-            if len(head) != 3 or len(body) != int(head[2]):
+            size = int(head[2]) if len(head) == 3 else -1
+            body = read(size) if size >= 0 else b""
+            if len(body) != size or read(1) != b"\n":
                 words = stderr.read().decode(errors="replace").strip()
                 raise EvidenceError(
                     f"git cannot read object {name[:12]} of the trail: {words or 'it is damaged'}",
@@ -65,6 +69,13 @@ def read_objects(repo: Repo, names: Sequence[str]) -> Iterator[tuple[str, str, b
                     code="MLO7031",
                 )
             yield name, head[1].decode(), body
+
+
+def _widen(stream: IO[bytes] | None) -> None:
+    """Lets git be a megabyte ahead: with the 64 KB that a pipe has, both wait for each other thousands of times."""
+    # Not every kernel has this, and the pipes of one user may use up what is allowed them.
+    with suppress(AttributeError, OSError):
+        fcntl.fcntl(cast(IO[bytes], stream).fileno(), fcntl.F_SETPIPE_SZ, 1 << 20)
 
 
 def _feed(stream: IO[bytes], data: bytes) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..crypto.keys import holds
+from ..crypto.keys import holds, holds_over
 from ..verifiers import is_identity
 
 
@@ -17,3 +17,8 @@ def verify_signature(key: str, message: bytes, signature: bytes) -> bool:
 
         return verify_identity(key, message, signature)
     return holds(key, message, signature)
+
+
+def verify_digest(key: str, digest: bytes, signature: bytes) -> bool | None:
+    """The same for a message of which only the SHA-256 is at hand; None where that is not enough to say."""
+    return None if is_identity(key) else holds_over(key, digest, signature)

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..errors import MlopsError
 
-FORMAT = "4"
+FORMAT = "5"
 
 _PATIENCE = 300
 """Seconds to wait for another process, which may be filling the index of a very long trail."""
@@ -40,10 +40,11 @@ CREATE UNIQUE INDEX by_id ON entries (id);
 CREATE INDEX by_made_from ON entries (made_from);
 CREATE INDEX by_address ON entries (address, seq);
 CREATE INDEX by_seq ON entries (seq);
+CREATE INDEX by_kind ON entries (kind, seq);
 CREATE INDEX by_output ON outputs (digest);
 CREATE INDEX by_input ON inputs (digest);
 """
-_INDEX_NAMES = ("by_id", "by_made_from", "by_address", "by_seq", "by_output", "by_input")
+_INDEX_NAMES = ("by_id", "by_made_from", "by_address", "by_seq", "by_kind", "by_output", "by_input")
 _CLEARED = (
     "meta",
     "entries",
@@ -57,14 +58,14 @@ _CLEARED = (
     "policies",
     "code",
 )
-_OWED = """SELECT e.id, e.key, e.proof, p.payload FROM ({entries}) e JOIN payloads p USING (n)
-  WHERE e.key <> '' AND e.n > ? AND NOT EXISTS
-    (SELECT 1 FROM checks c WHERE c.id = e.id AND c.key = e.key AND c.proof = e.proof AND c.holds)"""
+_OWED = "SELECT e.id, e.key, e.proof FROM ({entries}) e WHERE e.key <> '' AND e.n > ?"
+_UNCHECKED = """ AND NOT EXISTS
+  (SELECT 1 FROM checks c WHERE c.id = e.id AND c.key = e.key AND c.proof = e.proof AND c.holds)"""
 
 IndexRow = tuple[int, str, int, str, str, str, str, str, str, str, str, str, bytes]
 """n (its payload's), id, seq, at, signer, kind, address, status, made_from, policy, state, key, proof."""
-OwedRow = tuple[str, str, bytes, bytes]
-"""id, key, proof, payload of an entry whose signature nobody has checked yet."""
+OwedRow = tuple[str, str, bytes]
+"""id, key, proof of an entry whose signature nobody has checked yet."""
 
 
 class TrailIndex:
@@ -298,7 +299,9 @@ class TrailIndex:
     def owed(self) -> Iterator[OwedRow]:
         """Everything whose signature nobody has checked."""
         if self.last_row() > self._settled():
-            yield from self._db.execute(_OWED.format(entries="SELECT * FROM entries"), (self._settled(),))
+            checked = self._db.execute("SELECT 1 FROM checks WHERE holds LIMIT 1").fetchone() is not None
+            query = _OWED.format(entries="SELECT * FROM entries")
+            yield from self._db.execute(query + (_UNCHECKED if checked else ""), (self._settled(),))
 
     def failed(self) -> set[tuple[str, str, bytes]]:
         """Signatures that are known not to hold."""
@@ -307,7 +310,7 @@ class TrailIndex:
     def _vouched(self, where: str, values: Sequence[Any]) -> None:
         """Has every signature checked that an answer relies on; asks again where one did not hold."""
         while self.last_row() > (settled := self._settled()):
-            query = _OWED.format(entries=f"SELECT * FROM entries WHERE {where}")  # noqa: S608 - no user text in it
+            query = _OWED.format(entries=f"SELECT * FROM entries WHERE {where}") + _UNCHECKED  # noqa: S608 - no user text in it
             owed = self._db.execute(query, (*values, settled)).fetchall()
             if not owed or self.vouch(owed):
                 return

@@ -28,7 +28,7 @@ MAX_MATERIAL = 65536
 """Bytes of the material of one line."""
 MATERIAL = frozenset({"sigstore", "timestamps"})
 
-_FEW = 300
+FEW = 300
 """Lines that are read with the standard library, before a parser that takes longer to import pays."""
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True)
@@ -40,7 +40,8 @@ _PAYLOAD, _KEYID, _SIG = (number for number, part in enumerate(_FORM) if not par
 _PAE_HEAD = f"DSSEv1 {len(PAYLOAD_TYPE)} {PAYLOAD_TYPE} ".encode()
 
 
-def _no_float(text: str) -> NoReturn:
+def no_float(text: str) -> NoReturn:
+    """What a parser does with a float."""
     raise ValueError(f"{text} is no integer; decimals are written as text")
 
 
@@ -55,7 +56,7 @@ def _small_int(text: str) -> int:
 _AS_ZEROS = bytes.maketrans(b"123456789", b"000000000")
 _SIXTEEN = b"0" * 16
 _LARGE = rb"[:,\[]-?\d{16,}[,\]}]"
-_DECODER = json.JSONDecoder(parse_int=_small_int, parse_float=_no_float, parse_constant=_no_float)
+_DECODER = json.JSONDecoder(parse_int=_small_int, parse_float=no_float, parse_constant=no_float)
 
 
 class BadLine(ValueError):
@@ -172,7 +173,7 @@ def strict_json(data: bytes) -> Any:
     """The value of canonical JSON. Raises ValueError for floats, duplicate keys and every second spelling."""
     global _seen
     _seen += 1
-    if _seen > _FEW:
+    if _seen > FEW:
         value = _quickly(data)
         if value is not None:
             return value
@@ -194,25 +195,28 @@ def _quickly(data: bytes) -> Any:
     decode, encode = _quick_parser()
     try:
         value = decode(data)
-        plain = encode(value) == data and data.isascii()
-        if plain and _SIXTEEN in data.translate(_AS_ZEROS):
-            plain = re.search(_LARGE, data) is None
+        plain = encode(value) == data and data.isascii() and small_numbers(data)
     except (ValueError, RecursionError):
         return None
     return value if plain else None
+
+
+def small_numbers(data: bytes) -> bool:
+    """Whether no number in canonical JSON is too large to be written as one."""
+    return _SIXTEEN not in data.translate(_AS_ZEROS) or re.search(_LARGE, data) is None
 
 
 @lru_cache(maxsize=1)
 def _quick_parser() -> tuple[Callable[[bytes], Any], Callable[[Any], bytes]]:
     import msgspec
 
-    decoder = msgspec.json.Decoder(float_hook=_no_float)
+    decoder = msgspec.json.Decoder(float_hook=no_float)
     return decoder.decode, msgspec.json.Encoder(order="sorted").encode
 
 
 def fast_canonical(value: Json) -> bytes:
     """``canonical`` for a value that ``strict_json`` has read: the C encoder, unless a key holds astral characters."""
-    if _seen > _FEW:
+    if _seen > FEW:
         data = _quick_parser()[1](value)
         return data if data.isascii() else canonical(value)
     text = _ENCODER.encode(value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from binascii import b2a_base64
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -43,7 +43,9 @@ class Record(NamedTuple):
     row: int = 0
     """Where the index keeps the payload."""
     slim: bool = False
-    """Whether fields and payload were cut down to what placing the entry needs (``verify.slim``)."""
+    """Whether fields were cut down to what placing and finding the entry needs; its fingerprint is that of its ingredients."""
+    inputs: tuple[str, ...] = ()
+    """Digests of what a slim entry was made from."""
 
     @property
     def seq(self) -> int:
@@ -116,18 +118,31 @@ def _check_types(fields: dict[str, Any]) -> None:
     if wrong:
         raise BadLine("MLO7006", wrong)
     parents = fields["parents"]
-    try:
-        ids = ",".join([*parents, *fields.get("supersedes", ())])
-    except TypeError:
-        ids = "no text"
-    all_ids, moment, _ = _patterns()
-    if ids and not all_ids(ids):
+    if not are_ids([*parents, *fields.get("supersedes", ())]):
         raise BadLine("MLO7006", "parents and supersedes hold ids of entries only")
-    if (len(parents) > 1 and len(set(parents)) != len(parents)) or not moment(fields["at"]):
+    if not once_each(parents) or not is_moment(fields["at"]):
         raise BadLine("MLO7006", "a parent is named twice, or 'at' is no UTC moment")
     kind, address = fields["kind"], fields.get("address", "")
-    if not _well_named(kind, address):
+    if not well_named(kind, address):
         raise BadLine("MLO7006", f"{kind!r} is no kind, or {address!r} no address")
+
+
+def are_ids(given: Sequence[Any]) -> bool:
+    """Whether these are ids of entries, every one."""
+    try:
+        ids = ",".join(given)
+    except TypeError:
+        return False
+    return not given or bool(_patterns()[0](ids))
+
+
+def once_each(parents: Sequence[str]) -> bool:
+    return len(parents) < 2 or len(set(parents)) == len(parents)
+
+
+def is_moment(text: str) -> bool:
+    """Whether this is a UTC moment as entries have it."""
+    return bool(_patterns()[1](text))
 
 
 @lru_cache(maxsize=1)
@@ -148,7 +163,8 @@ def _wrong_member(names: tuple[str, ...], types: tuple[type, ...]) -> str:
 
 
 @lru_cache(maxsize=1024)
-def _well_named(kind: str, address: str) -> bool:
+def well_named(kind: str, address: str) -> bool:
+    """Whether a kind and an address have the form of one."""
     return bool(re.fullmatch(_KIND, kind)) and (not address or bool(re.fullmatch(ADDRESS, address)))
 
 
@@ -161,6 +177,17 @@ def _first_subject(found: Any) -> str:
     if not isinstance(commit, str) or not _patterns()[2](commit):
         raise BadLine("MLO7006", "the first subject is no git commit")
     return commit
+
+
+def input_digests(ingredients: Any) -> tuple[str, ...]:
+    """Digests of everything that an entry with these ingredients was made from."""
+    given = ingredients.get("inputs") if isinstance(ingredients, dict) else None
+    if not isinstance(given, dict):
+        return ()
+    found: list[Any] = []
+    for digests in given.values():
+        found += digests if isinstance(digests, list) else [digests]
+    return tuple(map(str, found))
 
 
 def newer_than_us(record: Record) -> bool:

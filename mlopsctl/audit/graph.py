@@ -31,10 +31,8 @@ class Known(Protocol):
 
 def new_tips(tips: Iterable[str], added: Sequence[tuple[str, Sequence[str]]]) -> list[str]:
     """The tips after entries (id, parents) came in, sorted."""
-    found = set(tips) | {entry for entry, _ in added}
-    for _, parents in added:
-        found.difference_update(parents)
-    return sorted(found)
+    found = set(tips).union([entry for entry, _ in added])
+    return sorted(found.difference([parent for _, parents in added for parent in parents]))
 
 
 def heads(seen: Iterable[str], policies: Mapping[str, Policy]) -> tuple[str, ...]:

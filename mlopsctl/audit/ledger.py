@@ -19,19 +19,23 @@ from dataclasses import dataclass, field
 from ..errors import MlopsError
 from ..types import Json
 from .dsse import pae
-from .entry import Record
+from .entry import Record, input_digests
 from .graph import Place, heads, in_force, new_tips
 from .ports import Anchor, Index, IndexRow, Journal, Log, OwedRow
 from .reading import Gone, new_lines
 from .rejects import known_rejects, silence
 from .retire import retire
 from .trust import Policy, read_policy
-from .verify import INVALID, RETIRED, VALID, WARNINGS, Check, Expected, Finding, Judge, Judged, Line, slim
+from .verify import INVALID, RETIRED, VALID, WARNINGS, Check, CheckDigest, Expected, Finding, Judge, Judged, Line, slim
 
 _GROUP = 500
 """So many payloads are written at once, and so often it is told how far a long reading is."""
 # What is left of a line once it was read.
 _SHARED_LINE, _OWN_LINE = Line(b""), Line(b"", local=True)
+
+
+def _needs_message(key: str, digest: bytes, signature: bytes) -> None:
+    return None
 
 
 @dataclass
@@ -44,6 +48,7 @@ class Ledger:
     anchor: Anchor
     expected: Expected
     check: Check
+    check_digest: CheckDigest = _needs_message
     anchored: bool = False
     """Whether an anchor of an earlier time stood here and was met."""
     progress: Callable[[str, int], object] = lambda doing, entries: None
@@ -190,6 +195,8 @@ class Ledger:
             for record in fresh:
                 if record.kind == "root":
                     self.index.set_meta("root", record.id)
+            # In the order of their rows SQLite appends them; in that of the graph it would sort every one in.
+            judged.sort(key=lambda one: one.record.row)
             for start in range(0, len(judged), _GROUP):
                 self.store(judged[start : start + _GROUP])
         retire(self, [record.id for record in fresh])
@@ -199,14 +206,15 @@ class Ledger:
         last, waiting, inputs = self.index.last_row(), list[tuple[int, bytes]](), list[tuple[str, str]]()
         for row, (record, line) in enumerate(found, last + 1):
             waiting.append((row, record.payload))
-            inputs += _inputs(record)
+            kept = slim(record, row)
+            inputs += _inputs(kept)
             if len(waiting) == _GROUP:
                 self.index.add_payloads(waiting)
                 self.index.add_inputs(inputs)
                 waiting.clear()
                 inputs.clear()
                 self.progress("reading the audit trail", row)
-            yield slim(record, row), _OWN_LINE if line.local else _SHARED_LINE
+            yield kept, _OWN_LINE if line.local else _SHARED_LINE
         self.index.add_payloads(waiting)
         self.index.add_inputs(inputs)
 
@@ -246,7 +254,7 @@ class Ledger:
             return
         with self._alone(), self.index.change(), no_collector():
             while failed := [one for one in self._counted(self.index.owed()) if not self._holds(one)]:
-                self.index.remember((one[:3] for one in failed), holds=False)
+                self.index.remember(failed, holds=False)
                 self.index.set_settled()  # The others hold, and what is made anew remembers it.
                 self.index.reset()
                 self._catch_up()
@@ -268,12 +276,16 @@ class Ledger:
             return False
         # Without room to remember it is checked again the next time.
         with suppress(MlopsError), self.index.change():
-            self.index.remember((one[:3] for one in owed), holds=True)
+            self.index.remember(owed, holds=True)
         return True
 
     def _holds(self, owed: OwedRow) -> bool:
-        entry, key, proof, payload = owed
-        return (entry, key, proof) in self._held or self.check(key, pae(payload), proof)
+        if owed in self._held:
+            return True
+        entry, key, proof = owed
+        # An entry's id is the digest of what was signed; most keys sign no more than that.
+        holds = self.check_digest(key, bytes.fromhex(entry), proof)
+        return self.check(key, pae(self.index.payload(entry) or b""), proof) if holds is None else holds
 
     # --- The anchor ------------------------------------------------------------------------------------------
 
@@ -324,11 +336,10 @@ def no_collector() -> Iterator[None]:
             gc.enable()
 
 
-def _inputs(record: Record) -> Iterator[tuple[str, str]]:
+def _inputs(record: Record) -> list[tuple[str, str]]:
     """(digest, entry id) of everything that the entry was made from."""
-    given = record.fields.get("ingredients", {}).get("inputs", {})
-    for digests in given.values() if isinstance(given, dict) else ():
-        yield from ((str(digest), record.id) for digest in (digests if isinstance(digests, list) else [digests]))
+    digests = record.inputs if record.slim else input_digests(record.fields.get("ingredients"))
+    return [(digest, record.id) for digest in digests]
 
 
 def _row(one: Judged) -> IndexRow:

@@ -14,8 +14,8 @@ IndexRow = tuple[int, str, int, str, str, str, str, str, str, str, str, str, byt
 
 ``key`` and ``proof`` are those of a signature that is checked only when the entry is relied on, else empty.
 """
-OwedRow = tuple[str, str, bytes, bytes]
-"""id, key, proof, payload of an entry whose signature nobody has checked yet."""
+OwedRow = tuple[str, str, bytes]
+"""id, key, proof of an entry whose signature nobody has checked yet."""
 
 
 class Signer(Protocol):

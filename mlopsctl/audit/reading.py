@@ -50,6 +50,9 @@ def _of_notes(log: Log, index: Index, tip: str) -> Iterator[Line]:
         raise Gone from None  # git has dropped the old version, or it is damaged
     for note, (_, body) in zip(changed, log.blobs(list(changed.values())), strict=True):
         if note not in old:
+            if body.find(b"\n") == len(body) - 1 > 0:  # one entry, as on most commits
+                yield Line(body[:-1], note, 1)
+                continue
             yield from (Line(text, note, number) for number, text in _numbered(body))
             continue
         known = set(old.pop(note).split(b"\n"))

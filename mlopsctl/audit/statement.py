@@ -45,7 +45,7 @@ def subjects(commit: str, outputs: Mapping[str, str]) -> list[Json]:
     first = {"name": "commit", "digest": {"gitCommit": commit}}
     if not commit or commit == EMPTY_TREE:
         first = {"name": "no commit yet", "digest": {"gitTree": EMPTY_TREE}}
-    return [first, *({"name": name, "digest": digest_set(outputs[name])} for name in sorted(outputs))]
+    return [first, *[{"name": name, "digest": digest_set(outputs[name])} for name in sorted(outputs)]]
 
 
 def digest_set(digest: str) -> dict[str, str]:

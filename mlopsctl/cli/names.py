@@ -43,25 +43,22 @@ def forgettable(project: Project, declared: frozenset[Address]) -> list[Entry]:
     """The last results of what HEAD once declared and declares no more, deployments aside."""
     ruled = declared | set(project.manifest.moved.values())
     trail = project.trail
-    found, known = [], dict[str, bool]()
+    left: list[Entry] = []
     for name in trail.addresses():
         if name.startswith("deployments.") or "." not in name or Address.parse(name) in ruled:
             continue
         last = trail.latest(name, ("result", "forget", "move"))
-        if last is None or last.kind != "result" or _moved_on(project, name, last):
-            continue
-        commit = last.commit
-        if commit not in known:
-            known[commit] = bool(commit) and trail.ledger.log.is_ancestor(commit, "HEAD")
-        if known[commit]:
-            found.append(last)
-    return found
+        if last is not None and last.kind == "result":
+            left.append(last)
+    moves = trail.entries(kinds=("move",)) if left else []
+    left = [last for last in left if not _moved_on(last, moves)]
+    here = project.repo.ancestors({last.commit for last in left} - {""})
+    return [last for last in left if last.commit in here]
 
 
-def _moved_on(project: Project, name: str, last: Entry) -> bool:
+def _moved_on(last: Entry, moves: Sequence[Entry]) -> bool:
     """Whether an entry after the last result says that the resource has another name."""
-    moves = project.trail.entries(kinds=("move",))
-    return any(entry.facts.get("from") == name and entry.seq > last.seq for entry in moves)
+    return any(entry.facts.get("from") == last.address and entry.seq > last.seq for entry in moves)
 
 
 def record_moves(made: Plan, project: Project, workshop: ProjectWorkshop) -> Iterator[Event]:

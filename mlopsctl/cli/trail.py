@@ -17,7 +17,7 @@ from ..adapters.git import Repo
 from ..adapters.journal import AnchorFile, Journal
 from ..adapters.keys import Signer, config_folder, default_key, load_signer, public_half
 from ..adapters.notes import NotesLog
-from ..adapters.signatures import verify_signature
+from ..adapters.signatures import verify_digest, verify_signature
 from ..adapters.sigstore_trust import trust_stamp
 from ..adapters.trail_index import TrailIndex
 from ..audit.ledger import Ledger
@@ -113,6 +113,7 @@ def open_trail(repo: Repo, state: Path, log_id: str = "") -> TrailLog:
         anchor=AnchorFile(state / "anchor.json"),
         expected=Expected(log_id, root, own, trust_stamp()),
         check=verify_signature,
+        check_digest=verify_digest,
         progress=console.Patience(),
     )
     # Kept for the next entry: reading a private key takes longer than signing with it.

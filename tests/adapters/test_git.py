@@ -177,3 +177,15 @@ def test_what_git_ignores_is_no_file_of_the_tree_and_what_is_new_is_untracked(cl
     assert tree.files() == [".gitignore", "new.py", "run.sh", "src/deep.py", "src/deep/model.py", "train.py"]
     assert tree.tracked("train.py") and not tree.tracked("new.py") and not tree.tracked("a.tmp")
     assert tree.file("train.py") is None
+
+
+def test_ancestors_asked_together_are_those_asked_one_by_one(clone: Path) -> None:
+    repo, tree = find_repo(clone), git(clone, "rev-parse", "HEAD^{tree}")
+    first = git(clone, "rev-parse", "HEAD")
+    second = git(clone, "commit-tree", tree, "-p", first, "-m", "x")
+    git(clone, "update-ref", "HEAD", second)
+    side = git(clone, "commit-tree", tree, "-p", first, "-m", "side")
+    alone = git(clone, "commit-tree", tree, "-m", "alone")
+    asked = [first, second, side, alone, tree, "0" * 40]
+    assert repo.ancestors(asked) == {one for one in asked if repo.is_ancestor(one, "HEAD")} == {first, second}
+    assert repo.ancestors([side]) == repo.ancestors([]) == repo.ancestors([first, second], "nothing") == set()

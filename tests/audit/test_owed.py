@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mlopsctl.adapters.signatures import verify_signature
+from mlopsctl.adapters.signatures import verify_digest, verify_signature
 from mlopsctl.audit import dsse
 from mlopsctl.audit.sharing import pull_trail
 from mlopsctl.audit.trail import TrailLog
@@ -53,7 +53,11 @@ def checks_of(clone: Clone) -> tuple[list[str], TrailLog]:
         checked.append(key)
         return verify_signature(key, message, signature)
 
-    trail.ledger.check = check
+    def check_digest(key: str, digest: bytes, signature: bytes) -> bool | None:
+        checked.append(key)
+        return verify_digest(key, digest, signature)
+
+    trail.ledger.check, trail.ledger.check_digest = check, check_digest
     return checked, trail
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from mlopsctl.adapters.keys import Signer, key_file, load_signer, new_key
+from mlopsctl.audit import dsse, verify
 from mlopsctl.audit.dsse import encode, pae
 from mlopsctl.audit.entry import read_line
 from mlopsctl.audit.sharing import pull_trail, push_trail
@@ -16,6 +17,12 @@ from mlopsctl.audit.trust import one_signer, read_policy
 from mlopsctl.types import Entry
 
 from .clone import Clone, Notes, forged, line_id, payload_of, run, signed, with_payload
+
+
+@pytest.fixture(autouse=True, params=[dsse.FEW, 0], ids=["few lines", "many lines"])
+def reading(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways to read: of many lines the usual ones are read by another parser, from the first one on."""
+    monkeypatch.setattr(verify, "FEW", request.param)
 
 
 @pytest.fixture
