@@ -19,7 +19,7 @@ from ..types import Address, Resource
 from . import console
 from .overrides import overrides
 from .project import Project, open_project
-from .queue import queue, queued, sign_queued, try_to_sign
+from .queue import drop, queue, queued, sign_queued, try_to_sign
 from .switch import deployment_of, refuse_review
 from .withdrawn import refuse, withdrawn
 
@@ -184,23 +184,30 @@ def resume(
     ctx = project.context()
     module = cast(Deployment, provider(want.provider))
     waiting = any(record.address == str(want.address) for record in queued(project.state))
-    sign_queued(project)
+    left = [record for record in sign_queued(project) if record.address == str(want.address)]
     standing = [hold for hold in overrides(project.trail, want, ctx) if hold.kind in ("halt", "rollback")]
     halted = _probe(module, want.address, ctx).state == "halted" or waiting
     if not standing and not halted:
         console.note(f"nothing holds {want.address}")
         return 0
     kinds = _lifts(project, want, standing, halted=halted)
+    ended = left if "halt" in kinds else []
+    unsigned = [str(record.facts.get("reason", "")) for record in ended]
     project.trail.append(
         "resume",
         address=str(want.address),
-        facts={"lifts": [hold.entry for hold in standing if hold.kind in kinds], "reason": reason},
+        facts={
+            "lifts": [hold.entry for hold in standing if hold.kind in kinds],
+            "reason": reason,
+            **({"unsigned": unsigned} if unsigned else {}),
+        },
         commit=project.repo.rev("HEAD"),
         location=module.lives_at(want.address, ctx),
     )
     project.trail.flush()
     if "halt" in kinds:
         module.resume(want.address, ctx)
+    drop(ended)
     for hold in standing:
         if hold.kind in kinds:
             console.out(printable(f"{want.address}: lifted: {hold}"))

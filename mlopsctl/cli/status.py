@@ -103,7 +103,9 @@ def status(
         return 0
     _print(chosen, probes, _about(project))
     for record in queued(project.state):
-        console.out(f"{record.address}: {record.kind} is done and not signed yet; the next apply signs it")
+        console.out(
+            f"{record.address}: {record.kind} is done and not signed yet; the next apply with the role signs it"
+        )
     for remote, count in shared:
         if count:
             console.out(f"trail: {count} entries are not on '{remote}' yet; mlopsctl push")

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from mlopsctl.adapters.keys import config_folder
+from mlopsctl.cli.project import open_project
 from mlopsctl.cli.trail import read_pin
+from mlopsctl.types import Entry
 from tests.cli.test_approve import admit, person
 from tests.quickstart import must, shell, take_down
 from tests.shelf import BEFORE, PROGRAM, block, declare, make_small, on, write_model
@@ -340,6 +342,37 @@ def test_an_older_artifact_is_judged_by_what_was_approved_and_not_by_a_looser_ma
     assert "weakens" not in must("mlopsctl plan", project)
     must(f"{BEFORE}mlopsctl rollback live --to {bad}", project)
     assert on(shelf) != good, "what was approved is in force now"
+
+
+def test_a_halt_by_somebody_without_the_role_acts_stops_no_apply_and_is_no_part_of_the_trail(
+    live: Path, shelf: Path
+) -> None:
+    admit(live, "ann")
+    trust = live / "trust.yaml"
+    trust.write_text(trust.read_text().replace("[approve, train]", "[data, train, gate, compile, deploy]"))
+    must("mlopsctl trust apply -y && git add -A && git commit -qm People", live)
+    ann = f"{person('ann')} {BEFORE}"
+    done = shell(f"{ann}mlopsctl halt live --reason 'wrong prices'", live)
+    assert (done.returncode, "MLO8501" in done.stdout) == (8, True), done.stdout
+    assert (shelf / "closed").exists()
+    another_model(live)
+    told = must(f"{ann}mlopsctl apply -y", live)
+    assert "wrong prices" in told and "has no role 'halt'" in told and "mlopsctl resume live" in told
+    assert (shelf / "closed").exists(), "what is deployed anew stays cut out"
+    assert "halted by" not in must("mlopsctl plan", live) and not halts(live), "shown, and not believed"
+    assert "halt is done and not signed yet" in must("mlopsctl status live", live)
+    must(f"{ann}mlopsctl resume live --reason over", live)
+    assert not (shelf / "closed").exists() and "not signed yet" not in must("mlopsctl status live", live)
+    resumed = open_project(live).trail.latest("deployments.live", ("resume",))
+    assert resumed is not None and resumed.facts["unsigned"] == ["wrong prices"]
+    shell(f"{ann}mlopsctl halt live --reason again", live)
+    must(APPLY, live)
+    assert [entry.facts["reason"] for entry in halts(live)] == ["again"], "somebody with the role put it on record"
+    must("mlopsctl audit verify --full", live)
+
+
+def halts(project: Path) -> list[Entry]:
+    return open_project(project).trail.entries("deployments.live", ("halt",))
 
 
 def test_a_halt_whose_reason_no_entry_can_hold_stops_no_apply_afterwards(live: Path) -> None:
