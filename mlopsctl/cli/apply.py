@@ -94,6 +94,7 @@ def apply(
     project.need_log()
     project.need_commit()
     project.need_trail(offline=offline)
+    project.need_beginning()
     with locked(project.state / "lock", "mlopsctl apply"):
         if not (offline or quick or set_):
             freshen(project)

@@ -82,6 +82,15 @@ class Project:
             return
         fetch_first(self.repo, self.trail, self.repo.remotes())
 
+    def need_beginning(self) -> None:
+        """Raises MlopsError where nothing that is made could be recorded: the trail that the manifest names is not here."""
+        if not self.trail.tips():
+            raise MlopsError(
+                f"the trail that {MANIFEST} names is in this clone no more than in a remote, and nothing is made unrecorded",
+                hint="whoever ran init pushes it: mlopsctl push; then here: mlopsctl pull --trail-only",
+                code="MLO8023",
+            )
+
     @property
     def resources(self) -> tuple[Resource, ...]:
         """Every resource, each after those it needs."""

@@ -163,7 +163,7 @@ def init_trail(repo: Repo, state: Path, log_id: str, signer: Signer) -> tuple[Tr
 
 def fetch_first(repo: Repo, trail: TrailLog, remotes: Sequence[str]) -> None:
     """Fetches the trail of a clone that never saw it. Raises MlopsError where that cannot be done."""
-    from ..audit.sharing import adopt_fetched, fetch_state, pull_trail
+    from ..audit.sharing import adopt_fetched, fetch_state
 
     if fetch_state(trail) != "missing":
         return
@@ -172,20 +172,43 @@ def fetch_first(repo: Repo, trail: TrailLog, remotes: Sequence[str]) -> None:
         warn(adopt_fetched(trail))
     if fetch_state(trail) != "missing":
         return
-    remote = remotes[0] if remotes else ""
+    unreached = [error for remote in remotes if (error := _fetched_from(repo, trail, remote)) is not None]
+    if fetch_state(trail) != "missing":
+        return
+    if unreached:
+        raise MlopsError(
+            f"this clone has not fetched the trail, and without it everything would seem unmade: {unreached[0].message}",
+            hint="mlopsctl pull --trail-only once the remote can be reached; --offline plans without the trail",
+            code="MLO8005",
+        )
+    if holding := sorted(trail.ledger.log.tracking()):
+        # It is there and counts for nothing here: that must not look like a project in which nothing was made.
+        raise MlopsError(
+            f"the trail of '{holding[0]}' was fetched, and nothing in it is a valid trail of this project, so everything "
+            "would seem unmade",
+            hint=f"mlopsctl pull --trail-only --remote {holding[0]} names what is wrong; compare log: in mlops.yaml with "
+            "who ran init",
+            code="MLO8022",
+        )
+    asked = "', '".join(remotes)
+    console.note(
+        f"'{asked}' holds no trail yet, so nothing is known to be made; whoever ran init pushes it: mlopsctl push"
+    )
+
+
+def _fetched_from(repo: Repo, trail: TrailLog, remote: str) -> NotSharedError | None:
+    """Fetches the trail of one remote, if none of those before it had it; why that could not be done."""
+    from ..audit.sharing import fetch_state, pull_trail
+
+    if fetch_state(trail) != "missing":
+        return None
     refuse_programs(repo, remote)
     console.note(f"fetching the audit trail from '{remote}' …")
     try:
-        pulled = pull_trail(trail, remote, only_reading=True)
+        warn(pull_trail(trail, remote, only_reading=True))
     except NotSharedError as error:
-        raise MlopsError(
-            f"this clone has not fetched the trail, and without it everything would seem unmade: {error.message}",
-            hint="mlopsctl pull --trail-only once the remote can be reached; --offline plans without the trail",
-            code="MLO8005",
-        ) from None
-    warn(pulled)
-    if fetch_state(trail) == "missing":
-        console.note(f"warning: '{remote}' holds no trail yet; whoever ran init has to push it: mlopsctl push")
+        return error
+    return None
 
 
 def refuse_programs(repo: Repo, remote: str) -> None:

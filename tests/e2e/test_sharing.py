@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,6 +60,37 @@ def test_an_unreachable_remote_is_an_error_and_not_a_plan_to_train_everything(cl
     assert done.returncode == 1
     assert "MLO8005" in done.stdout and "mlopsctl pull --trail-only" in done.stdout
     assert shell("mlopsctl plan --offline", clone).returncode == 0
+
+
+def test_the_trail_is_looked_for_at_every_remote(clone: Path, tmp_path: Path) -> None:
+    """A fork has the branches and not the notes."""
+    must("git clone -q --bare hub.git fork.git && git -C clone remote rename origin upstream", tmp_path)
+    must(f"git remote add origin {tmp_path}/fork.git", clone)
+    must(f"git --git-dir {tmp_path}/fork.git update-ref -d refs/notes/mlops", clone)
+    assert set(actions(clone).values()) == {"noop"}
+
+
+def test_a_remote_that_cannot_be_asked_may_be_the_one_that_has_it(clone: Path, tmp_path: Path) -> None:
+    must(f"git remote rename origin upstream && git init -q --bare {tmp_path}/empty.git", clone)
+    must(f"git remote add origin {tmp_path}/empty.git && git remote set-url upstream {tmp_path}/gone.git", clone)
+    done = shell("mlopsctl plan", clone)
+    assert (done.returncode, "MLO8005" in done.stdout) == (1, True), done.stdout
+
+
+def test_a_remote_without_a_trail_is_said_and_nothing_is_made_unrecorded(clone: Path, tmp_path: Path) -> None:
+    must(f"git --git-dir {tmp_path}/hub.git update-ref -d refs/notes/mlops", clone)
+    assert "'origin' holds no trail yet" in must("mlopsctl plan", clone)
+    for line in ("mlopsctl apply -y", "mlopsctl apply -y --offline"):
+        done = shell(line, clone)
+        assert (done.returncode, "MLO8023" in done.stdout) == (1, True), done.stdout
+
+
+def test_a_trail_of_another_project_is_no_reason_to_train_everything(clone: Path) -> None:
+    manifest = clone / "mlops.yaml"
+    manifest.write_text(re.sub(r"log: \w+", f"log: {'a' * 32}", manifest.read_text()))
+    for line in ("mlopsctl plan", "mlopsctl apply -y"):
+        done = shell(f"git commit -qam 'Another log' --allow-empty && {line}", clone)
+        assert (done.returncode, "MLO8022" in done.stdout) == (1, True), done.stdout
 
 
 def test_outputs_that_are_in_no_store_are_made_again_and_compared(clone: Path, tmp_path: Path) -> None:
