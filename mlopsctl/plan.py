@@ -110,6 +110,9 @@ class World(Protocol):
     def unverified(self, inputs: Inputs) -> Sequence[str]:
         """One line an imported model behind the artifact among the inputs whose origin is not proved."""
 
+    def champion(self, want: Resource, inputs: Inputs) -> Inputs:
+        """What a gate with ``against:`` compares with, by the trail: no edge of the graph, and () where there is nothing."""
+
     def running(self, address: Address) -> Running:
         """What a declared deployment runs by the trail, and since when."""
 
@@ -226,6 +229,7 @@ def assess(
     pinned = world.version(want) if asked(want.spec) and not held else None
     verdicts = verdicts if pinned is None else {**verdicts, **pinned.verdicts}
     today = tuple(Input(need, seen.get(need.address)) for need in want.needs)
+    today += tuple(world.champion(want, today)) if getattr(want.spec, "against", "") else ()
     inputs = held or (pinned.given(want) if pinned else today)
     _check_outputs(want, inputs)
     by_name = provider(want.provider)

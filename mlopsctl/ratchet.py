@@ -180,6 +180,7 @@ def is_looser(direction: Any, old: Json, new: Json) -> bool:
     """Whether a change loosens a control; without a direction every change does.
 
     ``lower`` and ``higher`` are numbers, None the loosest; ``others`` is a list that admits, the empty one everybody;
+    ``named`` is a name that may be added, and neither be changed nor go;
     ``added`` and ``removed`` are lists of exceptions and of duties; a tuple holds words from the strictest on.
     """
     if direction in ("lower", "higher") and old is not None and new is not None:
@@ -187,6 +188,8 @@ def is_looser(direction: Any, old: Json, new: Json) -> bool:
         return after < before if direction == "lower" else after > before
     if direction in ("lower", "higher"):
         return new is None
+    if direction == "named":
+        return bool(old)
     if direction == "others":
         return bool(old) and (not new or not set(new) <= set(old))
     if direction == "added":

@@ -181,6 +181,9 @@ class Simulator:
     def unverified(self, inputs: Inputs) -> Sequence[str]:
         return [f"{item.need.address} unverified" for item in inputs if item.seen and item.seen.facts.get("origin")]
 
+    def champion(self, want: Resource, inputs: Inputs) -> Inputs:
+        return ()
+
     def running(self, address: Address) -> Running:
         want = Resource(address, "", None)
         found = [e for e in reversed(self.entries) if e.address == str(address) and e.kind in SOAK]

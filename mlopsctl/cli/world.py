@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import cast
 
@@ -172,13 +172,23 @@ class ProjectWorld:
         artifacts = [item.seen for item in inputs if item.role == "artifact" and item.seen]
         return [line for seen in artifacts for line in barred(seen, self._trail)]
 
+    def champion(self, want: Resource, inputs: Inputs) -> Inputs:
+        from .champion import champion
+
+        candidate = next((item.digest for item in inputs if item.role == "model"), None)
+        other = self.project.resource(f"deployments.{want.spec.against}")
+        return champion(self._trail, candidate, self._releases(other, ("result",)))
+
+    def _releases(self, want: Resource, kinds: Sequence[str]) -> Iterator[Entry]:
+        """The entries of a deployment, the newest first; where each clone has one of its own, those of this one only."""
+        module = cast(Deployment, provider(want.provider))
+        here = module.lives_at(want.address, self._context) if module.PER_CLONE else ""
+        found = self._trail.each(str(want.address), kinds, newest_first=True)
+        return (entry for entry in found if not module.PER_CLONE or entry.location == here)
+
     def running(self, address: Address) -> Running:
         want = self.project.resource(str(address))
-        module = cast(Deployment, provider(want.provider))
-        entries = self._trail.each(str(address), SOAK, newest_first=True)
-        if module.PER_CLONE:
-            here = module.lives_at(address, self._context)
-            entries = (entry for entry in entries if entry.location == here)
+        entries = self._releases(want, SOAK)
         contested = self.site(want, None).contested
         held = [*map(str, self.holds(want)), *([f"contested by {contested}"] if contested else [])]
         return running(entries, "; ".join(held))

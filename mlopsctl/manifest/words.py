@@ -50,8 +50,6 @@ LATER_KEYS: Mapping[str, tuple[str, ...]] = {
         "resources.tpu",
     ),
     "gates": (
-        "against",
-        "max_drop",
         "slices",
         "min_rows",
         "by",
@@ -64,7 +62,6 @@ LATER_KEYS: Mapping[str, tuple[str, ...]] = {
         "across",
         "allow",
         "on",
-        "first",
         "target",
         "metric=demographic_parity_difference",
         "metric=equalized_odds_difference",

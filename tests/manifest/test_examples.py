@@ -118,7 +118,9 @@ def test_every_template_is_valid() -> None:
 
 
 def test_what_the_design_plans_for_later_is_said_to_be_not_yet() -> None:
-    text = ONE_OF_EACH.replace("retries: 2", "search: {space: {depth: [4, 6]}}").replace("max: 0.05", "against: chat")
+    text = ONE_OF_EACH.replace("retries: 2", "search: {space: {depth: [4, 6]}}").replace(
+        "max: 0.05", "max: 0.05, slices: [x]"
+    )
     text = (
         text.replace("memory: 4GiB", "tpu: 1")
         .replace("server: {", "server: {arch: arm64, ")
@@ -127,7 +129,7 @@ def test_what_the_design_plans_for_later_is_said_to_be_not_yet() -> None:
     with pytest.raises(ManifestError) as caught:
         load_manifest(text.encode())
     later = {item.message for item in (caught.value, *caught.value.others) if item.code == "MLO3019"}
-    words = ("search", "against", "tpu", "arch: arm64", "metric: latency_p95")
+    words = ("search", "slices", "tpu", "arch: arm64", "metric: latency_p95")
     assert later == {f"'{word}' is not yet supported" for word in words}
 
 

@@ -78,17 +78,7 @@ def _of_classes(
     question: Question, labels: Array, answers: Answers, data_facts: Mapping[str, Json], groups: Array | None
 ) -> tuple[dict[str, Json], PerRow]:
     known: Sequence[Any] = data_facts.get("classes") or ()
-    if not known:
-        raise _unfit(
-            f"{question.metric} is about classes, and the label is a number or has more than 256 values",
-            "use rmse, mae or r2",
-        )
-    keys = [item for names in answers.keys.values() for item in names]
-    order = class_order(answers.description, keys, known)
-    said = classify(answers.outputs, order, known, len(labels))
-    truth = numbers_of(labels, said.classes)
-    if (truth < 0).any():
-        raise _unfit("the view holds labels that the data's record of its classes does not name", "pin the data anew")
+    truth, said = read_classes(question, labels, answers, data_facts)
     words = np.array([*(str(item) for item in said.classes), ""])
     rows = PerRow(words[said.guess], (said.guess != truth).astype(float))
     more: dict[str, Json] = {"output": said.output, "classes": len(known)}
@@ -102,6 +92,25 @@ def _of_classes(
     if said.invalid:
         more["invalid"] = said.invalid
     return {**more, **_of_guesses(question, truth, said, data_facts, groups)}, rows
+
+
+def read_classes(
+    question: Question, labels: Array, answers: Answers, data_facts: Mapping[str, Json]
+) -> tuple[Array, Classes]:
+    """The truth as class numbers [rows], and what the model says. Raises ProviderError where they do not fit."""
+    known: Sequence[Any] = data_facts.get("classes") or ()
+    if not known:
+        raise _unfit(
+            f"{question.metric} is about classes, and the label is a number or has more than 256 values",
+            "use rmse, mae or r2",
+        )
+    keys = [item for names in answers.keys.values() for item in names]
+    order = class_order(answers.description, keys, known)
+    said = classify(answers.outputs, order, known, len(labels))
+    truth = numbers_of(labels, said.classes)
+    if (truth < 0).any():
+        raise _unfit("the view holds labels that the data's record of its classes does not name", "pin the data anew")
+    return truth, said
 
 
 def _of_guesses(
@@ -118,7 +127,7 @@ def _of_guesses(
         asked = measures.balanced_accuracy(truth, guess, groups)
         limits = intervals.mean_of_proportions(counts, confidence)
         return _figures(asked, confidence, Interval(*limits, "wilson limits combined") if groups is None else None)
-    positive = _positive(question, said.classes, data_facts)
+    positive = positive_class(question, said.classes, data_facts)
     asked = measures.f1(truth, guess, positive, groups)
     # By its place in the sorted classes: a label may be somebody's name.
     average = "macro" if positive is None else f"binary, positive is class {positive + 1} of {len(said.classes)}"
@@ -201,7 +210,7 @@ def _undefined(broken: int, n: int) -> dict[str, Json]:
     }
 
 
-def _positive(question: Question, classes: Sequence[Any], data_facts: Mapping[str, Json]) -> int | None:
+def positive_class(question: Question, classes: Sequence[Any], data_facts: Mapping[str, Json]) -> int | None:
     """The place of F1's positive class: the gate's, the data's, or 1 of {0, 1} and true of {false, true}; else none."""
     named = question.positive if question.positive is not None else data_facts.get("positive")
     if named is not None:

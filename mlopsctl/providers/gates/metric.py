@@ -25,17 +25,16 @@ from ...provider import (
 from ...types import Address, Input, Json, Need, Observed, Outcome, Resource, Status, Verdict
 from .exposure import refuse_seen_rows
 from .power import power_line
-from .verdict import LOSSES, SHARES, Bars, judge_measurement
+from .regression import CHAMPION, ROWS, both, check_keys, judge_drop
+from .verdict import LOSSES, SHARES, Bars, Measured, judge_measurement
 
 if TYPE_CHECKING:
     from ...adapters.table import Table
-    from .measure import Answers, PerRow
+    from .measure import Answers, PerRow, Question
     from .measures import Array
 
 RESULT_VERSION = 1
 LATER_KEYS = (
-    "against",
-    "max_drop",
     "slices",
     "min_rows",
     "by",
@@ -48,7 +47,6 @@ LATER_KEYS = (
     "across",
     "allow",
     "on",
-    "first",
     "target",
 )
 
@@ -75,6 +73,21 @@ class Spec:
     )
     confidence: float = result(
         0.95, doc="The confidence of the two-sided interval.", minimum=0.5, exclusive_maximum=1, looser="lower"
+    )
+    against: str = run(
+        "",
+        doc="A deployment whose last other model, the champion, is measured on the same rows.",
+        ref="deployments",
+        looser="named",
+    )
+    max_drop: float | None = policy(
+        None,
+        doc="By how much it may be worse than the champion; the whole interval of the difference must be at most that.",
+        minimum=0,
+        looser="higher",
+    )
+    first: Literal["pass", "fail"] = policy(
+        "pass", doc="What becomes of a model where there is no champion.", looser=("fail", "pass")
     )
     inconclusive: Literal["block", "warn"] = policy(
         "block",
@@ -105,7 +118,7 @@ def needs(spec: Spec, specs: Specs) -> tuple[Need, ...]:
 
 def judge(want: Resource, seen: Observed, inputs: Inputs) -> Verdict:
     """The recorded measurement against the bars of today's manifest."""
-    verdict = judge_measurement(seen.facts, _bars(want.spec))
+    verdict = _judged(want.spec, seen.facts)
     if verdict.status is not Status.FAILED:
         return verdict
     look = f"look at its errors: mlopsctl gate run {want.address.typed} --errors errors.csv"
@@ -131,7 +144,7 @@ def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
     """
     found = assess(want, inputs, ctx)
     if found.facts["value"] is None and not found.facts.get("invalid"):
-        verdict = judge_measurement(found.facts, _bars(want.spec))
+        verdict = _judged(want.spec, found.facts)
         raise GateError(f"not assessed: {verdict.text}", hint=verdict.hint, code="MLO4001")
     return Outcome({}, found.facts, found.made_with)
 
@@ -173,7 +186,44 @@ def assess(want: Resource, inputs: Inputs, ctx: Context) -> Assessed:
     answers, made_with = _answer(model, about, table, spec, ctx)
     question = Question(spec.metric, spec.confidence, spec.positive)
     facts, rows = measure(question, truth, answers, about, _groups(table, about))
+    champion = next((item for item in inputs if item.role == CHAMPION), None)
+    if champion is not None:
+        ctx.tell(f"running the champion on {table.rows} rows")
+        facts = {**facts, CHAMPION: _compared(champion, inputs, question, truth, answers, table, about, spec, ctx)}
     return Assessed({**facts, "view": spec.view}, {**made_with, "numpy": np.__version__}, table, rows)
+
+
+def _compared(
+    champion: Input,
+    inputs: Inputs,
+    question: Question,
+    truth: Array,
+    answers: Answers,
+    table: Table,
+    about: Mapping[str, Json],
+    spec: Spec,
+    ctx: Context,
+) -> dict[str, Json]:
+    """The champion's value and the drop, on the rows that it was not trained on."""
+    from ...adapters.table import read_table
+    from .compare import UNFIT, compare, unfit
+    from .overlap import unseen
+
+    assert champion.seen is not None  # noqa: S101 — the trail named it
+    trained = [item for item in inputs if item.role == ROWS and item.seen and item.digest]
+    facts: dict[str, Json] = {"entry": champion.seen.entry, **({} if trained else {"rows": "unknown"})}
+    split = about.get("split")
+    column = (split.get("by") or split.get("key") or "") if isinstance(split, dict) else ""
+    tables = (read_table(ctx.store.path(i.digest), i.seen.facts["format"]) for i in trained if i.seen and i.digest)
+    keep = unseen(table, column, tables)
+    try:
+        theirs, _ = _answer(champion, about, table, spec, ctx)
+        found = compare(question, truth, answers, theirs, keep, about, _groups(table, about))
+    except ProviderError as error:
+        if error.code not in UNFIT:
+            raise
+        found = unfit(error, table.rows)
+    return {**facts, **found}
 
 
 def _answer(
@@ -186,7 +236,7 @@ def _answer(
     from .predictions import program_outputs
 
     assert model.seen is not None and model.digest is not None  # noqa: S101 — _given saw to it
-    folder = ctx.store.checkout(model.digest, ctx.scratch / "model")
+    folder = ctx.store.checkout(model.digest, ctx.scratch / model.role)
     if model.seen.facts.get("kind") == "opaque":
         rows = _records(table, feature_names(table, about))
         hidden = (ctx.root, ctx.state)
@@ -233,12 +283,23 @@ def _given(inputs: Inputs, role: str) -> Input:
     )
 
 
-def _bars(spec: Spec) -> Bars:
-    return Bars(spec.min, spec.max, spec.inconclusive == "warn")
+def _judged(spec: Spec, facts: Mapping[str, Json]) -> Verdict:
+    """The verdict by all bars of the gate: its own, and that against a champion."""
+    warn = spec.inconclusive == "warn"
+    if spec.max_drop is None:
+        return judge_measurement(facts, Bars(spec.min, spec.max, warn))
+    first_fails = spec.first == "fail"
+    drop = judge_drop(facts, spec.against, spec.max_drop, first_fails=first_fails, warn=warn)
+    if spec.min is None and spec.max is None and facts.get("value") is not None:
+        return drop._replace(text=f"{Measured.of(facts)}; {drop.text}")
+    return both(judge_measurement(facts, Bars(spec.min, spec.max, warn)), drop)
 
 
 def _check_bars(spec: Spec) -> None:
     metric, least, most = spec.metric, spec.min, spec.max
+    check_keys(metric, spec.against, spec.max_drop, spec.first)
+    if least is None and most is None and spec.against:
+        return
     if least is None and most is None:
         side = "max" if metric in LOSSES else "min"
         raise ManifestError(
