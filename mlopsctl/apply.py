@@ -16,10 +16,11 @@ from typing import NamedTuple, Protocol
 
 from .canonical import decimal
 from .crew import Crew, Ended
-from .errors import EvidenceError, MlopsError, StaleError
+from .errors import MlopsError, RebuiltError, StaleError
 from .order import Ready, keys
 from .plan import Assessment, World, assess, removal
-from .provider import MEANING, Context, Inputs, with_meaning
+from .provider import Context, Inputs, provider, with_meaning
+from .restoring import Restorer
 from .selection import is_named
 from .slots import EVERYTHING, Machine, Slots, demand
 from .swap import make, take_down
@@ -156,6 +157,9 @@ class Walk:
         self._slots = Slots(machine or Machine(jobs, 1 << 62), jobs)
         self._jobs: dict[Address, _Job] = {}
         self._kept: dict[Address, Assessment] = {}
+        self._restorer = Restorer(
+            workshop, self._resources, self._seen, self._verdicts, self._selection, self._work, self._measure
+        )
         # One at a time takes the same time in any order, so that the plan's own is kept.
         lasts = self._lasted if jobs > 1 else lambda address: 0.0
         self._ready = Ready(self._resources, keys(self._resources, lasts))
@@ -276,8 +280,8 @@ class Walk:
         job = _Job(want, found, monotonic())
         under_way = False
         try:
-            for item in found.inputs:
-                yield from self._have(item)
+            for address, text in (line for item in found.inputs for line in self._restorer.have(item)):
+                yield Event("restore", str(address), text=text)
             self._shop.admit(want, found.sources)
             job = job._replace(found=self._with_restored(want, found))
             self._shop.started(want.address, found.step.made_from or Digest(""))
@@ -290,6 +294,10 @@ class Walk:
             self._crew.start(want.address, lambda: self._work(want, job.found.inputs, equipped))
             self._jobs[want.address] = job
             under_way = True
+        except RebuiltError as error:
+            # What it is made from has just changed: nothing was tried, and nothing failed.
+            self._stuck[want.address] = "is not as planned"
+            yield Event("stale", str(want.address), found.step.action.name, error.message, error=error)
         except MlopsError as error:
             yield self._fail(want, found.step, error, found.parts, monotonic() - job.begun)
         finally:
@@ -392,57 +400,13 @@ class Walk:
         """A trial asks whether it is worth going on: the first gate that says no is the answer."""
         self._failed = self._failed or (self._selection.quick and verdict.blocks)
 
-    def _have(self, item: Input) -> Iterator[Event]:
-        """Brings an input's bytes here; those of today's resources are made again where they are gone.
-
-        Raises EvidenceError for lost bytes of a rollback, which no resource of today can make again.
-        """
-        seen, digest = item.seen, item.digest
-        if item.role == GUARD or seen is None or digest is None:
-            return
-        signature = seen.outputs.get(item.need.output + ".sig", digest)
-        meaning = seen.outputs.get(MEANING, digest)
-        if self._shop.here(digest) and self._shop.here(signature) and self._shop.here(meaning):
-            return
-        today = self._seen.get(item.need.address)
-        if today is None or today.outputs.get(item.need.output) != digest:
-            raise EvidenceError(
-                f"what {item.need.address} made in entry {seen.entry[:12]} is in no store any more",
-                hint="mlopsctl pull fetches it where it was pushed; mlopsctl resume lifts a rollback",
-                code="MLO7202",
-            )
-        yield from self._restore(item.need, today, digest, signature)
-
-    def _restore(self, need: Need, seen: Observed, digest: Digest, signature: Digest) -> Iterator[Event]:
-        """Attested bytes that are gone are made again from the same inputs and compared: never trusted anew."""
-        want = self._resources[need.address]
-        yield Event("restore", str(need.address), text="outputs lost: made again and compared")
-        again = assess(want, self._seen, self._verdicts, self._shop.world, self._selection._replace(replaced=()))
-        for upstream in again.inputs:
-            yield from self._have(upstream)
-        again = assess(want, self._seen, self._verdicts, self._shop.world, self._selection._replace(replaced=()))
-        self._shop.started(want.address, seen.made_from)
-        outcome, outputs = self._work(want, again.inputs, self._shop.context(want.address))
-        if any(outputs.get(name) != seen.outputs.get(name) for name in {need.output, MEANING}):
-            raise EvidenceError(
-                f"{need.address} was made again and came out different: {outputs.get(need.output)} instead of {digest}",
-                hint=f"bring back the attested bytes (mlopsctl pull), or accept a new result: "
-                f"mlopsctl apply --replace {need.address}",
-                code="MLO7201",
-            )
-        if signature != digest and not self._shop.here(signature):
-            # The same bytes under a new signature: attested anew, in place of the entry whose signature is lost.
-            facts = {**outcome.facts, "supersedes": seen.entry}
-            self._seen[need.address] = self._shop.record(
-                "result",
-                want,
-                status="done",
-                made_from=seen.made_from,
-                parts=again.parts,
-                outputs=outputs,
-                outcome=Outcome(outputs, facts, outcome.made_with),
-                sources=again.sources,
-            )
+    def _measure(self, gate: Resource, inputs: Sequence[Input], rebuilt: Resource) -> Mapping[str, Json]:
+        """What a gate finds in a model that was made again, while that step is the one under way."""
+        context = self._shop.context(gate.address, inputs)
+        with self._shop.working(rebuilt.address, self._crew.cancelled):
+            outcome: Outcome = provider(gate.provider).apply(gate, with_meaning(inputs, context.store), context)
+        self._shop.release(gate.address)
+        return outcome.facts
 
     def _remove(self, want: Resource, seen: Observed) -> Iterator[Event]:
         now = removal(want, seen, self._shop.world)

@@ -68,6 +68,12 @@ class StaleError(MlopsError):
     code = "MLO6000"
 
 
+class RebuiltError(StaleError):
+    """What was lost came out otherwise and was recorded in its place: what follows from it is not what was planned."""
+
+    code = "MLO6017"
+
+
 class EvidenceError(MlopsError):
     """A signature, a digest, the trust policy or the trail does not hold."""
 

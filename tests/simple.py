@@ -35,6 +35,7 @@ class Spec:
     retries: int = run(0, doc="enters no fingerprint")
     shortest: int = policy(0, doc="a bar, judged at every plan")
     echo: bool = result(False, doc="whether the digests of its inputs are written too")
+    reproducible: str = policy("bitwise", doc="what must come out again")
     version: str = run("", doc="the entry whose artifact a deployment stays on")
     file: str = run("", doc="a file of the tree that enters the result")
 

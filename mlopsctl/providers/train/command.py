@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from ...errors import ManifestError, ProviderError
 from ...provider import (
@@ -17,6 +17,7 @@ from ...provider import (
     no_sources,
     nothing_to_remove,
     nothing_to_verify,
+    policy,
     read_from_trail,
     result,
     run,
@@ -27,7 +28,7 @@ from . import taken
 from .command_line import commands
 
 RESULT_VERSION = 1
-LATER_KEYS = ("search", "output", "threshold", "budget", "reproducible", "max_age", "retries", "resources")
+LATER_KEYS = ("search", "output", "threshold", "budget", "max_age", "retries", "resources")
 
 sources = no_sources
 read = read_from_trail
@@ -51,6 +52,11 @@ class Spec:
     seed: int = result(0, doc="The seed, handed over in the request.", minimum=0, maximum=2**32 - 1)
     predict: str = result(
         "", doc="For a model that is not ONNX: reads JSON lines, prints one line a row.", placeholders=("model",)
+    )
+    reproducible: Literal["bitwise", "metrics", "none"] = policy(
+        "bitwise",
+        doc="What must come out again where lost outputs are made anew: the bytes, its gates' figures, or neither.",
+        looser=("bitwise", "metrics", "none"),
     )
     timeout: float = run(3600.0, doc="How long the program may take.", quantity="duration")
     priority: int = run(

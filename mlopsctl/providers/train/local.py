@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 RESULT_VERSION = 1
 LATER_KEYS = (
-    "search", "output", "threshold", "reproducible", "max_age",
+    "search", "output", "threshold", "max_age",
     "validation",
 )  # fmt: skip
 
@@ -92,6 +92,11 @@ class Spec:
         "", doc="For a model that is not ONNX: reads JSON lines, prints one line a row.", placeholders=("model",)
     )
     formats: tuple[str, ...] = result((), doc="File suffixes that a model with predict: may hold; default: no pickles.")
+    reproducible: Literal["bitwise", "metrics", "none"] = policy(
+        "bitwise",
+        doc="What must come out again where lost outputs are made anew: the bytes, its gates' figures, or neither.",
+        looser=("bitwise", "metrics", "none"),
+    )
     budget: Budget | None = policy(  # noqa: RUF009 - a dataclass field
         None, doc="What the step may cost at most.", looser=Budget
     )
