@@ -250,6 +250,7 @@ def held_by_a_rollback(project: Simulator) -> Shown:
     faster = but(TARGET, text="faster")
     project.apply(DATA, MODEL, GATE, faster, LIVE)
     signed(project, "rollback", to=before, reason="worse on Mondays")
+    project.apply(DATA, MODEL, GATE, faster, LIVE)
     return planned(project, DATA, MODEL, GATE, faster, LIVE)
 
 
