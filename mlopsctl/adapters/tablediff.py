@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from hashlib import blake2b
 from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
+from ..errors import ProviderError
 from .csvfile import csv_records
 
 LARGEST = 1 << 28
 """Bytes of a table up to which its rows are compared one by one."""
+
+MOST_ROWS = 5_000_000
+"""The same for a table that is packed so well that its bytes say little."""
 
 Cells = Sequence[str]
 Row = tuple[str, bytes]
@@ -28,19 +33,67 @@ class TableDiff(NamedTuple):
     rows_changed: int | None
 
 
-def compare_csv(old: Path, new: Path, key: str = "") -> TableDiff:
+def compare_tables(old: Path, new: Path, kind: str, key: str = "") -> TableDiff | None:
     """Rows by the value of the column ``key``, or else as a whole; their order does not count.
 
-    Raises ProviderError for a file that is no CSV table.
+    ``kind`` is ``csv`` or ``parquet``, of both. None for a Parquet file of so many rows that they are not compared.
+    Raises ProviderError for a file that is no such table, and for Parquet where pyarrow is absent.
     """
-    before, after = csv_records(old, old.name), csv_records(new, new.name)
-    had, has = next(before)[2], next(after)[2]
-    shared = sorted(set(had) & set(has))
-    columns = (tuple(name for name in has if name not in had), tuple(name for name in had if name not in has))
-    keep_old, keep_new = _chosen(had, shared), _chosen(has, shared)
-    at = shared.index(key) if key in shared else None
-    then = [_row(keep_old(cells), at) for _, _, cells in before]
-    now = [_row(keep_new(cells), at) for _, _, cells in after]
+    read = _csv if kind == "csv" else _parquet
+    with read(old) as before, read(new) as after:
+        had, has = before.columns, after.columns
+        if max(before.rows, after.rows) > MOST_ROWS:
+            return None
+        shared = sorted(set(had) & set(has))
+        columns = (tuple(name for name in has if name not in had), tuple(name for name in had if name not in has))
+        at = shared.index(key) if key in shared else None
+        then = [_row(cells, at) for cells in before.cells(shared)]
+        now = [_row(cells, at) for cells in after.cells(shared)]
+    return _compared(columns, at, then, now)
+
+
+class _Table(NamedTuple):
+    """An open table: ``cells`` reads some of its columns row by row, as text; ``rows`` is 0 where nobody counted."""
+
+    columns: Sequence[str]
+    cells: Callable[[Sequence[str]], Iterator[Cells]]
+    rows: int = 0
+
+
+@contextmanager
+def _csv(path: Path) -> Iterator[_Table]:
+    records = csv_records(path, path.name)
+    columns = next(records)[2]
+
+    def cells(names: Sequence[str]) -> Iterator[Cells]:
+        keep = _chosen(columns, names)
+        return (keep(one) for _, _, one in records)
+
+    yield _Table(columns, cells)
+
+
+@contextmanager
+def _parquet(path: Path) -> Iterator[_Table]:
+    from .parquet import column_texts, open_parquet
+
+    with open_parquet(path, path.name) as table:
+        import pyarrow as pa
+
+        def cells(names: Sequence[str]) -> Iterator[Cells]:
+            try:
+                for batch in table.iter_batches(batch_size=1 << 14, columns=list(names)):
+                    texts = [column_texts(batch.column(name)) for name in names]
+                    yield from zip(*texts, strict=True) if texts else ((),) * batch.num_rows
+            except (pa.ArrowException, OSError, KeyError, ValueError, OverflowError) as error:
+                # A column of one name twice, a date beyond what Python counts: what no plan would take either.
+                raise ProviderError(f"{path.name} is a broken Parquet file", code="MLO1118") from error
+
+        yield _Table(table.schema_arrow.names, cells, table.metadata.num_rows)
+
+
+def _compared(
+    columns: tuple[tuple[str, ...], tuple[str, ...]], at: int | None, then: Sequence[Row], now: Sequence[Row]
+) -> TableDiff:
     lost, gained = Counter(then) - Counter(now), Counter(now) - Counter(then)
     if at is None or len(dict(then)) < len(then) or len(dict(now)) < len(now):
         return TableDiff(*columns, gained.total(), lost.total(), None)

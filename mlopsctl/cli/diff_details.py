@@ -66,21 +66,24 @@ def _data(address: Address, old: Side, new: Side) -> DataChange | None:
         added, removed, changed = compare_listings(folders[0], folders[1])
         return DataChange(files_added=added, files_removed=removed, files_changed=changed)
     tables = [_table(project, one) for project, one in ((old[0], before), (new[0], after))]
-    if tables[0] is None or tables[1] is None:
+    kind = _kind(before)
+    if tables[0] is None or tables[1] is None or kind != _kind(after):
         return None
-    return _tables(tables[0], tables[1], str(getattr(getattr(after.spec, "split", None), "key", "") or ""))
+    return _tables(tables[0], tables[1], kind, str(getattr(getattr(after.spec, "split", None), "key", "") or ""))
 
 
-def _tables(old: Path, new: Path, key: str) -> DataChange | None:
-    from ..adapters.tablediff import LARGEST, compare_csv
+def _tables(old: Path, new: Path, kind: str, key: str) -> DataChange:
+    from ..adapters.tablediff import LARGEST, compare_tables
 
     size = (old.stat().st_size, new.stat().st_size)
     if max(size) > LARGEST:
         return DataChange(size=size)
     try:
-        found = compare_csv(old, new, key)
+        found = compare_tables(old, new, kind, key)
     except MlopsError:
-        # A table that cannot be read is the matter of plan and apply; here it is not compared.
+        # A table that cannot be read, here or at all, is the matter of plan and apply; it is not compared.
+        found = None
+    if found is None:
         return DataChange(size=size)
     return DataChange(
         found.rows_added, found.rows_removed, found.rows_changed, found.columns_added, found.columns_removed, size=size
@@ -95,10 +98,14 @@ def _listing(project: Project, one: Assessment) -> dict[str, str] | None:
     return {name: value for value, name in ((pair[1], pair[0]) for pair in project.store.listing(digest))}
 
 
+def _kind(one: Assessment) -> str:
+    return {".csv": "csv", ".parquet": "parquet"}.get(Path(str(getattr(one.spec, "path", ""))).suffix, "")
+
+
 def _table(project: Project, one: Assessment) -> Path | None:
-    """A CSV file as this side has it: in the tree where git tracks it, or else in the store."""
+    """A table as this side has it: in the tree where git tracks it, or else in the store."""
     path = str(getattr(one.spec, "path", ""))
-    if not path.endswith(".csv"):
+    if not _kind(one):
         return None
     try:
         if path in one.sources:

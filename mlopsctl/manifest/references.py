@@ -16,6 +16,9 @@ from .yaml_positions import Node, Place
 
 PLACEHOLDER = r"\{\{|\}\}|\{([^{}]*)\}|[{}]"
 WORDS = ("in", "out", "model", "seed")
+_GIVEN = ("data", "train", "params")
+"""The sections that a command's placeholders may name; ``params`` are its own."""
+_VIEWS = ("test", "val", "all", "train")
 _VARIABLE = r"\$\{env:(MLOPS_VAR_[A-Z0-9_]+)(?::-([^}]*))?\}"
 _SECRET_KEYS = (
     "password",
@@ -108,12 +111,25 @@ def _check_placeholders(node: Node, words: Collection[str], names: Names, findin
             )
             continue
         first, dot, rest = match[1].partition(".")
-        known = names.get(first, ()) if dot and (first in names) else ()
+        known = names.get(first, ()) if dot and first in _GIVEN else ()
         if (not dot and first in words) or (dot and rest in known):
             continue
-        choices = [*words, *(f"{part}.{name}" for part, many in names.items() for name in many)]
+        if kept := _kept_back(first, rest, names):
+            findings.add("MLO3038", f"the placeholder '{text}' stands for what a command is not given", at, hint=kept)
+            continue
+        choices = [*words, *(f"{part}.{name}" for part in _GIVEN for name in names.get(part, ()))]
         message = f"the placeholder '{text}' stands for nothing here"
         findings.add("MLO3021", message, at, hint=did_you_mean(match[1], choices))
+
+
+def _kept_back(section: str, rest: str, names: Names) -> str:
+    """How to write what a placeholder wants of the rows or verdicts that judge a model; "" where it wants none."""
+    name, _, view = re.sub(r"[:\[]", ".", rest, count=1).partition(".")
+    if section == "data" and view.rstrip("]") in _VIEWS and name in names.get("data", ()):
+        return f"write {{data.{name}}}: it is the training view, and the others are for gates"
+    if section in ("gates", "targets", "deployments") and rest in names.get(section, ()):
+        return "what judges a model, or is made of it, comes after it: take the placeholder away"
+    return ""
 
 
 _BARE: Mapping[str, str] = {

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tests.cli.contract import follows
@@ -110,6 +112,22 @@ def test_rows_columns_and_size_of_a_table(project: Path) -> None:
     assert "rows: +1 -1" in said and "columns added: more" in said
     table.write_text("\n".join([lines[0], *reversed(lines[1:])]) + "\n")
     assert "rows: the same ones, written otherwise" in must("mlopsctl diff", project)
+
+
+def test_rows_of_a_parquet_file_by_their_key(project: Path) -> None:
+    """In the tree or another commit, read by pyarrow, which no other diff loads."""
+    manifest = project / "mlops.yaml"
+    block = "  more: {path: more.parquet, label: y, split: {test: 0.5, key: id}}\n"
+    text = manifest.read_text().replace("\ndata:\n", f"\ndata:\n{block}")
+    manifest.write_text(text.replace("run: python train.py", "run: python train.py, data: digits"))
+    ids = list(range(40))
+    pq.write_table(pa.table({"id": ids, "y": [n % 2 for n in ids], "old": ids}), project / "more.parquet")
+    must("git add -A && git commit -qm 'A Parquet file'", project)
+    changed = {"id": [*ids[2:], 90], "y": [1, *(n % 2 for n in ids[3:]), 0], "new": [*ids[2:], 90]}
+    pq.write_table(pa.table(changed), project / "more.parquet")
+    (data,) = [one["data"] for one in document(project) if one["address"] == "data.more"]
+    assert (data["rows_added"], data["rows_removed"], data["rows_changed"]) == (1, 2, 1)
+    assert (data["columns_added"], data["columns_removed"]) == (["new"], ["old"])
 
 
 def test_lines_of_code_and_single_parameters(project: Path) -> None:

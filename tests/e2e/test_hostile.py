@@ -10,6 +10,7 @@ import shlex
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import gettempdir
 
 import pytest
 
@@ -21,9 +22,9 @@ from tests.shelf import BEFORE, block, declare
 
 READING = [
     "plan", "plan --why --format json", "plan --detailed-exitcode", "plan --replace '*'", "plan --refresh-only",
-    "plan --target 'train.*'", "plan --quick", "validate", "diff",
-    "diff HEAD~1..HEAD", "diff HEAD~2...HEAD --format markdown", "status", "status --format json", "graph",
-    "graph --format dot", "graph --state --format svg", "show train.classifier", "audit log", "audit verify",
+    "plan --target 'train.*'", "plan --quick", "plan --set train.classifier.seed=7", "validate", "diff",
+    "diff HEAD~1..HEAD", "diff HEAD~3...HEAD --format markdown", "diff HEAD~2..HEAD~1 --format json", "status", "status --format json", "graph",
+    "graph --format dot", "graph --state --format svg", "graph train.classifier --format mermaid", "runs ls", "show train.classifier", "audit log", "audit verify",
     "plan --format junit", "diff --format github", "validate --format sarif",
 ]  # fmt: skip
 SECRET = "correct horse battery staple"
@@ -103,7 +104,10 @@ def _ours(program: str) -> bool:
 
 
 def _allowed(path: str, folder: Path) -> bool:
-    """Our state in ``.git/mlops``, bytecode of what is installed, and no file at all."""
+    """Our state in ``.git/mlops``, bytecode of what is installed, copies of blobs by their id, and no file at all."""
+    # ``tempfile`` tries a name of 8 letters first.
+    if re.fullmatch(rf"{gettempdir()}/(mlopsctl-\w+(/[0-9a-f]{{40}})?|[a-z0-9_]{{8}})", path):
+        return True
     installed = (
         str(Path(mlopsctl.__file__).parent),
         str(BIN.parent),

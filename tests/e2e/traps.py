@@ -55,6 +55,9 @@ def set_traps(folder: Path, marks: Path) -> Traps:
     traps = Traps(folder, marks)
     _files(traps)
     _manifest(traps)
+    _table(traps, rows=3)
+    must("git add -A && git commit -q -m 'A table'", folder)
+    _table(traps, rows=4)
     _submodule(traps)
     must("git add -A && git commit -q -m 'Look at this'", folder)
     _git(traps)
@@ -105,8 +108,19 @@ def _manifest(traps: Traps) -> None:
         "gates:\n",
         f"gates:\n  external: {{use: command, program: tools/gate.sh, digest: 'sha256:{digest}', metric: m, max: 1}}\n",
     )
+    text = text.replace("\ndata:\n", "\ndata:\n  extra: {path: data/extra.parquet, label: y, split: none}\n")
     more = "" if "\ndeployments:" in text else "\ndeployments:\n  local: {target: cpu}\n"
     path.write_text(text + "\nx-note: '{{ 7 * 7 }} {placeholder}'\n" + more)
+
+
+def _table(traps: Traps, rows: int) -> None:
+    """A Parquet file whose metadata name a class, as those that pandas and others write do."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    named = {"pandas": '{"index_columns": [], "creator": {"library": "helper"}}', "ARROW:extension:name": "helper.Trap"}
+    table = pa.table({"id": list(range(rows)), "y": [n % 2 for n in range(rows)]}).replace_schema_metadata(named)
+    pq.write_table(table, traps.folder / "data" / "extra.parquet")
 
 
 def _submodule(traps: Traps) -> None:
