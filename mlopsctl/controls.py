@@ -7,7 +7,8 @@ from typing import NamedTuple, Protocol
 
 from .adapters.times import lasting
 from .approvals import People, Quorum, able, count, others_made, release_digest, removal_digest, waits
-from .provider import DEFAULT_USE, Inputs, result_fields
+from .canonical import digest_of, plain
+from .provider import DEFAULT_USE, Inputs, provider, result_fields
 from .site import Site
 from .types import Address, Digest, Entry, Resource, Rule, Verdict
 
@@ -38,14 +39,30 @@ class Governed(NamedTuple):
     rules: tuple[Rule, ...] = ()
 
 
+def settings(want: Resource) -> Digest:
+    """A digest of all that decides how a deployment is made, its artifact aside.
+
+    Beside the fields that make another result: what its provider says that a program is handed, such as variables.
+    """
+    handed = {name: plain(getattr(want.spec, name)) for name in getattr(provider(want.provider), "HANDED", ())}
+    return digest_of({"provider": want.provider, "spec": result_fields(want.spec), "handed": handed})
+
+
+def same_settings(want: Resource, entry: Entry) -> bool:
+    """Whether a deployment was made as the manifest says now; an entry of an early version does not tell all of it."""
+    said = entry.facts.get("settings")
+    if said is not None:
+        return bool(said == settings(want))
+    made = (entry.ingredients.get("provider"), entry.ingredients.get("spec"))
+    return made == (want.provider, result_fields(want.spec))
+
+
 def unapproved(want: Resource, site: Site, world: Asked) -> tuple[str, ...]:
     """What a protected deployment that goes to an older artifact would bring along besides: approvals name settings too."""
     last = world.last_result(want.address) if site.quorum(want) is not None else None
-    same = last is None or (last.ingredients.get("provider"), last.ingredients.get("spec")) == (
-        want.provider,
-        result_fields(want.spec),
-    )
-    return () if same else (f"settings that nobody approved: mlopsctl unhold {want.address.typed}, then approve",)
+    if last is None or same_settings(want, last):
+        return ()
+    return (f"settings that nobody approved: mlopsctl unhold {want.address.typed}, then approve",)
 
 
 def controls_on(

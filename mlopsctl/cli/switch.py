@@ -10,7 +10,7 @@ import typer
 
 from ..adapters.ci import under_review
 from ..adapters.lock import locked
-from ..controls import controls_on, unapproved
+from ..controls import controls_on, same_settings, unapproved
 from ..errors import EvidenceError, GateError, MlopsError
 from ..provider import Deployment, Inputs, fingerprint, ingredients, provider
 from ..ratchet import Controls, as_in_force
@@ -114,6 +114,10 @@ def barred(want: Resource, why: Sequence[str]) -> GateError:
 
 
 def say(want: Resource, entry: Entry, observed: Observed, unmeasured: Sequence[str], words: str) -> None:
+    if entry.address == str(want.address) and not same_settings(want, entry):
+        console.note(
+            f"entry {entry.id[:12]} was deployed by another program, or with other settings; now it is with today's"
+        )
     for gate in unmeasured:
         console.note(f"{gate} never measured this model; the record says so")
     console.out(f"{want.address}: {words} the artifact of entry {entry.id[:12]}, at {observed.facts.get('endpoint')}")

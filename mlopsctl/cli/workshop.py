@@ -16,6 +16,7 @@ from ..adapters.files import left_behind
 from ..adapters.steps import Left, StepJournal, end_group
 from ..adapters.store import storing
 from ..audit.code import CodeTree, code_tree, without_secrets
+from ..controls import settings
 from ..errors import MlopsError
 from ..personal import claims
 from ..provider import Context, Deployment, Inputs, provider
@@ -224,7 +225,7 @@ class ProjectWorkshop:
         if kind == "result" and want.address.section == "deployments":
             held = any(hold.to for hold in self.world.holds(want))
             controls, code = self.world.sites.to_record(want, held=held)
-            given |= controls
+            given |= {**controls, "settings": settings(want)}
         if announced := self._announcer.ended(want.address):
             given["intent"] = announced
         entry = self.project.trail.append(

@@ -344,6 +344,33 @@ def test_an_older_artifact_is_judged_by_what_was_approved_and_not_by_a_looser_ma
     assert on(shelf) != good, "what was approved is in force now"
 
 
+@pytest.mark.parametrize(
+    ("old", "new"), [("env: [SHELF_TOKEN]", "env: [SHELF_TOKEN, OTHER]"), ("paths: [", "paths: [/var/tmp, "),
+                     ("program: tools/shelf.py", "program: tools/other.py")]
+)  # fmt: skip
+def test_a_hold_hands_a_program_nothing_more_than_was_approved(project: Path, shelf: Path, old: str, new: str) -> None:
+    """None of these makes another result; each decides what the program is or reaches."""
+    two_people(project)
+    protected = block(shelf, "approvals: {count: 1}")
+    declare(project, live=protected)
+    release(project, "ann")
+    must("mlopsctl pin live", project)
+    (project / "tools/other.py").write_bytes(PROGRAM)
+    declare(project, "More for the program", live=protected.replace(old, new))
+    done = shell(f"{BEFORE}mlopsctl rollback live --to {entry_of(project)}", project)
+    assert (done.returncode, "settings that nobody approved" in done.stdout) == (4, True), done.stdout
+    assert shell(f"{APPLY} --replace deployments.live", project).returncode == 4
+
+
+def test_a_rollback_says_that_what_it_brings_back_was_deployed_otherwise(live: Path, shelf: Path) -> None:
+    first = entry_of(live)
+    another_model(live)
+    must(APPLY, live)
+    assert "other settings" not in must(f"{BEFORE}mlopsctl rollback live && mlopsctl unhold live", live)
+    declare(live, "More for the program", live=block(shelf).replace("[SHELF_TOKEN]", "[SHELF_TOKEN, OTHER]"))
+    assert "with other settings; now it is with today's" in must(f"{BEFORE}mlopsctl rollback live --to {first}", live)
+
+
 def test_a_halt_by_somebody_without_the_role_acts_stops_no_apply_and_is_no_part_of_the_trail(
     live: Path, shelf: Path
 ) -> None:

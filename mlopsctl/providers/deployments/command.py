@@ -45,6 +45,9 @@ LATER_KEYS = (
     "monitor", "limits",
 )  # fmt: skip
 
+HANDED = ("program", "env", "paths")
+"""Run fields that decide what the program is and can reach: a switch that brings others along says so."""
+
 sources = no_sources
 judge = always_fine
 notes = no_notes
