@@ -6,7 +6,7 @@ from typing import Annotated, cast
 
 import typer
 
-from ..errors import ApprovalError, MlopsError
+from ..errors import ApprovalError, MlopsError, UsageError
 from ..provider import Deployment, Inputs, provider
 from ..soak import comes_after
 from ..swap import swapping
@@ -71,6 +71,12 @@ def promote(
 
       mlopsctl promote production --from staging
     """
+    if deployment.removeprefix("deployments.") == source.removeprefix("deployments."):
+        raise UsageError(
+            f"a deployment cannot take over from itself: {deployment}",
+            hint=f"to stay on what it runs: mlopsctl pin {deployment}; else --from another deployment",
+            code="MLO6480",
+        )
     with switching(deployment, "promote", offline=offline) as (want, workshop):
         other = workshop.project.resource(source)
         entry = _running(workshop, other)

@@ -246,6 +246,8 @@ def test_a_pin_and_a_promotion_hold_until_unhold(project: Path, shelf: Path, tmp
         ("pin live", "MLO1542", 1),
         ("promote live --from targets.cpu", "MLO1542", 1),
         ("promote live", "MLO6400", 64),
+        ("promote live --from live", "MLO6480", 64),
+        ("promote deployments.live --from live", "MLO6480", 64),
         ("unhold nowhere", "MLO1012", 1),
         ("pin live --to beef", "MLO7104", 1),
         ("resume train.m", "MLO1541", 1),
