@@ -85,8 +85,8 @@ class Tree(Protocol):
     def tracked(self, path: str) -> bool:
         """Whether git holds the file, in its index or in the commit."""
 
-    def read(self, path: str) -> bytes:
-        """The bytes of one file. Raises FileNotFoundError."""
+    def read(self, path: str, most: int | None = None) -> bytes:
+        """The bytes of one file, or no more than its first ``most``. Raises FileNotFoundError."""
 
     def open_path(self, path: str) -> Path:
         """A path on disk that holds the file's bytes (a temporary copy for a commit). Raises FileNotFoundError."""

@@ -47,7 +47,7 @@ class Files:
     def file(self, path: str) -> TreeFile | None:
         return TreeFile("100644", object_id("blob", self.bodies[path])) if path in self.bodies else None
 
-    def read(self, path: str) -> bytes:
+    def read(self, path: str, most: int | None = None) -> bytes:
         if path not in self.bodies:
             raise FileNotFoundError(path)
         return self.bodies[path]

@@ -67,6 +67,12 @@ def private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
+def start_of(path: Path, most: int) -> bytes:
+    """The first bytes of a file, ``most`` of them: what is larger than it may be fills no memory. Raises OSError."""
+    with open(path, "rb") as stream:
+        return stream.read(most)
+
+
 def plain_file(folder: Path, path: str) -> Path | None:
     """The file at a relative path with ``/``, where it is a plain one reached through plain folders inside ``folder``."""
     parts = path.split("/")
@@ -80,13 +86,13 @@ def plain_file(folder: Path, path: str) -> Path | None:
     return on_disk if on_disk.is_file() else None
 
 
-def reader(folder: Path) -> Callable[[str], bytes]:
-    """Reads plain files inside ``folder``. What it returns raises FileNotFoundError for anything else."""
+def reader(folder: Path) -> Callable[[str, int], bytes]:
+    """Reads the first bytes of plain files inside ``folder``. What it returns raises FileNotFoundError for anything else."""
 
-    def read(path: str) -> bytes:
+    def read(path: str, most: int) -> bytes:
         found = plain_file(folder, path)
         if found is None:
             raise FileNotFoundError(path)
-        return found.read_bytes()
+        return start_of(found, most)
 
     return read

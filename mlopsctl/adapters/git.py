@@ -326,8 +326,9 @@ class WorkTree:
         if "_memory" in self.__dict__:
             self._memory.save()
 
-    def read(self, path: str) -> bytes:
-        return self.open_path(path).read_bytes()
+    def read(self, path: str, most: int | None = None) -> bytes:
+        with open(self.open_path(path), "rb") as stream:
+            return stream.read(-1 if most is None else most)
 
     def open_path(self, path: str) -> Path:
         on_disk = plain_file(self.folder, path)
@@ -421,11 +422,11 @@ class CommitTree:
     def file(self, path: str) -> TreeFile | None:
         return self._listing.get(path)
 
-    def read(self, path: str) -> bytes:
+    def read(self, path: str, most: int | None = None) -> bytes:
         found = self.file(path)
         if found is None:
             raise FileNotFoundError(path)
-        return self._blobs.read(found.oid)
+        return self._blobs.read(found.oid)[:most]
 
     @cached_property
     def _blobs(self) -> Blobs:

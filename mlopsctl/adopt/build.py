@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from ..errors import MlopsError
 from ..manifest.findings import holds_secret
+from ..manifest.yaml_positions import MAX_BYTES
 from ..provider import Tree
 from ..providers.train.code import DATA_SUFFIXES, code_files
 from ..types import Json
@@ -271,7 +272,9 @@ def _label(path: str, readers: Sequence[Stage], tree: Tree) -> str:
         return ""
     words = {word for stage in training for command in stage.commands for word in command}
     scripts = [word for word in sorted(words) if word.endswith(".py") and tree.file(word) is not None]
-    return guess_label([tree.read(path).decode("utf-8", "replace") for path in scripts], header_of(path, tree))
+    return guess_label(
+        [tree.read(path, MAX_BYTES).decode("utf-8", "replace") for path in scripts], header_of(path, tree)
+    )
 
 
 def _places(stage: Stage) -> dict[str, str]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ..errors import ProviderError
+from ..manifest.yaml_positions import MAX_BYTES
 from ..provider import Tree
 from .command import doubled, read_line
 from .files import read_node, read_values
@@ -100,7 +101,7 @@ def _pins(tree: Tree) -> tuple[list[str], list[str]]:
         if not path.endswith(".dvc") or tree.file(path) is None:
             continue
         try:
-            parse_pin(tree.read(path), path)
+            parse_pin(tree.read(path, MAX_BYTES), path)
         except ProviderError as error:
             broken.append(f"{error.message}: {error.hint}")
             continue

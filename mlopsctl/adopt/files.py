@@ -47,7 +47,7 @@ def read_values(tree: Tree, path: str) -> dict[str, Any]:
 def _bytes(tree: Tree, path: str) -> bytes:
     if tree.file(path) is None:
         raise NotUnderstood(f"{path} is not in the repository, or is no plain file")
-    body = tree.read(path)
+    body = tree.read(path, MAX_BYTES + 1)
     if len(body) > MAX_BYTES:
         raise NotUnderstood(f"{path} is larger than 1 MB")
     return body

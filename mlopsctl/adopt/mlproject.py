@@ -11,9 +11,8 @@ from ..provider import Tree
 from ..types import Json
 from .command import doubled, read_line
 from .files import read_node
-from .flow import flow_of
 from .proposal import NotUnderstood, Source, Stage, relative
-from .scripts import FILL_IN, files_of
+from .scripts import FILL_IN, files_of, script_flow
 
 FILE = "MLproject"
 
@@ -116,7 +115,7 @@ def _files(commands: tuple[tuple[str, ...], ...], tree: Tree) -> tuple[list[str]
     reads: list[str] = []
     why: list[str] = []
     for word in (word for words in commands for word in words if word.endswith(".py") and tree.file(word) is not None):
-        flow = flow_of(tree.read(word).decode("utf-8", "replace"))
+        flow = script_flow(tree, word)
         if flow:
             read, wrote, more = files_of(flow)
             reads, outs, why = [*reads, *read], [*outs, *wrote], [*why, *more]

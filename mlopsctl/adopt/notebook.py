@@ -65,7 +65,7 @@ def read_notebooks(tree: Tree, refused: Mapping[str, str]) -> tuple[Source, tupl
         try:
             if path in refused:
                 raise NotUnderstood(refused[path])
-            notebook = read_notebook(path, tree.read(path), {*tree.files(), *files})
+            notebook = read_notebook(path, tree.read(path, MAX_BYTES + 1), {*tree.files(), *files})
             stage = _stage(notebook)
         except (NotUnderstood, RecursionError) as error:
             unknown.append(f"{path}: {error if isinstance(error, NotUnderstood) else 'it is nested too deeply'}")

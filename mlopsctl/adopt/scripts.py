@@ -23,7 +23,7 @@ def read_scripts(tree: Tree, taken: Collection[str]) -> Source:
     files = tree.files()
     have = frozenset(files)
     candidates = [path for path in files if path.endswith(".py") and path not in taken and not _aside(path)]
-    flows = {path: flow for path in candidates if (flow := _flow(tree, path)) and flow.runs}
+    flows = {path: flow for path in candidates if (flow := script_flow(tree, path)) and flow.runs}
     # A module that another script imports is started by that one.
     used = {path: imported([path], [posixpath.dirname(path), "", "src"], tree, have) for path in flows}
     modules = {name for path, names in used.items() for name in names if name != path}
@@ -50,10 +50,11 @@ def _aside(path: str) -> bool:
     )
 
 
-def _flow(tree: Tree, path: str) -> Flow | None:
+def script_flow(tree: Tree, path: str) -> Flow | None:
+    """What a script does; None for one that is not there, is no Python, or is too large for one that people wrote."""
     if tree.file(path) is None:
         return None
-    body = tree.read(path)
+    body = tree.read(path, MAX_BYTES + 1)
     return flow_of(body.decode("utf-8", "replace")) if len(body) <= MAX_BYTES else None
 
 

@@ -38,9 +38,9 @@ class Visible:
     def tracked(self, path: str) -> bool:
         return self._tree.tracked(path)
 
-    def read(self, path: str) -> bytes:
+    def read(self, path: str, most: int | None = None) -> bytes:
         body = self._bodies.get(path)
-        return self._tree.read(path) if body is None else body
+        return self._tree.read(path, most) if body is None else body[:most]
 
     def open_path(self, path: str) -> Path:
         return self._tree.open_path(path)

@@ -8,12 +8,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..adapters.files import start_of
 from ..adapters.git import CommitTree, Repo, WorkTree, find_repo
 from ..adapters.keys import Signer
 from ..adapters.store import LocalStore
 from ..audit.trail import TrailLog
 from ..errors import MlopsError
 from ..manifest import Manifest, load_manifest
+from ..manifest.yaml_positions import MAX_BYTES
 from ..provider import NO_SCRATCH, Context, Tree
 from ..types import Address, Resource
 from .trail import fetch_first, open_trail, signing_key
@@ -170,7 +172,7 @@ def open_project(start: Path | None = None, settings: Sequence[str] = ()) -> Pro
         )
     root = find_manifest(start, repo)
     tree = WorkTree(repo, root)
-    text = (root / MANIFEST).read_bytes()
+    text = start_of(root / MANIFEST, MAX_BYTES + 1)
     if settings:
         from ..manifest.overlay import load_overlaid
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..adapters.files import reader
+from ..adapters.files import reader, start_of
 from ..errors import ManifestError
 from ..manifest import Manifest, load_manifest
+from ..manifest.yaml_positions import MAX_BYTES
 from ..types import Json
 from . import console
 from .write import ReportFormat, Write, reports, written
@@ -79,7 +80,7 @@ def _read(path: Path) -> Manifest:
     if path.is_dir():
         path = path / "mlops.yaml"
     try:
-        text = path.read_bytes()
+        text = start_of(path, MAX_BYTES + 1)
     except FileNotFoundError:
         hint = "mlopsctl init --template quickstart my-project"
         raise ManifestError(f"there is no manifest at {path}", hint=hint, code="MLO3032") from None

@@ -153,6 +153,12 @@ def check_target(path: Path, taken: Collection[Path] = ()) -> None:
     folder = path.parent
     if is_stream(path):
         return
+    if path.name == "-":
+        hint = "name a file; on stdout: --format json"
+        raise UsageError(f"{path} stands for no file here", hint=hint, code="MLO1072")
+    if any(_is_gits(above) for above in path.resolve().parents):
+        hint = "name a file outside of .git"
+        raise UsageError(f"{path} lies among git's own files", hint=hint, code="MLO1072")
     if path.resolve() in taken:
         raise UsageError(f"{path} is named twice", hint="give each file a name of its own", code="MLO1071")
     if not folder.is_dir():
@@ -164,6 +170,12 @@ def check_target(path: Path, taken: Collection[Path] = ()) -> None:
     if path.is_file() and _tracked(path):
         hint = "write to a file that git does not track"
         raise UsageError(f"{path} is tracked by git and would be overwritten", hint=hint, code="MLO1073")
+
+
+def _is_gits(folder: Path) -> bool:
+    """Whether a folder is a git directory, under whatever name."""
+    held = (folder / "HEAD").is_file() and (folder / "objects").is_dir() and (folder / "refs").is_dir()
+    return folder.name == ".git" or held
 
 
 def _tracked(path: Path) -> bool:

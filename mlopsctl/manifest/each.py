@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from ..types import SECTIONS, Address
 from .findings import Findings, did_you_mean
 from .references import field_nodes, named, place_inside, texts
-from .yaml_positions import MAX_NODES, Node, decode, read_yaml
+from .yaml_positions import MAX_BYTES, MAX_NODES, Node, decode, read_yaml
 
 MOST = 1000
 """Instances of one resource."""
@@ -31,8 +31,8 @@ _NAMED = r"\{\{|\}\}|\{(data|train)\.([a-z][a-z0-9_-]*)\}"
 _ONE_WORD = r"[A-Za-z0-9._/:@%+=,-]+"
 
 Scalar = str | int | float | bool
-Read = Callable[[str], bytes]
-"""The bytes of a file of the project. Raises FileNotFoundError."""
+Read = Callable[[str, int], bytes]
+"""The first bytes of a file of the project, so many of them at most. Raises FileNotFoundError."""
 
 
 class Instance(NamedTuple):
@@ -91,7 +91,7 @@ def _file(named: Node, axis: str, read: Read | None, findings: Findings) -> Node
     try:
         if read is None or not path.endswith((".yaml", ".yml", ".json", ".csv")):
             raise FileNotFoundError(path)
-        body = read(path)
+        body = read(path, MAX_BYTES + 1)
     except (OSError, ValueError):
         findings.add("MLO1056", f"'each' names '{path}', which is no readable file of values here", named.at, hint=hint)
         return Node([], named.at, named.end)

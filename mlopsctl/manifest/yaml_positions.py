@@ -118,10 +118,7 @@ def decode(data: bytes, path: str) -> tuple[str, Findings]:
     """The text of a manifest and an empty list of findings. Raises ManifestError for size and encoding."""
     if len(data) > MAX_BYTES:
         found = Findings(path, "")
-        size = f"{len(data) / 1e6:.1f} MB"
-        found.add(
-            "MLO3002", f"the manifest has {size}; the most is 1 MB", (1, 1), hint="keep data in files of their own"
-        )
+        found.add("MLO3002", "the manifest is larger than 1 MB", (1, 1), hint="keep data in files of their own")
         found.close()
     data = data.removeprefix(b"\xef\xbb\xbf")
     try:

@@ -71,7 +71,7 @@ class Files:
     def tracked(self, path: str) -> bool:
         return path in self._files
 
-    def read(self, path: str) -> bytes:
+    def read(self, path: str, most: int | None = None) -> bytes:
         return self._files[path]
 
     def open_path(self, path: str) -> Path:
@@ -165,3 +165,19 @@ STAGE = "stages:\n  a:\n    cmd: python t.py {}\n    outs: [o.bin]\n"
 )  # fmt: skip
 def test_what_would_crash_or_grow_without_end_is_a_sentence(files: dict[str, str], words: str) -> None:
     assert words in said(files)
+
+
+class Endless(Files):
+    """A tree whose files never end: whoever wants all of one gets no answer."""
+
+    def read(self, path: str, most: int | None = None) -> bytes:
+        assert most is not None, f"all of {path} was asked for"
+        return (self._files[path] * most)[:most]
+
+
+def test_files_that_never_end_are_not_read_to_their_end() -> None:
+    names = ("dvc.yaml", "params.yaml", "MLproject", "t.py", "n.ipynb", "d.csv.dvc", "d.csv")
+    tree = Endless(dict.fromkeys(names, "#"))
+    unknown = read_repository(tree).proposal.unknown
+    assert any("dvc.yaml is larger than 1 MB" in text for text in unknown)
+    assert any("larger than 20 MB" in text for text in unknown)

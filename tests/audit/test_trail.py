@@ -152,7 +152,7 @@ def test_the_code_of_a_result_survives_gc_and_is_listed(clone: Clone) -> None:
 
 def test_code_with_a_secret_is_refused(tmp_path: Path) -> None:
     class Files:
-        def read(self, path: str) -> bytes:
+        def read(self, path: str, most: int | None = None) -> bytes:
             return b"key = 'AKIA" + b"ABCDEFGHIJKLMNOP'"
 
     body = Files().read("")

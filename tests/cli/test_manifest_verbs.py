@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 
 from mlopsctl.cli.add import add
+from mlopsctl.cli.project import open_project
 from mlopsctl.cli.schema import schema
 from mlopsctl.cli.validate import validate
 from mlopsctl.errors import ManifestError, UsageError
 from tests.manifest.test_load import MINIMAL
+from tests.quickstart import must
 from tests.small_house import small_house
 
 
@@ -121,3 +123,16 @@ def test_add_writes_nothing_that_would_be_invalid(project: Path) -> None:
             add(*wrong)
     assert (project / "mlops.yaml").read_text() == MINIMAL
     assert os.listdir(project) == ["mlops.yaml"]
+
+
+@pytest.mark.parametrize("name", ["mlops.yaml", "clients.csv", "clients.yaml", "clients.json"])
+def test_a_file_of_a_terabyte_is_refused_at_once(project: Path, name: str) -> None:
+    if name != "mlops.yaml":
+        (project / "mlops.yaml").write_text(MINIMAL.replace("cpu: {}", f"cpu: {{each: {name}}}"))
+    (project / name).touch()
+    os.truncate(project / name, 1 << 40)
+    must("git init -q", project)
+    with pytest.raises(ManifestError) as caught:
+        open_project(project)
+    assert caught.value.code == "MLO3002" and name in str(caught.value.where)
+    assert validate() == 3

@@ -70,10 +70,26 @@ def test_what_it_refuses(project: Path, line: str, code: int, words: str) -> Non
     assert (done.returncode, words in done.stdout) == (code, True), done.stdout
 
 
-@pytest.mark.parametrize("place", [".", "train.py/release.plan"])
-def test_a_plan_that_cannot_be_saved_there_says_why(project: Path, place: str) -> None:
-    done = shell(f"mlopsctl plan -o {place}", project)
-    assert done.returncode == 64 and "MLO1072" in done.stdout and "folder" in done.stdout
+@pytest.mark.parametrize(
+    ("place", "word"),
+    [
+        (".", "folder"),
+        ("train.py/release.plan", "folder"),
+        ("-", "--format json"),
+        (".git/config", "git's own"),
+        (".git/hooks/pre-commit", "git's own"),
+        (".git/mlops/lock", "git's own"),
+        ("inside/description", "git's own"),
+        ("../apart/config", "git's own"),
+    ],
+)
+def test_a_plan_that_cannot_be_saved_there_says_why(project: Path, place: str, word: str) -> None:
+    must("ln -s .git inside && git init -q --bare ../apart", project)
+    before = (project / ".git/config").read_bytes()
+    for option in ("-o ", "--write json="):
+        done = shell(f"mlopsctl plan {option}{place}", project)
+        assert done.returncode == 64 and "MLO1072" in done.stdout and word in done.stdout, done.stdout
+    assert (project / ".git/config").read_bytes() == before and not (project / "-").exists()
 
 
 def test_a_partial_plan_says_what_it_is_about(project: Path) -> None:

@@ -45,7 +45,7 @@ deployments:
 
 
 def load(text: str, files: dict[str, str] | None = None) -> Manifest:
-    def read(path: str) -> bytes:
+    def read(path: str, most: int) -> bytes:
         if path not in (files or {}):
             raise FileNotFoundError(path)
         return (files or {})[path].encode()

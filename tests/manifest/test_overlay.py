@@ -32,7 +32,7 @@ deployments:
 
 
 def resources(*settings: str, text: bytes = MANIFEST) -> dict[str, Resource]:
-    made = load_overlaid(text, "mlops.yaml", lambda path: b"", settings)
+    made = load_overlaid(text, "mlops.yaml", lambda path, most: b"", settings)
     return {str(want.address): want for want in made.resources}
 
 
@@ -142,5 +142,7 @@ def test_a_manifest_that_is_wrong_by_itself_is_not_the_command_lines_fault() -> 
 
 
 def test_the_digest_of_the_manifest_follows() -> None:
-    read = [load_overlaid(MANIFEST, "mlops.yaml", lambda path: b"", one) for one in ((), ("train.scorer.seed=1",))]
+    read = [
+        load_overlaid(MANIFEST, "mlops.yaml", lambda path, most: b"", one) for one in ((), ("train.scorer.seed=1",))
+    ]
     assert read[0].digest != read[1].digest

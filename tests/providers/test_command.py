@@ -35,7 +35,7 @@ class Folder:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def read(self, path: str) -> bytes:
+    def read(self, path: str, most: int | None = None) -> bytes:
         return (self.root / path).read_bytes()
 
 
