@@ -22,6 +22,7 @@ TESTS = Path(__file__).parent
 _MANIFEST = "manifest/test_load.py::"
 _COMMAND = "providers/test_command.py::"
 _TRAIN = "providers/train/test_local.py::"
+_WRONG = "providers/train/test_goes_wrong.py::"
 _ORT = "providers/targets/test_onnxruntime.py::"
 _TVM = "providers/targets/test_tvm.py::"
 _PROGRAM = "providers/targets/test_program.py::"
@@ -65,10 +66,10 @@ EFFECTS: dict[str, str] = {
     "train/local.produces": _TRAIN + "test_files_for_another_step_need_no_model",
     "train/local.predict": _TRAIN + "test_an_opaque_model_takes_its_program_along",
     "train/local.formats": _TRAIN + "test_a_pickle_is_no_opaque_model_unless_it_is_named",
-    "train/local.timeout": _TRAIN + "test_a_trainer_that_hangs_is_ended_with_its_children",
+    "train/local.timeout": _WRONG + "test_a_trainer_that_hangs_is_ended_with_its_children",
     "train/local.retries": _TRAIN + "test_several_commands_run_in_order_and_a_failed_one_is_tried_again",
-    "train/local.resources": _TRAIN + "test_the_memory_limit_holds",
-    "train/local.resources.memory": _TRAIN + "test_the_memory_limit_holds",
+    "train/local.resources": _WRONG + "test_the_memory_limit_holds",
+    "train/local.resources.memory": _WRONG + "test_the_memory_limit_holds",
     "train/command.program": _PINNED,
     "train/command.digest": _PINNED,
     "train/command.params": _KEYS + "test_arguments_and_settings_reach_the_program",
@@ -195,12 +196,12 @@ EFFECTS: dict[str, str] = {
     "gates/command.confidence": _COMMAND + "test_what_the_manifest_says_reaches_the_program",
     "data/command.positive": _COMMAND + "test_the_positive_label_must_be_one_of_the_labels",
     "data/dvc.positive": _DVC + "test_a_positive_value_that_does_not_occur",
-    "train/local.resources.gpu": _TRAIN + "test_the_cards_of_a_step_are_its_own",
+    "train/local.resources.gpu": _WRONG + "test_the_cards_of_a_step_are_its_own",
     "train/local.priority": "test_slots.py::test_the_highest_priority_first_and_always_after_what_it_needs",
     "train/command.priority": "test_slots.py::test_the_highest_priority_first_and_always_after_what_it_needs",
-    "train/local.budget": _TRAIN + "test_a_step_ends_when_its_budget_is_used_up",
-    "train/local.budget.time": _TRAIN + "test_a_step_ends_when_its_budget_is_used_up",
-    "train/local.resources.cpu": _TRAIN + "test_the_processor_limit_holds",
+    "train/local.budget": _WRONG + "test_a_step_ends_when_its_budget_is_used_up",
+    "train/local.budget.time": _WRONG + "test_a_step_ends_when_its_budget_is_used_up",
+    "train/local.resources.cpu": _WRONG + "test_the_processor_limit_holds",
     "gates/metric.timeout": _KEYS + "test_a_gates_model_is_held_to_its_time_and_memory",
     "gates/scan.timeout": _KEYS + "test_a_scan_is_held_to_its_time_and_memory",
     "targets/onnxruntime.timeout": _ORT + "test_the_compiler_is_held_to_its_time_and_memory",

@@ -11,6 +11,7 @@ import pytest
 
 from mlopsctl.adapters.git import Repo, WorkTree, find_repo
 from mlopsctl.adapters.store import LocalStore
+from mlopsctl.errors import ProviderError
 from mlopsctl.provider import Context
 from mlopsctl.providers.train import local
 from mlopsctl.types import Address, Digest, Input, Observed, Outcome, Resource
@@ -119,3 +120,13 @@ def quickstart(tmp_path: Path) -> Project:
     shutil.copytree(TEMPLATE, root)
     subprocess.run(["git", "init", "-q", "-b", "main", str(root)], check=True)
     return Project(root)
+
+
+def script(project: Project, body: str, name: str = "train.py") -> None:
+    project.write(name, "import os, sys\nout = os.environ['MLOPS_OUT']\n" + body)
+
+
+def failure(project: Project, **keys: Any) -> ProviderError:
+    with pytest.raises(ProviderError) as caught:
+        project.train(**keys)
+    return caught.value
