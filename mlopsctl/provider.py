@@ -100,7 +100,7 @@ class Store(Protocol):
     def put(self, path: Path) -> Digest:
         """Takes over a file (``sha256:``) or a folder (``dirhash:``), atomically."""
 
-    def checkout(self, digest: Digest, destination: Path) -> Path:
+    def checkout(self, digest: Digest, destination: Path, *, synced: bool = False) -> Path:
         """Writes a verified copy of the file or folder to ``destination``. Raises EvidenceError on other bytes."""
 
     def path(self, digest: Digest) -> Path:

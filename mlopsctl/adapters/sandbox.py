@@ -13,7 +13,9 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -149,7 +151,7 @@ def version(name):
         return ""
 names = sys.argv[1:]
 print(json.dumps({"folders": [sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix],
-    "python": platform.python_version(), "packages": {n: version(n) for n in names if version(n)}}))
+    "sites": sys.path, "python": platform.python_version(), "packages": {n: version(n) for n in names if version(n)}}))
 """
 
 
@@ -160,11 +162,46 @@ class Interpreter:
     folders: tuple[Path, ...]
     python: str
     packages: Mapping[str, str]
+    sites: tuple[Path, ...] = ()
+    """Where its packages lie."""
 
 
 def ask_python(program: str, packages: Sequence[str]) -> Interpreter | None:
     """Asks an interpreter about itself, isolated from the current folder and without this process's secrets; None where
-    it gives no answer."""
+    it gives no answer.
+
+    An answer is kept for this command, as long as neither the program nor a folder of its packages was written to.
+    """
+    asked = program, tuple(packages)
+    told = _TOLD.get(asked)
+    if told is not None and told[0] == _stamps(program, told[1]):
+        return told[1]
+    begun = time.time()
+    found = _ask_python(program, packages)
+    if found is not None:
+        stamps = _stamps(program, found)
+        # What was written to lately may have been written to while it answered.
+        if max((stamp[-1] for stamp in stamps), default=0) < (begun - _RECENT) * 1e9:
+            _TOLD[asked] = stamps, found
+    return found
+
+
+_RECENT = 2.0
+_Stamps = list[tuple[int, int, int]]
+_TOLD: dict[tuple[str, tuple[str, ...]], tuple[_Stamps, Interpreter]] = {}
+
+
+def _stamps(program: str, found: Interpreter) -> _Stamps:
+    """Others once a package was put into the interpreter's folders or taken out, or the program is another one."""
+    stamps = []
+    for path in (program, *found.sites):
+        with suppress(OSError):
+            seen = os.stat(path)
+            stamps.append((seen.st_dev, seen.st_ino, seen.st_mtime_ns))
+    return stamps
+
+
+def _ask_python(program: str, packages: Sequence[str]) -> Interpreter | None:
     try:
         said = subprocess.run(  # noqa: S603 — the interpreter that the project's own command names
             [program, "-I", "-c", _ASK, *packages],
@@ -179,4 +216,5 @@ def ask_python(program: str, packages: Sequence[str]) -> Interpreter | None:
         return None
     folders = [Path(item) for item in dict.fromkeys(found["folders"])]
     inside = [folder / name for folder in folders for name in ("bin", "lib", "lib64", "include", "pyvenv.cfg")]
-    return Interpreter((*folders, *inside), str(found["python"]), found["packages"])
+    sites = [Path(item) for item in found["sites"]]
+    return Interpreter((*folders, *inside), str(found["python"]), found["packages"], tuple(sites))

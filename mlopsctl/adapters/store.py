@@ -15,15 +15,21 @@ import errno
 import hashlib
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from functools import cache
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from ..errors import EvidenceError, MlopsError, ProviderError
 from ..types import Digest
 from .files import left_behind
 from .statcache import Hashes, StatCache, hash_once
 
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
+
+_AT_ONCE, _MOST_WAITING = 8, 256
+"""So many files are synced at a time, and so many wait for their names at most."""
 _FICLONE = 0x40049409  # linux/fs.h
 _EXECUTABLE = (b"#!", b"\x7fELF")
 
@@ -131,7 +137,30 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def copy_hashed(source: Path, destination: Path, mode: int = 0o644) -> Hashes:
+def _sync_file(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@cache
+def _syncing() -> ThreadPoolExecutor:
+    from concurrent.futures import ThreadPoolExecutor
+
+    return ThreadPoolExecutor(_AT_ONCE, "sync")
+
+
+def _sync_all(sync: Callable[[Path], None], paths: Collection[Path]) -> None:
+    """Syncs side by side: the disk waits once for all of them, and not for each."""
+    if len(paths) == 1:
+        sync(*paths)
+    elif paths:
+        list(_syncing().map(sync, paths))
+
+
+def copy_hashed(source: Path, destination: Path, mode: int = 0o644, *, synced: bool = True) -> Hashes:
     """Copies a file and hashes the very bytes that were written; synced to disk. Leaves nothing behind on failure.
 
     Where the file system can, the copy shares its blocks with the source (a reflink); never is it a hard link, because
@@ -142,7 +171,8 @@ def copy_hashed(source: Path, destination: Path, mode: int = 0o644) -> Hashes:
             found = hash_once(destination) if _reflink(source, out) else hash_once(source, out.write)
             out.flush()
             os.fchmod(out.fileno(), mode)
-            os.fsync(out.fileno())
+            if synced:
+                os.fsync(out.fileno())
     except BaseException:
         with contextlib.suppress(OSError):
             destination.unlink()
@@ -228,32 +258,41 @@ class LocalStore:
 
         Raises ProviderError for links and strange names, MlopsError where the disk is full or not writable.
         """
-        with self._writing():
-            if not path.is_dir():
-                if path.is_symlink() or not path.is_file():
-                    raise ProviderError(f"{path} is no plain file", code="MLO1121", hint="put the file itself there")
-                return Digest("sha256:" + self._take(path))
-            listing = listing_of((name, self._take(file)) for name, file in files_below(path))
-            digest = dirhash(listing)
-            self._write(self._place(digest)[1], listing)
-            return digest
+        with self.taking() as intake:
+            return intake.put(path)
 
     def put_bytes(self, body: bytes) -> Digest:
         """Writes a file (``sha256:``) with this content into the store, atomically. Raises MlopsError as ``put`` does."""
-        digest = Digest("sha256:" + hashlib.sha256(body).hexdigest())
-        with self._writing():
-            self._write(self._place(digest)[1], body)
-        return digest
+        with self.taking() as intake:
+            return intake.put_bytes(body)
 
-    def checkout(self, digest: Digest, destination: Path) -> Path:
-        """Writes a verified, writable copy to ``destination``, which must not exist. Raises EvidenceError."""
+    @contextlib.contextmanager
+    def taking(self) -> Iterator[Intake]:
+        """Puts several things into the store together: at the end of the block all are there and on disk.
+
+        Whatever is raised in the block leaves the store as it was.
+        """
+        with storing(self.root):
+            self._sweep()
+            intake = Intake(self)
+            try:
+                yield intake
+                intake.settle()
+            finally:
+                intake.clear()
+
+    def checkout(self, digest: Digest, destination: Path, *, synced: bool = False) -> Path:
+        """Writes a verified, writable copy to ``destination``, which must not exist. Raises EvidenceError.
+
+        ``synced`` is for what has to outlive a power cut; what a step works on has not.
+        """
         kind = self._place(digest)[0]
         if destination.exists() or destination.is_symlink():
             raise ProviderError(f"{destination} exists already", hint=f"mv {destination} elsewhere", code="MLO1136")
         destination.parent.mkdir(parents=True, exist_ok=True)
         with storing(destination):
             if kind == "sha256":
-                self._give(digest[7:], destination)
+                self._give(digest[7:], destination, synced)
                 return destination
             from tempfile import TemporaryDirectory
 
@@ -265,7 +304,7 @@ class LocalStore:
                 for name, hexa in pairs:
                     target = folder / PurePosixPath(name)
                     target.parent.mkdir(parents=True, exist_ok=True)
-                    self._give(hexa, target)
+                    self._give(hexa, target, synced)
                 folder.replace(destination)
         return destination
 
@@ -273,18 +312,18 @@ class LocalStore:
         """Copies a file or folder into another store, verified on the way. Raises EvidenceError."""
         kind = self._place(digest)[0]
         pairs = [("", digest[7:])] if kind == "sha256" else self.listing(digest)
-        with other._writing():
+        with other.taking() as intake:
             for _, hexa in pairs:
                 if other._file(hexa).is_file():
                     continue
                 source = self._file(hexa)
                 if source.is_symlink() or not source.is_file():
                     raise _gone(Digest("sha256:" + hexa))
-                found = other._take(source, expected=hexa)
+                found = intake.take(source)
                 if found != hexa:
                     raise _tampered(source, Digest("sha256:" + hexa), Digest("sha256:" + found))
             if kind == "dirhash":
-                other._write(other._place(digest)[1], listing_of(pairs))
+                intake.put_listing(pairs)
 
     # --- below ---
 
@@ -297,62 +336,23 @@ class LocalStore:
     def _file(self, hexa: str) -> Path:
         return self.root / "sha256" / hexa[:2] / hexa
 
-    def _take(self, source: Path, expected: str = "") -> str:
-        """Copies one file in and returns its sha256; with ``expected``, other bytes are not taken."""
-        temporary = self._temporary()
-        found = copy_hashed(source, temporary, 0o444)
-        place = self._file(found.sha256)
-        try:
-            if expected and found.sha256 != expected:
-                return found.sha256
-            known = place.is_file() and not place.is_symlink() and place.stat().st_size == found.size
-            if known and hash_file(place)[7:] == found.sha256:
-                return found.sha256
-            self._settle(temporary, place)
-        finally:
-            temporary.unlink(missing_ok=True)
-        return found.sha256
-
-    def _write(self, place: Path, text: bytes) -> None:
-        temporary = self._temporary()
-        try:
-            with temporary.open("xb") as out:
-                out.write(text)
-                out.flush()
-                os.fchmod(out.fileno(), 0o444)
-                os.fsync(out.fileno())
-            self._settle(temporary, place)
-        finally:
-            temporary.unlink(missing_ok=True)
-
-    def _settle(self, temporary: Path, place: Path) -> None:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        temporary.replace(place)
-        sync_folder(place.parent)
-
     def _temporary(self) -> Path:
         folder = self.root / "tmp"
         folder.mkdir(parents=True, exist_ok=True)
         return folder / f"{os.getpid()}-{time.monotonic_ns()}-{os.urandom(4).hex()}"
 
-    def _give(self, hexa: str, destination: Path) -> None:
+    def _give(self, hexa: str, destination: Path, synced: bool) -> None:
         source = self._file(hexa)
         if source.is_symlink() or not source.is_file():
             raise _gone(Digest("sha256:" + hexa))
         with source.open("rb") as file:
             mode = 0o755 if file.read(4).startswith(_EXECUTABLE) else 0o644
         temporary = destination.with_name(f".{os.urandom(6).hex()}.part")
-        found = copy_hashed(source, temporary, mode)
+        found = copy_hashed(source, temporary, mode, synced=synced)
         if found.sha256 != hexa:
             temporary.unlink()
             raise _tampered(source, Digest("sha256:" + hexa), Digest("sha256:" + found.sha256))
         temporary.replace(destination)
-
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
-        with storing(self.root):
-            self._sweep()
-            yield
 
     def _sweep(self) -> None:
         """Takes away what a killed process left behind, once it is a day old."""
@@ -362,6 +362,83 @@ class LocalStore:
             for entry in entries:
                 if left_behind(Path(entry.path)):
                     Path(entry.path).unlink(missing_ok=True)
+
+
+class Intake:
+    """Things on their way into a store: under other names until ``settle``."""
+
+    def __init__(self, store: LocalStore):
+        self._store = store
+        self._waiting: dict[Path, Path] = {}
+        self._begun: list[Path] = []
+        self.listings: dict[Digest, dict[str, str]] = {}
+        """What was taken of each folder: relative name -> sha256."""
+
+    def put(self, path: Path) -> Digest:
+        """Takes a file (``sha256:``) or folder (``dirhash:``). Raises as ``LocalStore.put`` does."""
+        if path.is_dir():
+            return self.put_listing([(name, self.take(file)) for name, file in files_below(path)])
+        if path.is_symlink() or not path.is_file():
+            raise ProviderError(f"{path} is no plain file", code="MLO1121", hint="put the file itself there")
+        return Digest("sha256:" + self.take(path))
+
+    def put_bytes(self, body: bytes) -> Digest:
+        """Takes a file (``sha256:``) with this content."""
+        digest = Digest("sha256:" + hashlib.sha256(body).hexdigest())
+        self._write(digest, body)
+        return digest
+
+    def put_listing(self, pairs: Iterable[tuple[str, str]]) -> Digest:
+        """Takes the listing of a folder (``dirhash:``) whose files are there or on their way."""
+        files = dict(pairs)
+        text = listing_of(files.items())
+        digest = dirhash(text)
+        self.listings[digest] = files
+        self._write(digest, text)
+        return digest
+
+    def take(self, source: Path) -> str:
+        """Takes one file and returns its sha256."""
+        temporary = self._begin()
+        found = copy_hashed(source, temporary, 0o444, synced=False)
+        place = self._store._file(found.sha256)
+        known = place.is_file() and not place.is_symlink() and place.stat().st_size == found.size
+        if known and hash_file(place)[7:] == found.sha256:
+            temporary.unlink()
+        else:
+            self._waiting[place] = temporary
+        if len(self._waiting) >= _MOST_WAITING:
+            self.settle()
+        return found.sha256
+
+    def _write(self, digest: Digest, text: bytes) -> None:
+        temporary = self._begin()
+        with temporary.open("xb") as out:
+            out.write(text)
+            os.fchmod(out.fileno(), 0o444)
+        self._waiting[self._store._place(digest)[1]] = temporary
+
+    def _begin(self) -> Path:
+        self._begun.append(self._store._temporary())
+        return self._begun[-1]
+
+    def settle(self) -> None:
+        """Gives everything its name, once its bytes are on disk, and comes back when the names are there too."""
+        _sync_all(_sync_file, list(self._waiting.values()))
+        folders = {place.parent for place in self._waiting}
+        for folder in list(folders):
+            if not folder.is_dir():
+                folder.mkdir(parents=True, exist_ok=True)
+                folders.add(folder.parent)
+        for place, temporary in self._waiting.items():
+            temporary.replace(place)
+        _sync_all(sync_folder, folders)
+        self._waiting.clear()
+
+    def clear(self) -> None:
+        """Leaves nothing of what was not settled."""
+        for temporary in self._begun:
+            temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -122,7 +122,7 @@ def _folder(trail: TrailLog, stores: list[LocalStore], destination: Path, entrie
                 missing += 1
                 console.note(f"  not here: {digest}")
                 continue
-            store.checkout(digest, place / "artifacts" / digest.replace(":", "-"))
+            store.checkout(digest, place / "artifacts" / digest.replace(":", "-"), synced=True)
     console.out(f"{destination}: the whole trail, root entry {trail.entries('', ('root',))[0].id}")
     console.out(f"  SHA256SUMS  {sums_digest(destination)}")
     console.note(f"  check it anywhere: mlopsctl audit verify --offline {destination} --root ID")

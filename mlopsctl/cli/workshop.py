@@ -184,24 +184,21 @@ class ProjectWorkshop:
 
     def keep(self, outputs: Mapping[str, Path | Digest]) -> dict[str, Digest]:
         kept: dict[str, Digest] = {}
-        for name, made in outputs.items():
-            if isinstance(made, Path):
-                kept[name] = self.project.store.put(made)
-                if made.is_dir():
-                    kept[name + ".sig"] = self._sign(made.name, kept[name])
-            else:
-                kept[name] = made
+        # All at once, because the disk takes as long for one.
+        with self.project.store.taking() as intake:
+            for name, made in outputs.items():
+                kept[name] = intake.put(made) if isinstance(made, Path) else made
+                if isinstance(made, Path) and kept[name] in intake.listings:
+                    kept[name + ".sig"] = intake.put_bytes(self._sign(made.name, intake.listings[kept[name]]))
         return kept
 
-    def _sign(self, name: str, folder: Digest) -> Digest:
+    def _sign(self, name: str, files: Mapping[str, str]) -> bytes:
         """Signs what the store took, by the hashes of the very bytes that it wrote."""
         from ..adapters.model_proof import sign_files
 
-        files = dict(self.project.store.listing(folder))
         # Agents and tokens answer one question at a time.
         with self._signing:
-            signature = sign_files(name, files, self._signer)
-        return self.project.store.put_bytes(signature)
+            return sign_files(name, files, self._signer)
 
     def record(
         self,

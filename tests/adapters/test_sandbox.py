@@ -300,3 +300,24 @@ def test_a_file_kept_inside_a_kept_folder_stays_as_it_is(project: Path, mode: st
     )
     assert done.stdout.strip() == "home = /usr/bin", done.stderr
     assert (environment / "pyvenv.cfg").read_text() == "home = /usr/bin\n"
+
+
+def test_an_interpreter_is_asked_again_once_its_packages_changed(tmp_path: Path) -> None:
+    sites, python = tmp_path / "sites", tmp_path / "python"
+    sites.mkdir()
+    python.write_text(
+        f"#!/bin/sh\necho asked >> {tmp_path}/log\n"
+        f"""echo '{{"folders": [], "sites": ["{sites}"], "python": "3.11", "packages": {{}}}}'\n"""
+    )
+    python.chmod(0o755)
+
+    def asked() -> int:
+        assert ask_python(str(python), ("numpy",)) is not None
+        return (tmp_path / "log").read_text().count("asked")
+
+    assert [asked(), asked()] == [1, 2], "what was just written to may change within the same tick"
+    for path in (sites, python):
+        os.utime(path, (1, 1))
+    assert [asked(), asked(), asked()] == [3, 3, 3]
+    (sites / "numpy").mkdir()
+    assert asked() == 4

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from mlopsctl.adapters import machine
 from mlopsctl.adapters.machine import this_machine
 from mlopsctl.adapters.steps import StepJournal, end_group
 from mlopsctl.adapters.times import lasting
@@ -102,3 +103,36 @@ def test_cards_are_found_by_their_paths_alone(
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     found = this_machine(tmp_path)
     assert found.gpus == cards and found.cpu >= 1 and found.memory > 2**20
+
+
+@pytest.mark.parametrize(
+    ("groups", "files", "cores", "gib"),
+    [
+        ("0::/", {"cpu.max": "max 100000", "memory.max": "max"}, 8, 64),
+        ("0::/", {"cpu.max": "200000 100000", "memory.max": str(4 << 30)}, 2, 4),
+        ("0::/", {"cpu.max": "150000 100000"}, 2, 64),
+        ("0::/", {"cpu.max": "5000 100000"}, 1, 64),
+        ("0::/", {"cpu.max": "6400000 100000", "memory.max": str(1 << 40)}, 8, 64),
+        ("0::/a/b", {"a/cpu.max": "300000 100000", "a/b/cpu.max": "max 100000", "a/memory.max": str(8 << 30)}, 3, 8),
+        ("0::/elsewhere/on/the/host", {"cpu.max": "100000 100000"}, 1, 64),
+        ("4:cpu,cpuacct:/", {"cpu,cpuacct/cpu.cfs_quota_us": "-1", "cpu,cpuacct/cpu.cfs_period_us": "100000"}, 8, 64),
+        ("4:cpu,cpuacct:/c", {"cpu/c/cpu.cfs_quota_us": "250000", "cpu/c/cpu.cfs_period_us": "100000"}, 3, 64),
+        ("1:memory:/c\n0::/", {"memory/memory.limit_in_bytes": str(2 << 30)}, 8, 2),
+        ("1:memory:/c\n0::/", {"cpu/cpu.cfs_quota_us": "100000", "cpu/cpu.cfs_period_us": "100000"}, 8, 64),
+        ("0::/", {"cpu.max": ""}, 8, 64),
+        ("", {}, 8, 64),
+    ],
+)
+def test_the_limits_of_a_container_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, groups: str, files: dict[str, str], cores: int, gib: int
+) -> None:
+    for name, text in files.items():
+        (tmp_path / "cgroup" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "cgroup" / name).write_text(text + "\n")
+    (tmp_path / "own").write_text(groups + "\n" if groups else "")
+    monkeypatch.setattr(machine, "GROUPS", tmp_path / "cgroup")
+    monkeypatch.setattr(machine, "OWN_GROUPS", tmp_path / "own")
+    monkeypatch.setattr(machine, "_built_in", lambda: 64 << 30)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))
+    found = this_machine(tmp_path)
+    assert (found.cpu, found.memory) == (cores, gib << 30)

@@ -226,7 +226,7 @@ def _check_out(home: Home, artifact: Input, ctx: Context) -> Path:
     fresh = release.with_name(f".{release.name}.{os.urandom(4).hex()}")
     try:
         fresh.mkdir(parents=True)
-        ctx.store.checkout(digest, fresh / "artifact")
+        ctx.store.checkout(digest, fresh / "artifact", synced=True)
         shutil.copyfile(ctx.store.path(seen.outputs[artifact.need.output + ".sig"]), fresh / "artifact.sig")
         (fresh / "key.pub").write_text(ctx.public_key)
         ctx.tell("verifying the artifact's signature")
