@@ -47,7 +47,8 @@ class Finished:
 
 def clean_env(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment a program gets: PATH, LANG, LC_ALL and CUDA_* of this process, and what ``extra`` names."""
-    kept = {key: value for key, value in os.environ.items() if key in KEPT or key.startswith("CUDA_")}
+    # By names alone: reading every value takes longer than all else here.
+    kept = {key: os.environ[key] for key in os.environ if key in KEPT or key.startswith("CUDA_")}
     kept.setdefault("PATH", os.defpath)
     return {**kept, **(extra or {})}
 

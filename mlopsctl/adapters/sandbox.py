@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -81,17 +81,29 @@ def make_sandbox(
 
     ``path`` is the PATH whose programs can be run. A path of ``read`` or ``write`` may lie inside a hidden folder.
     """
-    shut = tuple(os.path.realpath(item) for item in hidden)
+    shut = tuple(_real(item) for item in hidden)
     ground = _ground(path, shut, str(Path.home()), tempfile.gettempdir())
-    named = dict.fromkeys(part for item in read for part in cover(os.path.realpath(item), shut))
+    named = dict.fromkeys(part for item in read for part in cover(_real(item), shut))
     return Sandbox(
         mode or strongest_mode(),
         read=tuple(dict.fromkeys((*ground.read, *named))),
-        write=(*(os.path.realpath(item) for item in write), *ground.devices),
+        write=(*(_real(item) for item in write), *ground.devices),
         hide=ground.hide,
         memory=memory,
         cpus=cpus,
     )
+
+
+def _real(path: Path) -> str:
+    """``os.path.realpath``; the folders of one step lie beside each other, and are looked up once."""
+    if os.path.islink(path) or path.name in ("", ".."):
+        return os.path.realpath(path)
+    return os.path.join(_real_folder(os.path.dirname(path)), path.name)
+
+
+@lru_cache(64)
+def _real_folder(folder: str) -> str:
+    return os.path.realpath(folder)
 
 
 class _Ground(NamedTuple):
@@ -194,7 +206,7 @@ _TOLD: dict[tuple[str, tuple[str, ...]], tuple[_Stamps, Interpreter]] = {}
 def _stamps(program: str, found: Interpreter) -> _Stamps:
     """Others once a package was put into the interpreter's folders or taken out, or the program is another one."""
     stamps = []
-    for path in (program, *found.sites):
+    for path in (program, *map(str, found.sites)):
         with suppress(OSError):
             seen = os.stat(path)
             stamps.append((seen.st_dev, seen.st_ino, seen.st_mtime_ns))
