@@ -293,7 +293,7 @@ def assess(
         waiting,
         "; ".join(held_by),
         verdict,
-        by_name.notes(want, inputs) + looks(nth) + times(took, budget) if busy else (),
+        by_name.notes(want, inputs) + looks(nth) + times(took, budget) + site.announced if busy else (),
         site.weakens,
         rules=rules,
         took=took,

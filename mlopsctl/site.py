@@ -22,6 +22,8 @@ class Site(NamedTuple):
     """The controls that the last deployment went through; None before the first one."""
     weakens: tuple[str, ...] = ()
     """What the manifest loosens of them."""
+    announced: tuple[str, ...] = ()
+    """Changes that others announced and nobody ended: apply waits for them."""
     contested: str = ""
     """The entries that claim to be what runs, where a merge brought several; only a deployment after all settles it."""
 

@@ -2,45 +2,20 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from datetime import datetime
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
-from ..adapters.times import lasting
 from ..audit.sharing import pull_trail, push_trail
 from ..errors import MlopsError, NotSharedError, StaleError
 from ..holds import Hold
-from ..intents import INTENT, KINDS, LOOKED_AT, Intent, standing
-from ..plan import Assessment
-from ..provider import Deployment, Inputs, provider
+from ..intents import INTENT
+from ..provider import Inputs
 from ..types import Address, Entry, Resource
 from . import console
+from .announced import announced_here, foreign_intents, is_shared, open_intents
 from .overrides import overrides
 from .project import Project
 from .trail import refuse_programs, warn
-
-
-def is_shared(name: str) -> bool:
-    """Whether others can reach the deployments of this provider: not where every clone has one of its own."""
-    return not cast(Deployment, provider(name)).PER_CLONE
-
-
-def open_intents(project: Project, address: Address) -> tuple[Intent, ...]:
-    """Announced changes of a deployment that nobody ended, as far as this trail knows."""
-    return standing(project.trail.entries(str(address), KINDS, newest_first=True, limit=LOOKED_AT))
-
-
-def announcements(project: Project, found: Assessment) -> tuple[str, ...]:
-    """One line for each announced change of a deployment, with its age by the clock of this machine."""
-    if not is_shared(found.step.provider):
-        return ()
-    return tuple(f"{one}, {aged(one)} ago" for one in open_intents(project, found.step.address))
-
-
-def aged(intent: Intent) -> str:
-    """How long ago it was announced, going by what its author's clock said."""
-    return lasting(time.time() - datetime.fromisoformat(intent.since).timestamp())
 
 
 def freshen(project: Project) -> None:
@@ -119,7 +94,7 @@ class Announcer:
     def forget(self, address: Address) -> None:
         """The entry that ends it was signed."""
         announced = self._open.pop(address, "")
-        self._keep([one for one in self._kept() if one != announced])
+        self._keep([one for one in announced_here(self._project) if one != announced])
 
     def _sign(self, want: Resource, inputs: Inputs) -> str:
         last = self._known[want.address].last
@@ -137,7 +112,7 @@ class Announcer:
             INTENT, address=str(want.address), facts=facts, commit=commit, location=location
         )
         self._open[want.address] = entry.id
-        self._keep([*(one for one in self._kept() if one not in left), entry.id])
+        self._keep([*(one for one in announced_here(self._project) if one not in left), entry.id])
         return entry.id
 
     def _share(self, want: Resource, remote: str, *, push: bool) -> None:
@@ -172,18 +147,13 @@ class Announcer:
 
     def _refuse_foreign(self, want: Resource) -> None:
         """Raises StaleError where somebody else announced a change that nobody ended."""
-        own = {*self._kept(), *self._open.values()}
-        foreign = [one for one in open_intents(self._project, want.address) if one.entry not in own]
-        if foreign:
+        if foreign := foreign_intents(self._project, want.address):
             raise StaleError(
                 f"{want.address} is being changed by somebody else: {'; '.join(map(str, foreign))}; nothing was changed",
                 hint="wait until that is done and plan again; if whoever it is has gone: "
                 f"mlopsctl unlock {want.address.typed}",
                 code="MLO6022",
             )
-
-    def _kept(self) -> list[str]:
-        return self._own.read_text(encoding="ascii").split() if self._own.exists() else []
 
     def _keep(self, ids: Sequence[str]) -> None:
         from ..adapters.files import write_atomically

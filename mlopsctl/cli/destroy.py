@@ -12,7 +12,7 @@ from ..errors import ApprovalError, MlopsError, UsageError
 from ..swap import take_down
 from ..types import Observed, Resource
 from . import console
-from .announce import is_shared
+from .announced import is_shared
 from .halt import matches
 from .project import Project, open_project
 from .queue import sign_queued

@@ -6,7 +6,7 @@ from typing import Annotated, cast
 
 import typer
 
-from ..errors import ApprovalError, MlopsError, UsageError
+from ..errors import ApprovalError, MlopsError, StaleError, UsageError
 from ..provider import Deployment, Inputs, provider
 from ..soak import comes_after
 from ..swap import swapping
@@ -121,7 +121,7 @@ def unhold(deployment: _Name, reason: _Reason = "", offline: Offline = False) ->
 
 
 def _running(workshop: ProjectWorkshop, want: Resource) -> Entry:
-    """The entry of what a deployment runs. Raises MlopsError where it runs nothing."""
+    """The entry of what a deployment runs. Raises MlopsError where it runs nothing, StaleError where nobody knows what."""
     seen = workshop.world.read(want, None) if want.address.section == "deployments" else None
     entry = workshop.project.trail.entry(seen.entry) if seen is not None and seen.entry else None
     if entry is None:
@@ -129,6 +129,13 @@ def _running(workshop: ProjectWorkshop, want: Resource) -> Entry:
             f"{want.address} runs nothing that this trail attests",
             hint="mlopsctl status shows what runs",
             code="MLO1542",
+        )
+    if contested := workshop.world.site(want, seen).contested:
+        raise StaleError(
+            f"what {want.address} runs is contested by {contested}: which of them won, the place alone knows",
+            hint=f"mlopsctl status {want.address.typed} --refresh asks it; then settle it: "
+            f"mlopsctl apply --replace {want.address}",
+            code="MLO6026",
         )
     return entry
 

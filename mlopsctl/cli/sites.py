@@ -17,6 +17,7 @@ from ..provider import Context, Deployment, provider
 from ..ratchet import Controls, controls, deployment_fields, weakenings
 from ..site import Site
 from ..types import Entry, Json, Observed, Resource, TreeFile
+from .announced import foreign_intents, is_shared
 from .project import Project
 
 FILE = "controls.json"
@@ -47,8 +48,14 @@ class Sites:
             commit if observed is not None and not same and repo.is_ancestor(head, commit) else "",
             in_force,
             self._weakens(want, in_force),
+            self._announced(want),
             self._contested(want),
         )
+
+    def _announced(self, want: Resource) -> tuple[str, ...]:
+        if not is_shared(want.provider):
+            return ()
+        return tuple(f"{one}; apply waits until that is ended" for one in foreign_intents(self._project, want.address))
 
     def _contested(self, want: Resource) -> str:
         """The latest entries of a shared deployment that know nothing of each other; the program alone knows who won."""

@@ -14,7 +14,7 @@ from ..provider import Deployment, Probe, provider
 from ..render.text import printable
 from ..types import Address, Resource
 from . import console
-from .announce import announcements
+from .announced import announcements
 from .overrides import overrides
 from .project import Project, open_project
 from .queue import queued

@@ -17,7 +17,7 @@ from ..ratchet import Controls, as_in_force
 from ..swap import swapping
 from ..types import GUARD, Address, Digest, Entry, Observed, Resource, Verdict
 from . import console
-from .announce import is_shared
+from .announced import is_shared
 from .project import Project, open_project
 from .queue import sign_queued
 from .share import share_trail

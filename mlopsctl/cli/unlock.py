@@ -72,7 +72,8 @@ def unlock(
 def _unlock_deployment(name: str, *, force: bool, reason: str, offline: bool) -> int:
     """Ends what others announced and never finished. Raises StaleError where somebody may be at work, without --force."""
     from ..intents import INTENT
-    from .announce import aged, freshen, open_intents
+    from .announce import freshen
+    from .announced import aged, open_intents
     from .project import open_project
     from .share import share_trail
     from .switch import deployment_of, refuse_review

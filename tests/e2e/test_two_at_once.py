@@ -11,7 +11,8 @@ from subprocess import PIPE, STDOUT, Popen
 import pytest
 
 from mlopsctl.audit.sharing import pull_trail
-from mlopsctl.cli.announce import Announcer, open_intents
+from mlopsctl.cli.announce import Announcer
+from mlopsctl.cli.announced import open_intents
 from mlopsctl.cli.project import Project, open_project
 from mlopsctl.cli.world import ProjectWorld
 from mlopsctl.errors import StaleError
@@ -243,6 +244,7 @@ def test_an_intent_whose_author_is_gone_is_shown_with_its_age_and_ended_by_force
     done = shell(APPLY, ours)
     assert done.returncode == 6 and "MLO6022" in done.stdout and "mlopsctl unlock live" in done.stdout
     assert on(shelf) == before
+    assert "apply waits until that is ended" in must("mlopsctl plan", ours)
     told = must("mlopsctl status live", ours)
     assert "announced at" in told and " s ago; if whoever it is has gone: mlopsctl unlock live" in told
     rows = json.loads(must("mlopsctl status live --format json", ours))["resources"]
@@ -286,3 +288,41 @@ def test_rollback_and_pin_tell_the_others_at_once(hub: Path, ours: Path, theirs:
     assert "RISK-1" in must("mlopsctl plan", ours)
     kinds = [entry.kind for entry in opened(ours)[0].trail.entries(str(LIVE))]
     assert kinds[-3:] == ["intent", "rollback", "result"]
+
+
+# --- Contested ----------------------------------------------------------------------------------------------------
+
+
+def test_only_a_deployment_that_follows_both_settles_what_is_contested(
+    hub: Path, ours: Path, theirs: Path, shelf: Path, tmp_path: Path
+) -> None:
+    alone = f"{APPLY} --offline --replace deployments.live"
+    must(alone, theirs)
+    third = Path(shutil.copytree(theirs, tmp_path / "third", symlinks=True))
+    another_model(ours, 3.0)
+    must(alone, ours)
+    must("mlopsctl push --trail-only", theirs)
+    must("mlopsctl push --trail-only", ours)
+    must("mlopsctl pull --trail-only", theirs)
+    for folder in (ours, theirs):
+        assert "contested" in must("mlopsctl status live", folder) and open_intents(opened(folder)[0], LIVE) == ()
+    before = on(shelf)
+    (tmp_path / "other").mkdir()
+    declare(ours, "Two", live=block(shelf), other=block(tmp_path / "other"))
+    for verb in ("pin live", "promote other --from live"):
+        done = shell(f"{BEFORE}mlopsctl {verb}", ours)
+        assert (done.returncode, "MLO6026" in done.stdout) == (6, True), done.stdout
+    shown = must(f"{BEFORE}mlopsctl status live --refresh", theirs)
+    assert (shelf / "label").read_text()[:12] in shown, "the place says who won"
+    another_model(third, 4.0)
+    must(alone, third)
+    must("mlopsctl push --trail-only", third)
+    assert "contested" in must("mlopsctl pull --trail-only && mlopsctl status live", theirs), "it knew of one only"
+    assert on(shelf) != before
+    must(APPLY, theirs)
+    assert "contested" in must("mlopsctl status live", theirs), "nobody decided"
+    must(f"{APPLY} --replace deployments.live", theirs)
+    for folder in (ours, theirs, third):
+        must("mlopsctl pull --trail-only", folder)
+        assert "contested" not in must("mlopsctl status live", folder)
+    must("mlopsctl audit verify --full", ours)

@@ -186,13 +186,24 @@ def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
 @contextmanager
 def changing(want: Resource, seen: Observed | None, ctx: Context) -> Iterator[Mark | None]:
     """Keeps this user's other clones away from ``to:``, and asks the program which label lies there."""
-    from ...adapters.keys import config_folder
     from ...adapters.lock import locked
 
     place = str(want.spec.to if want.spec is not None else seen.facts.get("location") if seen is not None else "")
     key = hashlib.sha256(f"{want.provider} {place or want.address}".encode()).hexdigest()[:32]
-    with locked(config_folder() / "places" / f"{key}.lock", "mlopsctl", f"changes {place or want.address}"):
+    with locked(_locks(ctx) / f"{key}.lock", "mlopsctl", f"changes {place or want.address}"):
         yield _labelled(want, seen, ctx)
+
+
+def _locks(ctx: Context) -> Path:
+    """Where locks of places lie: with the user, for all clones; where nothing can be written there, with this clone."""
+    from ...adapters.keys import config_folder
+
+    folder = config_folder() / "places"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return ctx.state / "places"
+    return folder if os.access(folder, os.W_OK) else ctx.state / "places"
 
 
 def _labelled(want: Resource, seen: Observed | None, ctx: Context) -> Mark | None:
@@ -350,4 +361,6 @@ def probe(address: Address, ctx: Context) -> Probe:
             hint="answer probe with facts.state: serving, halted or down",
             code="MLO1511",
         )
-    return Probe(state, str(found.get("text", "")), str(found.get("endpoint", "")))
+    label = found.get("label")
+    said = (str(found.get("text", "")), f"as entry {label[:12]} announced" if label and isinstance(label, str) else "")
+    return Probe(state, "; ".join(filter(None, said)), str(found.get("endpoint", "")))
