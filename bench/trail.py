@@ -254,7 +254,10 @@ def verifying(place: Path, number: int, name: str) -> int:
 
 
 def cold(folder: Path) -> dict[str, Any]:
-    """Both in processor time, git's included; the bare checks have their messages in memory."""
+    """Both in processor time, git's included, and all of it on one core; the bare checks have their messages in memory."""
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    for file in (find_repo(folder).common_dir / "mlops").glob("index.db*"):
+        file.unlink()
     trail = opened(folder)
     key = trail.signer().key
     verify_signature(key, b"", b"")
@@ -288,9 +291,10 @@ def floor(folder: Path) -> dict[str, Any]:
     for payload in payloads:
         hashlib.sha256(payload).digest()
     took["base64 and sha256"] = cpu() - begun
+    decode, encode = msgspec.json.Decoder().decode, msgspec.json.Encoder(order="sorted").encode
     begun = cpu()
     for payload in payloads:
-        msgspec.json.encode(msgspec.json.decode(payload))
+        encode(decode(payload))
     took["JSON"] = cpu() - begun
     begun = cpu()
     with closing(sqlite3.connect(folder / "floor.db")) as database, database:

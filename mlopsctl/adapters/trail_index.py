@@ -26,7 +26,7 @@ CREATE TABLE payloads (n INTEGER PRIMARY KEY, payload BLOB);
 CREATE TABLE outputs (digest TEXT, id TEXT);
 CREATE TABLE inputs (digest TEXT, id TEXT);
 CREATE TABLE superseded (id TEXT, section TEXT, PRIMARY KEY (id, section)) WITHOUT ROWID;
-CREATE TABLE notes (note TEXT PRIMARY KEY, blob TEXT) WITHOUT ROWID;
+CREATE TABLE notes (note TEXT, blob TEXT);
 CREATE TABLE lines (journal TEXT, line BLOB, PRIMARY KEY (journal, line)) WITHOUT ROWID;
 CREATE TABLE findings (code TEXT, entry TEXT, message TEXT);
 CREATE TABLE policies (digest TEXT PRIMARY KEY, previous TEXT, content TEXT) WITHOUT ROWID;
@@ -41,10 +41,11 @@ CREATE INDEX by_made_from ON entries (made_from);
 CREATE INDEX by_address ON entries (address, seq);
 CREATE INDEX by_seq ON entries (seq);
 CREATE INDEX by_kind ON entries (kind, seq);
+CREATE UNIQUE INDEX by_note ON notes (note);
 CREATE INDEX by_output ON outputs (digest);
 CREATE INDEX by_input ON inputs (digest);
 """
-_INDEX_NAMES = ("by_id", "by_made_from", "by_address", "by_seq", "by_kind", "by_output", "by_input")
+_INDEX_NAMES = ("by_id", "by_made_from", "by_address", "by_seq", "by_kind", "by_note", "by_output", "by_input")
 _CLEARED = (
     "meta",
     "entries",
@@ -182,7 +183,7 @@ class TrailIndex:
     def load(self) -> Iterator[None]:
         """A change during which an empty index is filled without its indices; they are made at the end."""
         with self.change():
-            empty = self.last_row() == 0
+            empty = self.last_row() == 0 and self._db.execute("SELECT 1 FROM notes").fetchone() is None
             for name in _INDEX_NAMES if empty else ():
                 self._db.execute(f"DROP INDEX {name}")
             yield

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .checkpoints import checkpoint_findings
 from .entry import read_line
 from .ledger import Ledger
-from .verify import LOCAL, VALID, WARNINGS, Finding, Line, Verdict
+from .verify import LOCAL, RETIRED, VALID, WARNINGS, Finding, Line, Verdict
 
 
 def verify(ledger: Ledger, *, full: bool = False, roots: bool = False) -> Verdict:
@@ -26,7 +26,7 @@ def verify(ledger: Ledger, *, full: bool = False, roots: bool = False) -> Verdic
     found |= set(remotes)
     found |= {
         Finding("MLO7015", one, "signed with a key that was retired, after its last good entry: it counts for nothing")
-        for one in ledger.index.ids("state = 'retired'")
+        for one in (ledger.index.ids("state = 'retired'") if ledger.index.counts(RETIRED) else ())
     }
     found |= set(unsettled(ledger))
     if not ledger.index.counts(VALID):

@@ -46,6 +46,8 @@ class Record(NamedTuple):
     """Whether fields were cut down to what placing and finding the entry needs; its fingerprint is that of its ingredients."""
     inputs: tuple[str, ...] = ()
     """Digests of what a slim entry was made from."""
+    scheme: tuple[str, ...] = ()
+    """What a usual entry says of its signer, kind and address, the same object for all that say the same."""
 
     @property
     def seq(self) -> int:

@@ -26,7 +26,7 @@ from .reading import Gone, new_lines
 from .rejects import known_rejects, silence
 from .retire import retire
 from .trust import Policy, read_policy
-from .verify import INVALID, RETIRED, VALID, WARNINGS, Check, CheckDigest, Expected, Finding, Judge, Judged, Line, slim
+from .verify import INVALID, RETIRED, VALID, WARNINGS, Check, CheckDigest, Expected, Finding, Judge, Judged, Line
 
 _GROUP = 500
 """So many payloads are written at once, and so often it is told how far a long reading is."""
@@ -183,7 +183,7 @@ class Ledger:
         self._nothing_known = self.index.is_empty()
         with no_collector(), self.index.load():
             judge = self._judge(lazy=True)
-            judged = judge.judge_records(list(self._kept(judge.read(lines))))
+            judged = judge.judge_records(list(self._kept(judge, lines)))
             for digest, policy in judge.policies.items():
                 self.index.add_policy(digest, ",".join(policy.previous), json.dumps(policy.content))
             self.index.add_findings((one.code, one.entry, one.message) for one in self._told(judge, judged))
@@ -201,20 +201,19 @@ class Ledger:
                 self.store(judged[start : start + _GROUP])
         retire(self, [record.id for record in fresh])
 
-    def _kept(self, found: Iterable[tuple[Record, Line]]) -> Iterator[tuple[Record, Line]]:
-        """Writes payloads away as they come and passes on what judging needs."""
+    def _kept(self, judge: Judge, lines: Iterable[Line]) -> Iterator[tuple[Record, Line]]:
+        """Reads lines, writes payloads away as they come and passes on what judging needs."""
         last, waiting, inputs = self.index.last_row(), list[tuple[int, bytes]](), list[tuple[str, str]]()
-        for row, (record, line) in enumerate(found, last + 1):
-            waiting.append((row, record.payload))
-            kept = slim(record, row)
-            inputs += _inputs(kept)
+        for record, line, payload in judge.read(lines, last):
+            waiting.append((record.row, payload))
+            inputs += _inputs(record)
             if len(waiting) == _GROUP:
                 self.index.add_payloads(waiting)
                 self.index.add_inputs(inputs)
                 waiting.clear()
                 inputs.clear()
-                self.progress("reading the audit trail", row)
-            yield kept, _OWN_LINE if line.local else _SHARED_LINE
+                self.progress("reading the audit trail", record.row)
+            yield record, _OWN_LINE if line.local else _SHARED_LINE
         self.index.add_payloads(waiting)
         self.index.add_inputs(inputs)
 

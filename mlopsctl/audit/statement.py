@@ -24,7 +24,7 @@ MEMBER = "mlopsctl_entry"
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 """Git's id of the tree without files: what entries hang on before the first commit."""
 
-_ALGORITHMS = {"sha256": "sha256", "dirhash": "dirHash", "gitoid": "gitTree"}
+ALGORITHMS = {"sha256": "sha256", "dirhash": "dirHash", "gitoid": "gitTree"}
 
 
 @lru_cache(maxsize=1024)
@@ -51,9 +51,9 @@ def subjects(commit: str, outputs: Mapping[str, str]) -> list[Json]:
 def digest_set(digest: str) -> dict[str, str]:
     """in-toto's DigestSet for one of our digests. Raises ValueError for an unknown algorithm."""
     algorithm, _, value = digest.partition(":")
-    if algorithm not in _ALGORITHMS or not value:
+    if algorithm not in ALGORITHMS or not value:
         raise ValueError(f"{digest!r} is no digest: write sha256:…, dirhash:… or gitoid:…")
-    return {_ALGORITHMS[algorithm]: value}
+    return {ALGORITHMS[algorithm]: value}
 
 
 def statement(fields: Mapping[str, Json], commit: str) -> bytes:

@@ -6,7 +6,6 @@ many lines are to be read only: it takes longer to import than a few lines take.
 
 from __future__ import annotations
 
-from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 
@@ -15,7 +14,7 @@ from msgspec import UNSET, UnsetType
 
 from .dsse import MAX_PAYLOAD, PAYLOAD_TYPE, VERSION, entry_id, no_float, small_numbers
 from .entry import Record, are_ids, input_digests, is_moment, once_each, well_named
-from .statement import STATEMENT_TYPE, predicate_type, subjects
+from .statement import ALGORITHMS, EMPTY_TREE, STATEMENT_TYPE, predicate_type, subjects
 from .trust import RESULT_KINDS
 
 # Sorting members by name makes canonical JSON of ASCII: what is written again as it was read has no second spelling.
@@ -79,8 +78,8 @@ _statement = msgspec.json.Decoder(_Statement, float_hook=no_float).decode
 _encode = msgspec.json.Encoder(order="sorted").encode
 
 
-def read_usual(text: bytes, path: str) -> Record | None:
-    """The slim record of a line about ``path`` that steers nothing, with its payload; None where another way must judge."""
+def read_usual(text: bytes, path: str, row: int) -> tuple[Record, bytes] | None:
+    """The slim record of a line about ``path`` that steers nothing, and its payload; None where another way must judge."""
     try:
         line = _line(text)
         envelope = line.dsse
@@ -93,6 +92,10 @@ def read_usual(text: bytes, path: str) -> Record | None:
         return None
     own, signature = said.predicate.mlopsctl_entry, envelope.signatures[0]
     address, outputs = own.address or "", own.outputs or {}
+    scheme = (own.kind, address, said.predicateType, own.log, own.trust, own.signer, signature.keyid)
+    known = _schemes.get(scheme)
+    if known is None:
+        known = _schemes[scheme] = scheme if _named(own.kind, address, said.predicateType) else ()
     if (
         line.v != VERSION
         or envelope.payloadType != PAYLOAD_TYPE
@@ -100,30 +103,46 @@ def read_usual(text: bytes, path: str) -> Record | None:
         or said.type != STATEMENT_TYPE
         or not payload.isascii()
         or not small_numbers(payload)
-        or not _named(own.kind, address, said.predicateType)
+        or not known
         or not are_ids(own.parents)
         or not once_each(own.parents)
         or not is_moment(own.at)
         or not _from_what_it_says(own, address)
     ):
         return None
-    try:
-        if bytes(said.subject) != _encode(subjects(path, outputs)):
-            return None
-    except ValueError:
+    if bytes(said.subject) != _subject(path, outputs, plain=b"\\" not in payload):
         return None
+    kind, address, predicate, log, trust, signer, keyid = known
     fields = {
-        "log": own.log, "seq": own.seq, "parents": own.parents, "at": own.at, "signer": own.signer, "trust": own.trust,
-        "kind": own.kind, "address": address, "status": own.status or "", "made_from": own.made_from or "",
+        "log": log, "seq": own.seq, "parents": own.parents, "at": own.at, "signer": signer, "trust": trust,
+        "kind": kind, "address": address, "status": own.status or "", "made_from": own.made_from or "",
         "outputs": outputs, "tree": own.tree or "",
     }  # fmt: skip
-    return Record(
-        entry_id(payload), fields, path, said.predicateType, payload, ((signature.keyid, signature.sig),), None, 0,
-        True, input_digests(own.ingredients or {}),
-    )  # fmt: skip
+    inputs = input_digests(own.ingredients) if own.ingredients else ()
+    signed = ((keyid, signature.sig),)
+    return Record(entry_id(payload), fields, path, predicate, b"", signed, None, row, True, inputs, known), payload
 
 
-@lru_cache(maxsize=1024)
+_schemes: dict[tuple[str, ...], tuple[str, ...]] = {}
+"""What many entries have in common, each once: texts that are kept are the same objects, and are compared once."""
+
+
+def _subject(path: str, outputs: dict[str, str], *, plain: bool) -> bytes:
+    """Canonical JSON of what the subjects must be, b"" for outputs without one; ``plain`` says that no text is escaped."""
+    if not plain or path == EMPTY_TREE:
+        try:
+            return _encode(subjects(path, outputs))
+        except ValueError:
+            return b""
+    text = f'[{{"digest":{{"gitCommit":"{path}"}},"name":"commit"}}'
+    for name in sorted(outputs):
+        algorithm, _, value = outputs[name].partition(":")
+        if algorithm not in ALGORITHMS or not value:
+            return b""
+        text += f',{{"digest":{{"{ALGORITHMS[algorithm]}":"{value}"}},"name":"{name}"}}'
+    return f"{text}]".encode()
+
+
 def _named(kind: str, address: str, given: str) -> bool:
     """Whether the entry steers nothing, and its kind, address and predicate type fit together."""
     allowed = kind in RESULT_KINDS and not (kind == "trial" and address.startswith("deployments."))

@@ -123,12 +123,12 @@ class Judge:
     _places: dict[str, Place] = field(default_factory=dict)
     _batch: set[str] = field(default_factory=set)
     _owed: Owed | None = None
-    _may: dict[tuple[str, ...], str] = field(default_factory=dict)
+    _may: dict[tuple[str, tuple[str, ...]], str] = field(default_factory=dict)
     """What was said of a signature, its signer and its place before, and the key that it must hold under."""
 
     def judge(self, lines: Iterable[Line]) -> list[Judged]:
         """Every well-formed line with its state; findings are gathered in ``findings``."""
-        return self.judge_records(list(self.read(lines)))
+        return self.judge_records([(one._replace(payload=payload), line) for one, line, payload in self.read(lines)])
 
     def judge_records(self, records: Sequence[tuple[Record, Line]]) -> list[Judged]:
         """The same for lines that ``read`` gave."""
@@ -141,8 +141,7 @@ class Judge:
             if before is not None and before.valid:
                 continue
             found = len(self.findings)
-            plain = record.slim and self.lazy and not line.local and record.material is None
-            swift = self._swift(record, line) if plain else None
+            swift = self._swift(record, line) if record.scheme and self.lazy else None
             judged = swift or self._one(record, line, root)
             if before is not None and judged.state != INVALID:
                 del self.findings[found:]
@@ -151,33 +150,42 @@ class Judge:
             done.append(judged)
         return done
 
-    def read(self, lines: Iterable[Line]) -> Iterator[tuple[Record, Line]]:
-        """The well-formed lines, one by one: what can be said of a line by itself. Lines of a note come together."""
+    def read(self, lines: Iterable[Line], row: int = 0) -> Iterator[tuple[Record, Line, bytes]]:
+        """The well-formed lines, one by one, and their payloads: what can be said of a line by itself.
+
+        Lines of a note come together. Records are numbered from ``row`` on.
+        """
         note, number = "", 0
         seen: set[object] = set()
         for line in lines:
-            if line.path != note:
-                note, seen = line.path, set()
+            text, path = line.text, line.path
+            if path != note:
+                note, seen = path, set()
             number += 1
             if number == FEW + 1:
                 from .usual import read_usual as usual
-            record = usual(line.text, line.path) if number > FEW and line.path else None
-            try:
-                record = record or read_line(line.text)
-            except BadLine as bad:
-                self._find_line(bad.code, line, bad.message)
-                continue
+            found = usual(text, path, row + 1) if number > FEW and path else None
+            if found is not None:
+                record, payload = found
+            else:
+                try:
+                    record = read_line(text)
+                except BadLine as bad:
+                    self._find_line(bad.code, line, bad.message)
+                    continue
+                record, payload = slim(record, row + 1), record.payload
             # Read strictly, equal parts make equal lines.
-            same = (record.id, record.signatures) if record.material is None else line.text
+            same = (record.id, record.signatures) if record.material is None else text
             if same in seen:
                 self._find_line("MLO7021", line, "the same line stands twice in this note")
                 continue
             seen.add(same)
-            if line.path and line.path != record.commit:
-                text = f"the entry is about {record.commit[:12]} but hangs on {line.path[:12]}"
-                self._find("MLO7020", record.id, text)
+            if path and path != record.commit:
+                words = f"the entry is about {record.commit[:12]} but hangs on {path[:12]}"
+                self._find("MLO7020", record.id, words)
                 continue
-            yield record, line
+            row += 1
+            yield record, line, payload
 
     def _choose_root(self, records: Sequence[tuple[Record, Line]]) -> str:
         """The root entry: the pinned one, else the only one there is."""
@@ -195,16 +203,13 @@ class Judge:
         self.findings.append(Finding(code, entry, message))
 
     def _swift(self, record: Record, line: Line) -> Judged | None:
-        """The judgment of a slim entry that is as most are; None where it takes a closer look."""
+        """The judgment of a usual entry that stands as most do; None where it takes a closer look."""
         fields, parents = record.fields, record.fields["parents"]
-        above = self._place(parents[0]) if len(parents) == 1 and len(record.signatures) == 1 else None
+        above = self._place(parents[0]) if len(parents) == 1 else None
         if above is None or fields["seq"] != above.seq + 1 or above.at > fields["at"] or not above.valid:
             return None
         hint, proof = record.signatures[0]
-        asked = (
-            above.policy, fields["trust"], fields["log"], fields["signer"], fields["kind"], fields["address"],
-            record.predicate_type, hint,
-        )  # fmt: skip
+        asked = (above.policy, record.scheme)
         key = self._may.get(asked)
         if key is None:
             key = self._may[asked] = self._key_that_may(record, above, hint)
@@ -406,13 +411,11 @@ def slim(record: Record, row: int) -> Record:
 
     Of 100,000 entries all are held until they are judged in order: 2 KB each instead of 12.
     """
-    if record.slim:
-        return Record(*record[:4], b"", *record[5:7], row, True, record.inputs)
     if steers(record) or fingerprint_problem(record):
         return record._replace(row=row)
     fields = {name: value for name, value in record.fields.items() if name not in _BULKY}
     kind, signatures = record.predicate_type, record.signatures
-    inputs = record.inputs or input_digests(record.fields.get("ingredients"))
+    inputs = input_digests(record.fields.get("ingredients"))
     return Record(record.id, fields, record.commit, kind, b"", signatures, record.material, row, True, inputs)
 
 

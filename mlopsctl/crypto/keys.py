@@ -19,49 +19,58 @@ def verify_ec(key: str, message: bytes, signature: bytes) -> bool:
 
     Under a key that is none (no point on its curve), no signature holds.
     """
-    return _holds(key, message, signature, 0)
-
-
-def holds_over(key: str, digest: bytes, signature: bytes) -> bool | None:
-    """Whether the signature holds over the message with this SHA-256; None where the key has the message hashed otherwise."""
-    if is_ssh(key) or is_identity(key) or not _hashes_with_sha256(key):
-        return None
-    return _holds(key, digest, signature, 1)
-
-
-def _holds(key: str, signed: bytes, signature: bytes, how: int) -> bool:
     from cryptography.exceptions import InvalidSignature
 
     try:
-        public, *ways = _loaded(key)
-        public.verify(signature, signed, ways[how])
+        public, algorithm = _loaded(key)
+        public.verify(signature, message, algorithm)
     except (InvalidSignature, ValueError, TypeError):
         return False
     return True
 
 
-@lru_cache(maxsize=64)
-def _hashes_with_sha256(key: str) -> bool:
+def holds_over(key: str, digest: bytes, signature: bytes) -> bool | None:
+    """Whether the signature holds over the message with this SHA-256; None where the key has the message hashed otherwise."""
+    known = _over_digests(key)
+    if known is None:
+        return None
+    verify, way, refusals = known
     try:
-        return bool(_loaded(key)[0].curve.key_size == 256)
-    except (ValueError, TypeError):
+        verify(signature, digest, way)
+    except refusals:
         return False
+    return True
 
 
 @lru_cache(maxsize=64)
-def _loaded(key: str) -> tuple[Any, Any, Any]:
-    """The key, and how it signs a message and a digest of one."""
+def _over_digests(key: str) -> tuple[Any, Any, tuple[type[Exception], ...]] | None:
+    """How to check a digest under the key, and what says that it does not hold; None for keys that need the message."""
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
+
+    if is_ssh(key) or is_identity(key):
+        return None
+    try:
+        public = _loaded(key)[0]
+    except (ValueError, TypeError):
+        return None
+    algorithm = hash_of(public.curve.key_size)
+    way = ec.ECDSA(Prehashed(algorithm))
+    return (public.verify, way, (InvalidSignature, ValueError, TypeError)) if algorithm.name == "sha256" else None
+
+
+@lru_cache(maxsize=64)
+def _loaded(key: str) -> tuple[Any, Any]:
     from binascii import a2b_base64
 
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
     public = serialization.load_der_public_key(a2b_base64(key))
     if not isinstance(public, ec.EllipticCurvePublicKey):
         raise TypeError("no EC key")
-    algorithm = hash_of(public.curve.key_size)
-    return public, ec.ECDSA(algorithm), ec.ECDSA(Prehashed(algorithm))
+    return public, ec.ECDSA(hash_of(public.curve.key_size))
 
 
 def hash_of(size: int) -> Any:

@@ -5,13 +5,18 @@ from __future__ import annotations
 import os
 import subprocess
 from base64 import b64decode, b64encode
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA384
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from mlopsctl.adapters.keys import default_key, key_file, load_signer, new_key
-from mlopsctl.adapters.signatures import verify_signature
+from mlopsctl.adapters.signatures import verify_digest, verify_signature
 from mlopsctl.errors import EvidenceError, UsageError
+from mlopsctl.verifiers import public_key
 
 
 def test_a_key_signs_and_its_public_half_verifies(tmp_path: Path) -> None:
@@ -20,6 +25,31 @@ def test_a_key_signs_and_its_public_half_verifies(tmp_path: Path) -> None:
     assert verify_signature(signer.key, b"hello", signature)
     assert not verify_signature(signer.key, b"hallo", signature)
     assert signer.name == "alice" and len(signer.key_id) == 64
+
+
+def test_the_digest_of_a_message_is_enough_for_the_keys_that_sign_no_more_than_that(tmp_path: Path) -> None:
+    signer, other = new_key(tmp_path / "alice.pem"), new_key(tmp_path / "bob.pem")
+    signature, digest = signer.sign(b"hello"), sha256(b"hello").digest()
+    assert verify_digest(signer.key, digest, signature) is True
+    for key, signed, proof in (
+        (signer.key, sha256(b"hallo").digest(), signature),
+        (signer.key, digest[:-1], signature),
+        (signer.key, digest, b""),
+        (signer.key, digest, other.sign(b"hello")),
+        (other.key, digest, signature),
+    ):
+        assert verify_digest(key, signed, proof) is False
+
+
+def test_other_keys_are_asked_with_the_message(tmp_path: Path) -> None:
+    larger = ec.generate_private_key(ec.SECP384R1())
+    pem = larger.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+    digest = sha256(b"hello").digest()
+    signature = larger.sign(b"hello", ec.ECDSA(SHA384()))
+    assert verify_signature(public_key(pem), b"hello", signature)
+    ssh = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+    for key in (public_key(pem), ssh, "sigstore:https://issuer.example#me", "bm8ga2V5", "no base64"):
+        assert verify_digest(key, digest, signature) is None, key
 
 
 def test_only_its_owner_can_read_it_and_openssl_can_use_it(tmp_path: Path) -> None:
