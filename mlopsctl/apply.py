@@ -14,6 +14,8 @@ from threading import Event as Signal
 from time import monotonic
 from typing import NamedTuple, Protocol
 
+from .adapters.children import Cancelled
+from .budgets import Deadline, allowed, used_up
 from .canonical import decimal
 from .crew import Crew, Ended
 from .errors import MlopsError, RebuiltError, StaleError
@@ -309,11 +311,17 @@ class Walk:
         self, want: Resource, inputs: Sequence[Input], context: Context, seen: Observed | None = None
     ) -> tuple[Outcome, dict[str, Digest]]:
         """Makes a step and puts what it made into the store; all of a step that may run beside others."""
-        with self._shop.working(want.address, self._crew.cancelled):
-            outcome = make(want, with_meaning(inputs, context.store), seen, context)
-            outputs = self._shop.keep(outcome.outputs)
-            self._shop.release(want.address)
-            return outcome, outputs
+        deadline = Deadline(self._crew.cancelled, allowed(want))
+        try:
+            with self._shop.working(want.address, deadline):
+                outcome = make(want, with_meaning(inputs, context.store), seen, context)
+                outputs = self._shop.keep(outcome.outputs)
+                self._shop.release(want.address)
+                return outcome, outputs
+        except Cancelled:
+            if self._crew.cancelled.is_set():
+                raise
+            raise used_up(want) from None
 
     def _listen(self) -> Iterator[Event]:
         """Waits for the next word of the steps under way."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
+from mlopsctl.budgets import Budget, budget
 from mlopsctl.errors import ProviderError
 from mlopsctl.provider import (
     Context,
@@ -36,6 +37,7 @@ class Spec:
     shortest: int = policy(0, doc="a bar, judged at every plan")
     echo: bool = result(False, doc="whether the digests of its inputs are written too")
     reproducible: str = policy("bitwise", doc="what must come out again")
+    budget: Budget | None = budget()  # noqa: RUF009 - a dataclass field
     version: str = run("", doc="the entry whose artifact a deployment stays on")
     file: str = run("", doc="a file of the tree that enters the result")
 

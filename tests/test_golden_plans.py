@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
+from mlopsctl.budgets import Budget
 from mlopsctl.cli import console
 from mlopsctl.plan import make_plan
-from mlopsctl.provider import Inputs, run
+from mlopsctl.provider import Inputs
 from mlopsctl.render.plan import plan_json, plan_text
 from mlopsctl.site import Site
 from mlopsctl.types import (
@@ -310,26 +311,12 @@ def why_nothing(project: Simulator) -> Shown:
     return planned(project, *ALL, why=True)
 
 
-@dataclass(frozen=True)
-class Budget:
-    """The longest that a step may take."""
-
-    time: float = 1800.0
-
-
-@dataclass(frozen=True)
-class Limited(simple.Spec):
-    """A step with a budget."""
-
-    budget: Budget | None = run(None, doc="how long it may take")  # noqa: RUF009
-
-
 @case
 def time_and_budget(project: Simulator) -> Shown:
     project.apply(*ALL)
     usage = {"usage": {"seconds": "754.2"}}
     project.entries = [entry._replace(facts={**entry.facts, **usage}) for entry in project.entries]
-    model = MODEL._replace(spec=Limited(text="better", budget=Budget()))
+    model = MODEL._replace(spec=simple.Spec(text="better", budget=Budget(1800.0)))
     return planned(project, DATA, model, GATE, TARGET)
 
 

@@ -36,6 +36,10 @@ _SCAN = "providers/gates/test_scan.py::"
 _GIVEN = "manifest/test_examples.py::test_model_data_and_view_decide_what_a_step_is_given"
 _GUARDED = "manifest/test_examples.py::test_the_model_of_a_deployment_decides_which_gates_guard_it"
 
+WORKING = tuple(
+    name for name in PROVIDERS if name.startswith(("train/", "gates/", "targets/")) and name != "train/imported"
+)
+
 EFFECTS: dict[str, str] = {
     "apiVersion": _MANIFEST + "test_what_is_wrong_is_said_with_its_place",
     "requires": _MANIFEST + "test_what_is_wrong_is_said_with_its_place",
@@ -104,6 +108,15 @@ EFFECTS: dict[str, str] = {
     "targets/command.params": _KEYS + "test_arguments_and_settings_reach_the_program",
     "targets/command.args": _KEYS + "test_arguments_and_settings_reach_the_program",
     "targets/command.timeout": _KEYS + "test_a_program_gets_as_long_as_its_timeout",
+    **{
+        f"{name}.{key}": test
+        for name in WORKING
+        for key, test in (
+            ("budget", "test_budgets.py::test_a_step_ends_when_its_budget_is_used_up"),
+            ("budget.time", "test_budgets.py::test_a_step_ends_when_its_budget_is_used_up"),
+            ("priority", "test_slots.py::test_the_highest_priority_first_and_always_after_what_it_needs"),
+        )
+    },
     "deployments/local.target": _KEYS + "test_a_deployment_serves_the_target_it_names",
     "deployments/local.model": _GUARDED,
     "deployments/local.to": _LOCAL + "test_a_taken_port_names_its_holder_and_leaves_what_ran",
@@ -197,10 +210,6 @@ EFFECTS: dict[str, str] = {
     "data/command.positive": _COMMAND + "test_the_positive_label_must_be_one_of_the_labels",
     "data/dvc.positive": _DVC + "test_a_positive_value_that_does_not_occur",
     "train/local.resources.gpu": _WRONG + "test_the_cards_of_a_step_are_its_own",
-    "train/local.priority": "test_slots.py::test_the_highest_priority_first_and_always_after_what_it_needs",
-    "train/command.priority": "test_slots.py::test_the_highest_priority_first_and_always_after_what_it_needs",
-    "train/local.budget": _WRONG + "test_a_step_ends_when_its_budget_is_used_up",
-    "train/local.budget.time": _WRONG + "test_a_step_ends_when_its_budget_is_used_up",
     "train/local.resources.cpu": _WRONG + "test_the_processor_limit_holds",
     "gates/metric.timeout": _KEYS + "test_a_gates_model_is_held_to_its_time_and_memory",
     "gates/scan.timeout": _KEYS + "test_a_scan_is_held_to_its_time_and_memory",

@@ -8,6 +8,7 @@ from math import isfinite
 from typing import Any, Literal
 
 from ...adapters.lineage import model_and_view
+from ...budgets import Budget, budget, priority_field
 from ...canonical import decimal
 from ...errors import ManifestError, ProviderError
 from ...provider import (
@@ -63,6 +64,8 @@ class Spec:
         doc="Whether a measurement whose interval holds the bar stops what the gate guards.",
         looser=("block", "warn"),
     )
+    budget: Budget | None = budget()  # noqa: RUF009 - a dataclass field
+    priority: int = priority_field()
     timeout: float = run(3600.0, doc="How long the program may take.", quantity="duration")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from ...adapters.lineage import data_address, model_address
+from ...budgets import Budget, budget, priority_field
 from ...errors import GateError, ManifestError, ProviderError
 from ...provider import (
     Context,
@@ -97,6 +98,8 @@ class Spec:
     positive: str | int | bool | None = result(
         None, doc="The positive class of f1; by default 1 of {0, 1} or true, else f1 is averaged over the classes."
     )
+    budget: Budget | None = budget()  # noqa: RUF009 - a dataclass field
+    priority: int = priority_field()
     timeout: float = run(600.0, doc="How long the model may run.", quantity="duration")
     memory: int = run(4 * 2**30, doc="The address space the model may use.", quantity="size")
 

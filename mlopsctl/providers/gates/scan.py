@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ...adapters.lineage import model_address
+from ...budgets import Budget, budget, priority_field
 from ...errors import EvidenceError, ProviderError
 from ...provider import (
     Context,
@@ -62,6 +63,8 @@ class Spec:
         looser="added",
     )
     max_size: int = policy(8 * 2**30, doc="The most bytes the folder may hold.", quantity="size", looser="higher")
+    budget: Budget | None = budget()  # noqa: RUF009 - a dataclass field
+    priority: int = priority_field()
     timeout: float = run(600.0, doc="How long loading may take.", quantity="duration")
     memory: int = run(4 * 2**30, doc="The address space that loading may use.", quantity="size")
 

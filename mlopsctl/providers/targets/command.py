@@ -19,6 +19,7 @@ from ...adapters.artifact import (
     write_description,
 )
 from ...adapters.lineage import model_and_view
+from ...budgets import Budget, budget, priority_field
 from ...errors import ProviderError
 from ...provider import (
     Context,
@@ -37,7 +38,7 @@ from ...provider import (
 from ...types import Json, Need, Observed, Outcome, Resource, Status, Verdict
 
 RESULT_VERSION = 1
-LATER_KEYS = ("device", "quantize", "fallback", "max_accuracy_drop", "budget", "resources")
+LATER_KEYS = ("device", "quantize", "fallback", "max_accuracy_drop", "resources")
 
 sources = no_sources
 read = read_from_trail
@@ -68,6 +69,8 @@ class Spec:
     min_agreement: float = policy(
         1.0, doc="The least share of rows that get the same answer.", minimum=0, maximum=1, looser="lower"
     )
+    budget: Budget | None = budget()  # noqa: RUF009 - a dataclass field
+    priority: int = priority_field()
     timeout: float = run(3600.0, doc="How long the program may take.", quantity="duration")
 
 

@@ -17,6 +17,7 @@ from ...adapters.artifact import (
     write_description,
 )
 from ...adapters.lineage import model_and_view
+from ...budgets import Budget, budget, priority_field
 from ...canonical import decimal
 from ...errors import ProviderError
 from ...provider import (
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, Any]
 
 RESULT_VERSION = 1
-LATER_KEYS = ("arch", "device", "quantize", "fallback", "max_accuracy_drop", "budget", "resources")
+LATER_KEYS = ("arch", "device", "quantize", "fallback", "max_accuracy_drop", "resources")
 
 sources = no_sources
 read = read_from_trail
@@ -71,6 +72,8 @@ class Spec:
     min_agreement: float = policy(
         1.0, doc="The least share of rows that get the same answer.", minimum=0, maximum=1, looser="lower"
     )
+    budget: Budget | None = budget()  # noqa: RUF009 - a dataclass field
+    priority: int = priority_field()
 
 
 def needs(spec: Spec, specs: Specs) -> tuple[Need, ...]:

@@ -16,6 +16,7 @@ from ...adapters.artifact import (
     write_description,
 )
 from ...adapters.lineage import model_and_view
+from ...budgets import Budget, budget, priority_field
 from ...errors import ProviderError
 from ...provider import (
     Context,
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     Arrays = Mapping[str, np.ndarray[Any, Any]]
 
 RESULT_VERSION = 1
-LATER_KEYS = ("device", "quantize", "fallback", "max_accuracy_drop", "budget", "resources", "part", "lanes", "tune")
+LATER_KEYS = ("device", "quantize", "fallback", "max_accuracy_drop", "resources", "part", "lanes", "tune")
 
 sources = no_sources
 read = read_from_trail
@@ -71,6 +72,8 @@ class Spec:
     min_agreement: float = policy(
         1.0, doc="The least share of rows that get the same answer.", minimum=0, maximum=1, looser="lower"
     )
+    budget: Budget | None = budget()  # noqa: RUF009 - a dataclass field
+    priority: int = priority_field()
     timeout: float = run(600.0, doc="How long the compiler may work.", quantity="duration")
     memory: int = run(8 * 2**30, doc="The address space that the compiler may use.", quantity="size")
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ...budgets import Budget, budget, priority_field
 from ...errors import ManifestError, ProviderError
 from ...provider import (
     Context,
@@ -22,13 +23,12 @@ from ...provider import (
     result,
     run,
 )
-from ...slots import PRIORITY
 from ...types import Address, Json, Need, Outcome, Resource
 from . import taken
 from .command_line import commands
 
 RESULT_VERSION = 1
-LATER_KEYS = ("search", "output", "threshold", "budget", "max_age", "retries", "resources")
+LATER_KEYS = ("search", "output", "threshold", "max_age", "retries", "resources")
 
 sources = no_sources
 read = read_from_trail
@@ -58,10 +58,9 @@ class Spec:
         doc="What must come out again where lost outputs are made anew: the bytes, its gates' figures, or neither.",
         looser=("bitwise", "metrics", "none"),
     )
+    budget: Budget | None = budget()  # noqa: RUF009 - a dataclass field
     timeout: float = run(3600.0, doc="How long the program may take.", quantity="duration")
-    priority: int = run(
-        PRIORITY, doc="Who starts first where not all can run at once: the highest.", minimum=0, maximum=100
-    )
+    priority: int = priority_field()
 
 
 def needs(spec: Spec, specs: Specs) -> tuple[Need, ...]:

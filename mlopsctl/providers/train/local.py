@@ -7,9 +7,9 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal
 
+from ...budgets import Budget, budget, priority_field
 from ...errors import ManifestError, ProviderError
 from ...provider import (
     Context,
@@ -26,7 +26,6 @@ from ...provider import (
     result_fields,
 )
 from ...provider import run as run_field
-from ...slots import PRIORITY
 from ...types import Address, Json, Need, Outcome, Resource, TreeFile
 from . import taken, toolchain
 from .code import code_files
@@ -56,13 +55,6 @@ class Resources:
     cpu: int | None = run_field(None, doc="Processor cores it may run on.", minimum=1)
     memory: int | None = run_field(None, doc="Private memory of each of its processes.", quantity="size")
     gpu: int | None = run_field(None, doc="Graphics cards that are its own while it runs; 0 hides all.", minimum=0)
-
-
-@dataclass(frozen=True)
-class Budget:
-    """What a step may cost at most; what exceeds it is ended and exit code 4."""
-
-    time: float | None = policy(None, doc="The time of all attempts together.", quantity="duration", looser="higher")
 
 
 @dataclass(frozen=True)
@@ -97,15 +89,11 @@ class Spec:
         doc="What must come out again where lost outputs are made anew: the bytes, its gates' figures, or neither.",
         looser=("bitwise", "metrics", "none"),
     )
-    budget: Budget | None = policy(  # noqa: RUF009 - a dataclass field
-        None, doc="What the step may cost at most.", looser=Budget
-    )
+    budget: Budget | None = budget()  # noqa: RUF009 - a dataclass field
     timeout: float | None = run_field(None, doc="How long one attempt may take.", quantity="duration")
     retries: int = run_field(0, doc="How often a failed command is tried again.", minimum=0, maximum=100)
     resources: Resources | None = run_field(None, doc="What it may use of this machine.")  # noqa: RUF009
-    priority: int = run_field(
-        PRIORITY, doc="Who starts first where not all can run at once: the highest.", minimum=0, maximum=100
-    )
+    priority: int = priority_field()
 
 
 def needs(spec: Spec, specs: Specs) -> tuple[Need, ...]:
@@ -204,13 +192,12 @@ def _train(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
     from .workplace import prepare, run_all
 
     spec: Spec = want.spec
-    deadline = monotonic() + spec.budget.time if spec.budget and spec.budget.time else None
     for attempt in range(spec.retries + 1):
         place = prepare(want, inputs, ctx, sources(want, ctx.tree), attempt)
         if attempt == 0:
             tools = toolchain.check(toolchain.versions(spec.toolchain, ctx.tree), place, ctx.root)
         try:
-            usage = run_all(place, spec, ctx, deadline)
+            usage = run_all(place, spec, ctx)
             break
         except ProviderError as error:
             if attempt == spec.retries:

@@ -16,7 +16,7 @@ from ...adapters.argv import find_python
 from ...adapters.process import Finished, clean_env, run_logged, tail_lines
 from ...adapters.sandbox import Interpreter, Sandbox, ask_python, make_sandbox
 from ...canonical import decimal
-from ...errors import GateError, ProviderError
+from ...errors import ProviderError
 from ...gitobjects import object_id
 from ...provider import Context, Inputs
 from ...types import Address, Input, Json, Resource, TreeFile
@@ -175,17 +175,12 @@ def _hidden(ctx: Context) -> list[Path]:
     return [ctx.root, *around, ctx.state, ctx.state.parent]
 
 
-def run_all(place: Workplace, spec: Spec, ctx: Context, deadline: float | None = None) -> dict[str, Json]:
-    """Runs the commands in order: seconds, processor seconds and the peak of memory.
-
-    Raises ProviderError, and GateError where they are not done at ``deadline``, a moment of the monotonic clock.
-    """
+def run_all(place: Workplace, spec: Spec, ctx: Context) -> dict[str, Json]:
+    """Runs the commands in order: seconds, processor seconds and the peak of memory. Raises ProviderError."""
     begun, cpu, peak = time.monotonic(), 0.0, 0
     texts = [[text] for text in scripts(spec.run)] if spec.shell else commands(spec.run)
     for argv, words in zip(place.commands, texts, strict=True):
-        ends = [begun + spec.timeout] if spec.timeout is not None else []
-        ends += [deadline] if deadline is not None else []
-        left = max(min(ends) - time.monotonic(), 0.0) if ends else None
+        left = max(begun + spec.timeout - time.monotonic(), 0.0) if spec.timeout is not None else None
         ended = run_logged(
             argv,
             cwd=place.work,
@@ -197,21 +192,10 @@ def run_all(place: Workplace, spec: Spec, ctx: Context, deadline: float | None =
             confined=place.sandbox,
         )
         cpu, peak = cpu + ended.cpu_seconds, max(peak, ended.max_rss_bytes)
-        if ended.timed_out and deadline is not None and time.monotonic() >= deadline:
-            raise _too_dear(words, spec)
         if ended.returncode != 0 or ended.timed_out:
             raise _failure(ended, words, place, spec, ctx)
     seconds = decimal(time.monotonic() - begun, 3)
     return {"seconds": seconds, "cpu_seconds": decimal(cpu, 3), "max_rss_bytes": peak}
-
-
-def _too_dear(words: Sequence[str], spec: Spec) -> GateError:
-    allowed = f"{spec.budget.time:g} s" if spec.budget and spec.budget.time else "its time"
-    return GateError(
-        f"'{' '.join(words)}' was ended: it would have taken longer than its budget of {allowed}",
-        hint="make the work smaller, or raise budget: {time: …}",
-        code="MLO6006",
-    )
 
 
 def _failure(ended: Finished, words: Sequence[str], place: Workplace, spec: Spec, ctx: Context) -> ProviderError:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mlopsctl.errors import GateError, ProviderError
+from mlopsctl.errors import ProviderError
 from mlopsctl.providers.train import local
 
 from .conftest import ONNX_SCRIPT, Project, failure, script
@@ -36,14 +36,6 @@ def test_a_trainer_that_hangs_is_ended_with_its_children(project: Project) -> No
     while any(b"98765" in _read(path) for path in Path("/proc").glob("[0-9]*/cmdline")):
         assert time.monotonic() < until, "the trainer's child still runs"
         time.sleep(0.05)
-
-
-def test_a_step_ends_when_its_budget_is_used_up(project: Project) -> None:
-    """The budget is that of all attempts, and what exceeds it is no mistake that is tried again."""
-    script(project, "import time; time.sleep(99)")
-    with pytest.raises(GateError) as caught:
-        project.train(budget=local.Budget(time=0.5), retries=3)
-    assert (caught.value.code, caught.value.exit_code) == ("MLO6006", 4) and "budget of 0.5 s" in caught.value.message
 
 
 def _read(path: Path) -> bytes:
