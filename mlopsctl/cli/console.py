@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from time import monotonic
 from typing import TextIO
 
@@ -38,6 +38,20 @@ def out(text: str = "") -> None:
     """One line of the result."""
     watch.said(text)
     sys.stdout.write(text + "\n")
+
+
+def folded(lines: Iterable[str], stream: TextIO | None = None) -> list[str]:
+    """Lines for people, broken between words where the stream is a terminal that they do not fit."""
+    stream = stream or sys.stdout
+    try:
+        columns = os.get_terminal_size(stream.fileno()).columns if stream.isatty() else 0
+    except (OSError, ValueError):
+        columns = 0
+    if columns < 20:
+        return list(lines)
+    from ..render.fold import fold
+
+    return [part for line in lines for part in fold(line, columns)]
 
 
 def note(text: str) -> None:
@@ -100,7 +114,8 @@ def error_lines(error: MlopsError) -> list[str]:
 
     stream = sys.stderr
     place = f"{error.where}: " if error.where else ""
-    lines = [f"{paint('error', 'red', stream)}[{error.code}] {printable(place + error.message)}"]
+    # The fix is not folded: it often holds a command to be copied.
+    lines = folded([f"{paint('error', 'red', stream)}[{error.code}] {printable(place + error.message)}"], stream)
     if error.line and error.where:
         lines.append(f"  {error.where.line:>4} | {printable(error.line)}")
         lines.append("       | " + " " * (error.where.column - 1) + "^")

@@ -148,7 +148,7 @@ def show(made: Plan, format: str, *, why: bool = False) -> None:
         return
     from ..render.plan import plan_text
 
-    for line in plan_text(made, console.paint, why=why):
+    for line in console.folded(plan_text(made, console.paint, why=why)):
         console.out(line)
 
 

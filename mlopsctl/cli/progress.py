@@ -45,7 +45,7 @@ class Printer:
         if self._json:
             console.out(json.dumps(event_json(event)))
             return
-        lines = list(_event_lines(event))
+        lines = console.folded(_event_lines(event), sys.stderr)
         if event.error is not None:
             lines += console.error_lines(event.error)
         if self._board is None:

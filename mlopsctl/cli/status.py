@@ -160,7 +160,9 @@ def _print(chosen: list[Assessment], probes: dict[Address, Probe], about: dict[s
         asked = probes.get(one.step.address)
         rows.append((str(one.step.address), state_of(one, asked), details(one, asked)))
     for row, line in zip(rows, console.table(rows), strict=True):
-        console.out(line.replace(row[1], console.paint(row[1], _COLOUR.get(row[1], "grey")), 1))
+        painted = line.replace(row[1], console.paint(row[1], _COLOUR.get(row[1], "grey")), 1)
+        for part in console.folded([painted]):
+            console.out(part)
 
 
 def _incident(project: Project, one: Assessment, ruled_out: Sequence[str]) -> None:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
+import os
+import pty
+import struct
+import subprocess
+import termios
 from pathlib import Path
 
 import pytest
 
 from tests.cli.contract import follows
-from tests.quickstart import must, shell
+from tests.quickstart import BIN, must, shell
 
 EDIT = "echo '# another line' >> train.py"
 
@@ -137,3 +144,23 @@ def test_a_plan_that_only_looks_plans_nothing(project: Path) -> None:
     assert "only looked" in must("mlopsctl apply look.plan", project)
     done = shell("mlopsctl plan --refresh-only --replace train.classifier", project)
     assert done.returncode == 64 and "MLO6005" in done.stdout
+
+
+def test_on_a_narrow_terminal_no_word_is_cut(project: Path) -> None:
+    """A person's terminal of 70 columns; a pipe gets the lines as they are."""
+    piped = must("mlopsctl plan", project)
+    assert max(map(len, piped.splitlines())) > 70
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 70, 0, 0))
+    command = [str(BIN / "mlopsctl"), "--no-color", "plan"]
+    with subprocess.Popen(command, cwd=project, stdout=theirs, stdin=subprocess.DEVNULL) as process:
+        os.close(theirs)
+        shown = b""
+        with contextlib.suppress(OSError):  # Linux ends a terminal that nobody holds with EIO
+            while part := os.read(ours, 4096):
+                shown += part
+        os.close(ours)
+    assert process.returncode == 0
+    lines = shown.decode().replace("\r\n", "\n").splitlines()
+    assert max(map(len, lines)) <= 70
+    assert " ".join(lines).split() == piped.split()
