@@ -38,9 +38,9 @@ def test_what_is_blocked_or_waits_for_people_is_no_work() -> None:
 
 def test_the_line_under_a_plan() -> None:
     assert work_lines(plan(PIN)) == []
-    assert work_lines(plan(LIVE)) == ["Work: 1 redeploy."]
-    assert work_lines(plan(TRAIN, GATE)) == ["Work: 1 retrain, 1 re-evaluate; took 10 m the last time."]
+    assert work_lines(plan(LIVE)) == ["Work: redeploy."]
+    assert work_lines(plan(TRAIN, GATE)) == ["Work: retrain, re-evaluate; took 10 m the last time."]
     two = plan(TRAIN, step("train.n", Cost.RETRAIN, 500.0), TARGET)
     assert work_lines(two) == [
-        "Work: 2 retrain, 1 recompile; took 18 m the last time, 10 m of it one after another, 1 not timed yet."
+        "Work: retrain × 2, recompile; took 18 m the last time, 10 m of it one after another, 1 not timed yet."
     ]

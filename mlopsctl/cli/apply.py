@@ -110,6 +110,8 @@ def apply(
             _check_stale(saved, made, planfile)
         if format == "text":
             show(made, "text")
+            if pending(made):
+                console.note("")
         if asked.refresh_only:
             console.note("this plan only looked: there is nothing to apply")
             return 0

@@ -13,7 +13,7 @@ from ..audit.looks import measured_on
 from ..audit.trace import SECTIONS, ancestry
 from ..audit.trust import committer
 from ..audit.winners import results, swapped, swapped_input
-from ..errors import EvidenceError
+from ..errors import EvidenceError, MlopsError
 from ..holds import Hold
 from ..provider import Context, Deployment, Inputs, provider
 from ..site import Site
@@ -43,7 +43,12 @@ class ProjectWorld:
         self.sites = Sites(project, self._context)
 
     def sources(self, want: Resource) -> Mapping[str, TreeFile]:
-        return provider(want.provider).sources(want, self.project.tree)
+        try:
+            return provider(want.provider).sources(want, self.project.tree)
+        except MlopsError as error:
+            # Files are looked for by name, so that a provider knows no place in the manifest.
+            error.where = error.where or want.where
+            raise
 
     def read(self, want: Resource, made_from: Digest | None) -> Observed | None:
         seen = provider(want.provider).read(want, made_from, self._context)

@@ -189,7 +189,7 @@ def work_lines(plan: Plan) -> list[str]:
     found = work(plan)
     if not found.costs:
         return []
-    line = ", ".join(f"{many} {word}" for word, many in found.costs.items())
+    line = ", ".join(word if many == 1 else f"{word} × {many}" for word, many in found.costs.items())
     if found.seconds:
         line += f"; took {in_words(found.seconds)} the last time"
         line += f", {in_words(found.chain)} of it one after another" if found.chain < found.seconds * 0.9 else ""

@@ -164,3 +164,10 @@ def test_on_a_narrow_terminal_no_word_is_cut(project: Path) -> None:
     lines = shown.decode().replace("\r\n", "\n").splitlines()
     assert max(map(len, lines)) <= 70
     assert " ".join(lines).split() == piped.split()
+
+
+def test_a_script_that_is_not_there_is_shown_with_its_place(project: Path) -> None:
+    manifest = project / "mlops.yaml"
+    manifest.write_text(manifest.read_text().replace("python train.py", "python trian.py"))
+    done = shell("mlopsctl plan", project)
+    assert done.returncode == 1 and "error[MLO1203] mlops.yaml:" in done.stdout

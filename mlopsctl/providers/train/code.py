@@ -86,11 +86,19 @@ def _named(words: Sequence[str], have: Collection[str], roots: set[str], shell: 
         if is_python and position == 1 and not word.startswith("-") and "{" not in word:
             script_seen = True
             if posixpath.normpath(word) not in have and not shell:
-                raise ProviderError(
-                    f"run: starts {word}, which is not in the repository",
-                    hint=f"look at its spelling, or git add {word}; a file that git ignores is not seen",
-                    code="MLO1203",
-                )
+                raise _not_there(word, have)
+
+
+def _not_there(word: str, have: Collection[str]) -> ProviderError:
+    from difflib import get_close_matches
+
+    near = get_close_matches(word, [name for name in have if name.endswith(".py")], 1)
+    mean = f"did you mean {near[0]}? else " if near else ""
+    return ProviderError(
+        f"run: starts {word}, which is not in the repository",
+        hint=f"{mean}git add {word}; a file that git ignores is not seen",
+        code="MLO1203",
+    )
 
 
 def _matching(pattern: str, have: Iterable[str]) -> list[str]:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from ...adapters.argv import find_python
@@ -228,7 +229,12 @@ def _failure(ended: Finished, words: Sequence[str], place: Workplace, spec: Spec
         why = ": most likely memory ran out" if name == "SIGKILL" else ""
         what = f"was ended by {name}{why} (it used {ended.max_rss_bytes / 2**20:,.0f} MiB)"
         return error("MLO1221", what, "use smaller batches, or a machine with more memory")
-    return error("MLO1211", f"exited with status {ended.returncode}", f"all it printed is kept in {place.log}")
+    hint = f"all it printed: mlopsctl logs {quote(place.log.name.removesuffix('.log'))}"
+    lacking = re.findall(r"^ModuleNotFoundError: No module named '([\w.]+)'", text, re.MULTILINE)
+    if lacking:
+        name = lacking[-1].partition(".")[0]
+        hint = f"neither the repository nor the command's python has {name}: git add it, or pip install it; {hint}"
+    return error("MLO1211", f"exited with status {ended.returncode}", hint)
 
 
 def add_program(files: Mapping[str, TreeFile], place: Workplace) -> None:

@@ -110,9 +110,11 @@ def test_the_lock_file_counts(project: Project) -> None:
 
 
 def test_a_script_that_git_does_not_see_is_an_error(project: Project) -> None:
+    project.write("train.py", "")
     with pytest.raises(ProviderError) as caught:
         project.made_from(run="python trian.py")
     assert caught.value.code == "MLO1203" and "trian.py" in caught.value.message
+    assert caught.value.hint.startswith("did you mean train.py?")
     project.write(".gitignore", "secret.py")
     project.write("secret.py", "")
     with pytest.raises(ProviderError):

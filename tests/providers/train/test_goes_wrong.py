@@ -19,10 +19,15 @@ def test_exit_status_1_shows_the_last_lines(project: Project) -> None:
     error = failure(project)
     assert error.code == "MLO1211"
     assert error.message == "'python train.py' exited with status 1"
-    assert str(project.log) in error.hint
+    assert error.hint.startswith("all it printed: mlopsctl logs ")
     assert "\n  | line 85\n" in error.hint and error.hint.endswith("line 99")
     script(project, "sys.exit(2)")
     assert failure(project).hint.endswith("it printed nothing")
+
+
+def test_a_module_that_is_nowhere_is_named(project: Project) -> None:
+    script(project, "import no_such_module.inner")
+    assert "neither the repository nor the command's python has no_such_module: " in failure(project).hint
 
 
 def test_a_trainer_that_hangs_is_ended_with_its_children(project: Project) -> None:
