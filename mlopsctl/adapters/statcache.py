@@ -16,10 +16,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import ProviderError
+from .facts import GRAIN_NS
 from .files import write_atomically
-
-GRAIN_NS = 2_000_000_000
-"""The coarsest time stamp of a file system in use (FAT: 2 s)."""
 
 CHUNK = 1 << 20
 

@@ -6,6 +6,7 @@ import time
 from datetime import datetime
 from typing import cast
 
+from ..adapters import watch
 from ..adapters.times import lasting
 from ..intents import KINDS, LOOKED_AT, Intent, standing
 from ..plan import Assessment
@@ -33,6 +34,7 @@ def announcements(project: Project, found: Assessment) -> tuple[str, ...]:
 
 def aged(intent: Intent) -> str:
     """How long ago it was announced, going by what its author's clock said."""
+    watch.needs("the clock")
     return lasting(time.time() - datetime.fromisoformat(intent.since).timestamp())
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from mlopsctl.adapters.statcache import GRAIN_NS, StatCache, hash_once
+from mlopsctl.adapters.facts import GRAIN_NS
+from mlopsctl.adapters.statcache import StatCache, hash_once
 from mlopsctl.errors import ProviderError
 
 

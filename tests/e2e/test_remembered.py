@@ -16,8 +16,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ..quickstart import make_quickstart, make_small, must, take_down
+from mlopsctl.adapters import memo
+
+from ..quickstart import BIN, make_quickstart, make_small, must, take_down
 from ..remembered import GRAIN_NS, ask, memos, plainly, remember
+from .traps import set_traps
 
 PLAN = ("plan", "--detailed-exitcode")
 
@@ -179,24 +182,32 @@ def test_apply_says_so_when_another_works_and_takes_up_what_waits(project: Path)
 def test_a_memo_is_used_only_as_its_user_wrote_it(project: Path) -> None:
     before = set(memos())
     remember(project, *PLAN)
-    (memo,) = set(memos()) - before
-    body = memo.read_bytes()
-    assert memo.stat().st_mode & 0o777 == 0o600 and memo.parent.stat().st_mode & 0o777 == 0o700
+    (kept,) = set(memos()) - before
+    body = kept.read_bytes()
+    assert kept.stat().st_mode & 0o777 == 0o600 and kept.parent.stat().st_mode & 0o777 == 0o700
     for other in (b"", body[:100], body[:-1], body + b"1:x", body.replace(b"unchanged", b"unchanGed", 1), b"[]"):
-        memo.write_bytes(other)
+        kept.write_bytes(other)
         found = ask(project, *PLAN)
         assert not found.remembered and found.code == 0 and "unchanGed" not in found.text
-        assert memo.read_bytes() == body, "written anew"
+        assert kept.read_bytes() == body, "written anew"
     for mode in (0o644, 0o620):
-        memo.chmod(mode)
+        kept.chmod(mode)
         assert not ask(project, *PLAN).remembered
-    memo.parent.chmod(0o755)
+    kept.parent.chmod(0o755)
     assert not ask(project, *PLAN).remembered
-    memo.parent.chmod(0o700)
+    kept.parent.chmod(0o700)
     assert ask(project, *PLAN).remembered
-    memo.rename(memo.with_name("elsewhere"))
-    memo.symlink_to(memo.with_name("elsewhere"))
+    kept.rename(kept.with_name("elsewhere"))
+    kept.symlink_to(kept.with_name("elsewhere"))
     assert not ask(project, *PLAN).remembered
+
+
+def test_root_leaves_nothing_in_the_home_of_somebody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    assert "belongs to somebody else" in memo._write(f"{tmp_path}/state/mlops/memos/x", b"x")
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.undo()
+    assert memo._write(f"{tmp_path}/state/mlops/memos/x", b"x") == ""
 
 
 def test_variables_and_their_secrets_are_not_in_a_memo(project: Path) -> None:
@@ -204,22 +215,34 @@ def test_variables_and_their_secrets_are_not_in_a_memo(project: Path) -> None:
     before = set(memos())
     while not ask(project, *PLAN, variables=secret).remembered:
         pass
-    (memo,) = set(memos()) - before
-    assert b"correct horse" not in memo.read_bytes()
+    (kept,) = set(memos()) - before
+    assert b"correct horse" not in kept.read_bytes()
 
 
 def test_what_a_repository_brings_along_is_no_memo(project: Path) -> None:
     """Whoever hands over a repository chooses all of its files, those below .git too."""
     before = set(memos())
     said = remember(project, *PLAN)
-    (memo,) = set(memos()) - before
+    (kept,) = set(memos()) - before
     for place in ("memos", "."):
         folder = project / ".git" / "mlops" / place
         folder.mkdir(exist_ok=True)
-        shutil.copy2(memo, folder / memo.name)
-    memo.unlink()
+        shutil.copy2(kept, folder / kept.name)
+    kept.unlink()
     found = ask(project, *PLAN)
     assert not found.remembered and found.said == said.said
+
+
+def test_looking_again_runs_nothing_of_a_repository_that_became_hostile(project: Path, tmp_path: Path) -> None:
+    """What git is asked again was asked when other filters were set, or none."""
+    before, plan = set(memos()), f"env -u CI {BIN}/mlopsctl plan --format json"
+    time.sleep(GRAIN_NS / 1e9)
+    must(f"{plan} && {plan} && {plan}", project)
+    assert len(set(memos()) - before) == 1
+    traps = set_traps(project, tmp_path / "marks")
+    for _ in range(3):
+        assert "trapped" not in must(plan, project)
+    assert sorted(path.name for path in traps.marks.iterdir()) == []
 
 
 def test_nothing_is_remembered_in_ci(project: Path) -> None:
