@@ -6,25 +6,22 @@ One thread, the caller's, assesses, keeps the order and records; each step works
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing
-from dataclasses import dataclass
-from pathlib import Path
-from threading import Event as Signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from time import monotonic
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from .adapters.children import Cancelled
 from .budgets import Deadline, allowed, used_up
 from .canonical import decimal
-from .crew import Crew, Ended
+from .crew import Crew, Ended, Restoring, Told
 from .errors import MlopsError, RebuiltError, StaleError
 from .order import Ready, keys
-from .plan import Assessment, World, assess, removal
-from .provider import Context, Inputs, provider, with_meaning
+from .plan import Assessment, assess, removal
+from .provider import Context, provider, with_meaning
 from .restoring import Restorer
 from .selection import is_named
-from .slots import EVERYTHING, Machine, Slots, demand
+from .slots import EVERYTHING, Machine, Slots, demand, together
 from .swap import make, take_down
 from .trials import judged, seconds
 from .types import (
@@ -42,78 +39,15 @@ from .types import (
     Resource,
     Status,
     Step,
-    TreeFile,
     Verdict,
 )
 from .versions import asked
+from .workshop import Event, Workshop
 
 _BEAT = 1.0
 """Seconds between two signs of life while steps run."""
 
 _AFTER_FAILURE = "not started after the failure above"
-
-
-@dataclass(frozen=True)
-class Event:
-    """What happened to one address: ``start``, ``done``, ``skip``, ``block``, ``wait``, ``fail``, ``hold``, ``restore``, ``verdict``,
-    ``stale``, or ``soak`` where the step is blocked by nothing but time."""
-
-    event: str
-    address: str
-    action: str = ""
-    text: str = ""
-    seconds: float = 0.0
-    entry: str = ""
-    error: MlopsError | None = None
-    verdict: Verdict | None = None
-
-
-class Workshop(Protocol):
-    """Where steps are made and recorded."""
-
-    @property
-    def world(self) -> World: ...
-
-    def context(self, address: Address, inputs: Inputs = ()) -> Context:
-        """A context with a fresh empty scratch folder, which ``release`` takes away, and the key behind the artifact."""
-
-    def release(self, address: Address) -> None:
-        """Takes the scratch folder of a step away."""
-
-    def started(self, address: Address, made_from: Digest) -> None:
-        """Remembers for the next apply that a step is under way, until something is recorded for it."""
-
-    def working(self, address: Address, cancelled: Signal) -> AbstractContextManager[None]:
-        """Surrounds a step in the thread that makes it; what it starts ends when ``cancelled`` is set."""
-
-    def alive(self) -> None:
-        """Called about once a second while steps run."""
-
-    def admit(self, want: Resource, sources: Mapping[str, TreeFile]) -> None:
-        """Raises EvidenceError, before hours of work, for code that the trail would refuse to keep."""
-
-    def keep(self, outputs: Mapping[str, Path | Digest]) -> dict[str, Digest]:
-        """Takes outputs over into the store and signs every folder among them (``NAME.sig``)."""
-
-    def record(
-        self,
-        kind: str,
-        want: Resource,
-        *,
-        status: str = "",
-        made_from: Digest | None = None,
-        parts: Mapping[str, Json] | None = None,
-        outputs: Mapping[str, Digest] | None = None,
-        outcome: Outcome | None = None,
-        facts: Mapping[str, Json] | None = None,
-        sources: Mapping[str, TreeFile] | None = None,
-    ) -> Observed:
-        """Signs one entry and puts it into the journal, durably."""
-
-    def here(self, digest: Digest) -> bool:
-        """Whether the bytes can be had from the local store or a mirror (fetching them from there)."""
-
-    def tell(self, address: Address, line: str) -> None: ...
 
 
 class _Job(NamedTuple):
@@ -160,7 +94,14 @@ class Walk:
         self._jobs: dict[Address, _Job] = {}
         self._kept: dict[Address, Assessment] = {}
         self._restorer = Restorer(
-            workshop, self._resources, self._seen, self._verdicts, self._selection, self._work, self._measure
+            workshop,
+            self._resources,
+            self._seen,
+            self._verdicts,
+            self._selection,
+            self._crew,
+            self._work,
+            self._measure,
         )
         # One at a time takes the same time in any order, so that the plan's own is kept.
         lasts = self._lasted if jobs > 1 else lambda address: 0.0
@@ -273,39 +214,57 @@ class Walk:
     def _make(self, want: Resource, found: Assessment) -> Iterator[Event]:
         """Starts a step, or keeps it until the machine has room; a deployment is made at once, with nothing beside it."""
         alone = want.address.section == "deployments"
-        cards = self._slots.take(want.address, EVERYTHING if alone else demand(want))
+        lost = [] if alone else self._restorer.asks(found.inputs)
+        cards = self._slots.take(want.address, EVERYTHING if alone else together(demand(want), *lost))
         if cards is None:
             self._kept[want.address] = found
             self._ready.put_back(want.address)
             return
         yield Event("start", str(want.address), found.step.action.name, found.step.reason.text)
         job = _Job(want, found, monotonic())
-        under_way = False
         try:
-            for address, text in (line for item in found.inputs for line in self._restorer.have(item)):
-                yield Event("restore", str(address), text=text)
-            self._shop.admit(want, found.sources)
-            job = job._replace(found=self._with_restored(want, found))
-            self._shop.started(want.address, found.step.made_from or Digest(""))
-            context = self._shop.context(want.address, job.found.inputs)._replace(cards=cards)
             if alone:
+                for address, text in self._restorer.have(found.inputs, cards):
+                    yield Event("restore", str(address), text=text)
+                job, context = self._prepare(job, cards)
                 context = context._replace(over=is_named(want.address, self._selection.replaced))
                 yield self._finish(job, *self._work(want, job.found.inputs, context, found.seen))
-                return
-            equipped = self._crew.equip(want.address, context)
-            self._crew.start(want.address, lambda: self._work(want, job.found.inputs, equipped))
-            self._jobs[want.address] = job
-            under_way = True
-        except RebuiltError as error:
-            # What it is made from has just changed: nothing was tried, and nothing failed.
-            self._stuck[want.address] = "is not as planned"
-            yield Event("stale", str(want.address), found.step.action.name, error.message, error=error)
+            elif lost:
+                self._start(job, lambda: self._restore_and_work(job, cards))
+            else:
+                ready, context = self._prepare(job, cards)
+                self._start(ready, lambda: self._work(want, ready.found.inputs, context))
         except MlopsError as error:
-            yield self._fail(want, found.step, error, found.parts, monotonic() - job.begun)
+            yield self._unmade(job, error)
         finally:
             # What failed before it began takes no room either.
-            if not under_way:
+            if want.address not in self._jobs:
                 self._slots.give_back(want.address)
+
+    def _start(self, job: _Job, work: Callable[[], Any]) -> None:
+        self._crew.start(job.want.address, work)
+        self._jobs[job.want.address] = job
+
+    def _prepare(self, job: _Job, cards: tuple[str, ...]) -> tuple[_Job, Context]:
+        """The step with all inputs here, and the context that it is made in; for the thread that orders."""
+        want, found = job.want, self._with_restored(job.want, job.found)
+        self._shop.admit(want, found.sources)
+        self._shop.started(want.address, found.step.made_from or Digest(""))
+        context = self._shop.context(want.address, found.inputs)._replace(cards=cards)
+        return job._replace(found=found), self._crew.equip(want.address, context)
+
+    def _restore_and_work(self, job: _Job, cards: tuple[str, ...]) -> tuple[Outcome, dict[str, Digest]]:
+        """The same in a step's own thread, where what it needs is lost: other steps go on meanwhile."""
+        for address, text in self._restorer.have(job.found.inputs, cards):
+            self._crew.say(Restoring(address, text))
+
+        def prepare() -> tuple[_Job, Context]:
+            ready, context = self._prepare(job, cards)
+            self._jobs[job.want.address] = ready
+            return ready, context
+
+        ready, context = self._crew.ask(prepare)
+        return self._work(job.want, ready.found.inputs, context)
 
     def _work(
         self, want: Resource, inputs: Sequence[Input], context: Context, seen: Observed | None = None
@@ -328,8 +287,10 @@ class Walk:
         said = self._crew.news(_BEAT)
         if said is None:
             self._shop.alive()
-        elif not isinstance(said, Ended):
+        elif isinstance(said, Told):
             self._shop.tell(said.address, said.line)
+        elif isinstance(said, Restoring):
+            yield Event("restore", str(said.address), text=said.text)
         else:
             job = self._jobs.pop(said.address)
             self._slots.give_back(said.address)
@@ -344,7 +305,14 @@ class Walk:
                 raise said.error
             return self._finish(job, *said.value)
         except MlopsError as error:
-            return self._fail(job.want, job.found.step, error, job.found.parts, monotonic() - job.begun)
+            return self._unmade(job, error)
+
+    def _unmade(self, job: _Job, error: MlopsError) -> Event:
+        if isinstance(error, RebuiltError):
+            # What it is made from has just changed: nothing was tried, and nothing failed.
+            self._stuck[job.want.address] = "is not as planned"
+            return Event("stale", str(job.want.address), job.found.step.action.name, error.message, error=error)
+        return self._fail(job.want, job.found.step, error, job.found.parts, monotonic() - job.begun)
 
     def _fail(
         self,
@@ -410,7 +378,7 @@ class Walk:
 
     def _measure(self, gate: Resource, inputs: Sequence[Input], rebuilt: Resource) -> Mapping[str, Json]:
         """What a gate finds in a model that was made again, while that step is the one under way."""
-        context = self._shop.context(gate.address, inputs)
+        context = self._crew.ask(lambda: self._crew.equip(gate.address, self._shop.context(gate.address, inputs)))
         with self._shop.working(rebuilt.address, self._crew.cancelled):
             outcome: Outcome = provider(gate.provider).apply(gate, with_meaning(inputs, context.store), context)
         self._shop.release(gate.address)

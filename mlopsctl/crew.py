@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Future
 from queue import Empty, SimpleQueue
-from threading import Event, Thread
+from threading import Event, Thread, current_thread
 from time import monotonic
 from typing import Any, NamedTuple, cast
 
@@ -26,6 +26,13 @@ class Told(NamedTuple):
 
     address: Address
     line: str
+
+
+class Restoring(NamedTuple):
+    """A step has lost outputs made again that it needs: whose, and what is done to them."""
+
+    address: Address
+    text: str
 
 
 class Ended(NamedTuple):
@@ -46,7 +53,8 @@ class Crew:
 
     def __init__(self) -> None:
         self.cancelled = Event()
-        self._said: SimpleQueue[Told | Ended | _Asked] = SimpleQueue()
+        self._said: SimpleQueue[Told | Restoring | Ended | _Asked] = SimpleQueue()
+        self._owner = current_thread()
         self._threads: dict[Address, Thread] = {}
 
     def start(self, address: Address, work: Callable[[], Any]) -> None:
@@ -64,17 +72,24 @@ class Crew:
     def equip(self, address: Address, context: Context) -> Context:
         """The context for a thread: it tells and asks through the queue."""
         return context._replace(
-            tell=lambda line: self._said.put(Told(address, line)), trail=cast(Trail, _Proxy(context.trail, self._ask))
+            tell=lambda line: self._said.put(Told(address, line)), trail=cast(Trail, _Proxy(context.trail, self.ask))
         )
 
-    def _ask(self, question: Callable[[], Any]) -> Any:
+    def say(self, word: Restoring) -> None:
+        """Tells something that comes by ``news``."""
+        self._said.put(word)
+
+    def ask(self, question: Callable[[], Any]) -> Any:
+        """The answer of the thread that started the others, to which the trail and the order of things belong."""
+        if current_thread() is self._owner:
+            return question()
         if self.cancelled.is_set():
             raise Cancelled
         answer: Future[Any] = Future()
         self._said.put(_Asked(question, answer))
         return answer.result()
 
-    def news(self, seconds: float) -> Told | Ended | None:
+    def news(self, seconds: float) -> Told | Restoring | Ended | None:
         """The next word of a step; questions are answered meanwhile. None where none came in ``seconds``."""
         until = monotonic() + seconds
         while True:

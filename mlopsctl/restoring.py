@@ -5,16 +5,18 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from threading import Lock
+from typing import NamedTuple
 
+from .crew import Crew
 from .errors import EvidenceError, RebuiltError
 from .plan import Assessment, assess
 from .provider import MEANING, Context, provider
+from .slots import Demand, demand
 from .types import GUARD, Address, Digest, Input, Json, Need, Observed, Outcome, Resource, Selection, Verdict
-
-if TYPE_CHECKING:
-    from .apply import Workshop
+from .workshop import Workshop
 
 Line = tuple[Address, str]
 """What is done to an address, in words."""
@@ -35,7 +37,9 @@ class Figures(NamedTuple):
 
 
 class Restorer:
-    """Works for one walk, and shares what that has seen: ``seen`` and ``verdicts`` are the walk's own."""
+    """Works for one walk, in several of its threads at once, and shares what that has seen: ``seen`` and ``verdicts`` are the
+    walk's own. What only the thread that orders may do is asked of it by the crew.
+    """
 
     def __init__(
         self,
@@ -44,6 +48,7 @@ class Restorer:
         seen: dict[Address, Observed | None],
         verdicts: Mapping[Address, Verdict | None],
         selection: Selection,
+        crew: Crew,
         work: Work,
         measure: Measure,
     ):
@@ -52,51 +57,100 @@ class Restorer:
         self._seen = seen
         self._verdicts = verdicts
         self._selection = selection._replace(replaced=())
+        self._crew = crew
+        self._making: defaultdict[Address, Lock] = defaultdict(Lock)
+        self._rebuilt: set[Address] = set()
         self._work = work
         self._measure = measure
 
-    def have(self, item: Input) -> Iterator[Line]:
-        """Brings an input's bytes here; those of today's resources are made again where they are gone.
+    def asks(self, inputs: Sequence[Input]) -> list[Demand]:
+        """What the making of these inputs asks of the machine, one demand each; none where all of them are here.
+
+        Counted are the resources that are lost, those that they are made from, and gates that may measure them again.
+        """
+        found: dict[Address, Demand] = {}
+        waiting = list(inputs)
+        while waiting:
+            item = waiting.pop()
+            if item.need.address in found or self._here(item):
+                continue
+            want = self._resources.get(item.need.address)
+            found[item.need.address] = demand(want) if want is not None else Demand()
+            if want is not None and want.address in self._seen:
+                waiting += self._look(want).inputs
+                if getattr(want.spec, "reproducible", "") == "metrics":
+                    found |= {gate.address: demand(gate) for gate in self._gates_of(want)}
+        return list(found.values())
+
+    def have(self, inputs: Sequence[Input], cards: tuple[str, ...]) -> Iterator[Line]:
+        """Brings the bytes of inputs here; those of today's resources are made again where they are gone.
 
         Raises EvidenceError for lost bytes of a rollback, which no resource of today can make again, and RebuiltError where
         other bytes came out that take the place of the lost ones: what follows from them has to be planned anew.
         """
+        for item in inputs:
+            yield from self._have(item, cards)
+
+    def _have(self, item: Input, cards: tuple[str, ...]) -> Iterator[Line]:
+        if self._here(item) or item.seen is None or item.digest is None:
+            return
+        address, digest = item.need.address, item.digest
+        # Who needs the same waits, and finds it made.
+        with self._making[address]:
+            if self._here(item):
+                return
+            if address in self._rebuilt:
+                raise _rebuilt(address, "for another step")
+            today = self._seen.get(address)
+            if today is None or today.outputs.get(item.need.output) != digest:
+                raise EvidenceError(
+                    f"what {address} made in entry {item.seen.entry[:12]} is in no store any more",
+                    hint="mlopsctl pull fetches it where it was pushed; mlopsctl resume lifts a rollback",
+                    code="MLO7202",
+                )
+            yield from self._restore(item.need, today, digest, cards)
+
+    def _here(self, item: Input) -> bool:
+        """Whether the bytes, their signature and what they mean can be had."""
         seen, digest = item.seen, item.digest
         if item.role == GUARD or seen is None or digest is None:
-            return
-        signature = seen.outputs.get(item.need.output + ".sig", digest)
-        meaning = seen.outputs.get(MEANING, digest)
-        if self._shop.here(digest) and self._shop.here(signature) and self._shop.here(meaning):
-            return
+            return True
+        # Another thread may have had the signature made anew.
         today = self._seen.get(item.need.address)
-        if today is None or today.outputs.get(item.need.output) != digest:
-            raise EvidenceError(
-                f"what {item.need.address} made in entry {seen.entry[:12]} is in no store any more",
-                hint="mlopsctl pull fetches it where it was pushed; mlopsctl resume lifts a rollback",
-                code="MLO7202",
-            )
-        yield from self._restore(item.need, today, digest, signature)
+        now = today if today is not None and today.outputs.get(item.need.output) == digest else seen
+        signature = now.outputs.get(item.need.output + ".sig", digest)
+        return all(self._shop.here(one) for one in (digest, signature, seen.outputs.get(MEANING, digest)))
+
+    def _gates_of(self, want: Resource) -> Iterator[Resource]:
+        for gate in self._resources.values():
+            if gate.address.section == "gates" and any(one.address == want.address for one in gate.needs):
+                yield gate
 
     def _look(self, want: Resource) -> Assessment:
-        return assess(want, self._seen, self._verdicts, self._shop.world, self._selection)
+        found: Assessment = self._crew.ask(
+            lambda: assess(want, self._seen, self._verdicts, self._shop.world, self._selection)
+        )
+        return found
 
-    def _restore(self, need: Need, seen: Observed, digest: Digest, signature: Digest) -> Iterator[Line]:
+    def _restore(self, need: Need, seen: Observed, digest: Digest, cards: tuple[str, ...]) -> Iterator[Line]:
         want = self._resources[need.address]
+        signature = seen.outputs.get(need.output + ".sig", digest)
         yield want.address, "outputs lost: made again and compared"
-        for upstream in self._look(want).inputs:
-            yield from self.have(upstream)
+        yield from self.have(self._look(want).inputs, cards)
         again = self._look(want)
         self._shop.started(want.address, seen.made_from)
-        outcome, outputs = self._work(want, again.inputs, self._shop.context(want.address))
+        cards = cards[: demand(want).gpu]
+        context = self._crew.ask(
+            lambda: self._crew.equip(want.address, self._shop.context(want.address)._replace(cards=cards))
+        )
+        outcome, outputs = self._work(want, again.inputs, context)
         if any(outputs.get(name) != seen.outputs.get(name) for name in {need.output, MEANING}):
             facts, why = yield from self._other_bytes(
-                want, need, seen, Observed(seen.made_from, outputs, outcome.facts)
+                want, need, seen, Observed(seen.made_from, outputs, outcome.facts), cards
             )
             self._record(want, again, seen, outputs, outcome._replace(facts={**outcome.facts, **facts}))
-            raise RebuiltError(
-                f"{want.address} was made again and came out different ({why}): it is recorded in place of what is lost",
-                hint="what follows from it is planned anew: mlopsctl plan && mlopsctl apply",
-            )
+            self._rebuilt.add(want.address)
+            raise _rebuilt(want.address, why)
         if signature != digest and not self._shop.here(signature):
             # The same bytes under a new signature: attested anew, in place of the entry whose signature is lost.
             self._record(want, again, seen, outputs, outcome)
@@ -105,19 +159,21 @@ class Restorer:
         self, want: Resource, again: Assessment, seen: Observed, outputs: Mapping[str, Digest], outcome: Outcome
     ) -> None:
         facts = {**outcome.facts, "supersedes": seen.entry}
-        self._seen[want.address] = self._shop.record(
-            "result",
-            want,
-            status="done",
-            made_from=seen.made_from,
-            parts=again.parts,
-            outputs=outputs,
-            outcome=Outcome(outputs, facts, outcome.made_with),
-            sources=again.sources,
+        self._seen[want.address] = self._crew.ask(
+            lambda: self._shop.record(
+                "result",
+                want,
+                status="done",
+                made_from=seen.made_from,
+                parts=again.parts,
+                outputs=outputs,
+                outcome=Outcome(outputs, facts, outcome.made_with),
+                sources=again.sources,
+            )
         )
 
     def _other_bytes(
-        self, want: Resource, need: Need, lost: Observed, new: Observed
+        self, want: Resource, need: Need, lost: Observed, new: Observed, cards: tuple[str, ...]
     ) -> Generator[Line, None, tuple[dict[str, Json], str]]:
         """What an entry says of bytes that may take the place of others, and why they may. Raises EvidenceError."""
         asked = getattr(want.spec, "reproducible", "bitwise")
@@ -128,9 +184,8 @@ class Restorer:
             raise _refused(want, what)
         yield want.address, "came out different: its gates measure it again"
         compared = []
-        for gate in self._resources.values():
-            if gate.address.section == "gates" and any(one.address == want.address for one in gate.needs):
-                compared += yield from self._compare(gate, want, new)
+        for gate in self._gates_of(want):
+            compared += yield from self._compare(gate, want, new, cards)
         other = [one.text for one in compared if not one.agrees]
         if other:
             raise _refused(want, f"measures otherwise: {'; '.join(other)}")
@@ -141,15 +196,15 @@ class Restorer:
         said = {str(one.gate): one.text for one in compared if one.measured}
         return {"reproduced": "metrics"}, f"reproducible: metrics; {', '.join(said.values())}"
 
-    def _compare(self, gate: Resource, want: Resource, new: Observed) -> Generator[Line, None, list[Figures]]:
+    def _compare(
+        self, gate: Resource, want: Resource, new: Observed, cards: tuple[str, ...]
+    ) -> Generator[Line, None, list[Figures]]:
         """What a gate that measured the lost model finds in the new one; nothing where it never did."""
         found = self._look(gate)
         if found.seen is None:
             return []
         inputs = [one._replace(seen=new) if one.need.address == want.address else one for one in found.inputs]
-        for one in inputs:
-            if one.need.address != want.address:
-                yield from self.have(one)
+        yield from self.have([one for one in inputs if one.need.address != want.address], cards)
         facts = self._measure(gate, inputs, want)
         verdict = provider(gate.provider).judge(gate, Observed(found.seen.made_from, {}, facts), inputs)
         return [figures(gate, found.seen.facts, facts, verdict)]
@@ -172,6 +227,13 @@ def _number(value: Json) -> float | None:
         return float(value)
     except (TypeError, ValueError):
         return None
+
+
+def _rebuilt(address: Address, why: str) -> RebuiltError:
+    return RebuiltError(
+        f"{address} was made again and came out different ({why}): it is recorded in place of what is lost",
+        hint="what follows from it is planned anew: mlopsctl plan && mlopsctl apply",
+    )
 
 
 def _refused(want: Resource, what: str) -> EvidenceError:

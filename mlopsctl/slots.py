@@ -38,6 +38,11 @@ def demand(want: Resource) -> Demand:
     )
 
 
+def together(*wanted: Demand) -> Demand:
+    """What several steps take that run one after the other."""
+    return Demand(*map(max, zip(*wanted, strict=True)))
+
+
 def priority(want: Resource) -> int:
     """``priority:`` of a step."""
     return int(getattr(want.spec, "priority", PRIORITY))

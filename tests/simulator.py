@@ -11,7 +11,7 @@ from pathlib import Path
 from threading import Event as Signal
 from typing import Any
 
-from mlopsctl.apply import Event, Walk
+from mlopsctl.apply import Walk
 from mlopsctl.approvals import People
 from mlopsctl.canonical import digest_of
 from mlopsctl.holds import KINDS, Hold, holds
@@ -39,6 +39,7 @@ from mlopsctl.types import (
 )
 from mlopsctl.versions import Version, artifact_of
 from mlopsctl.withdrawals import in_force, reach
+from mlopsctl.workshop import Event
 from tests import simple
 
 PROVIDERS = {f"{section}/simple": "tests.simple" for section in ("data", "train", "gates", "targets", "deployments")}

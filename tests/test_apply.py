@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from mlopsctl.apply import Event, Walk
+from mlopsctl.apply import Walk
 from mlopsctl.errors import EvidenceError, ProviderError, StaleError
 from mlopsctl.provider import Context
 from mlopsctl.types import Action, Digest, Input, Observed, Resource, TreeFile
+from mlopsctl.workshop import Event
 from tests import simple
 from tests.simulator import PROVIDERS, Simulator, need, resource
 

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from mlopsctl.adapters.children import Cancelled, check_cancelled, watched
-from mlopsctl.apply import Event, Walk
+from mlopsctl.apply import Walk
 from mlopsctl.crew import Crew
 from mlopsctl.errors import EvidenceError
 from mlopsctl.provider import Context, Inputs
 from mlopsctl.slots import Machine
 from mlopsctl.types import Address, Outcome, Resource
+from mlopsctl.workshop import Event
 from tests import simple
 from tests.simulator import PROVIDERS, Simulator, need, resource
 
@@ -232,7 +233,7 @@ def test_whoever_asks_while_all_is_cancelled_gets_no_answer_and_does_not_hang() 
     def work() -> None:
         asked.wait(30)
         try:
-            crew._ask(lambda: 1)
+            crew.ask(lambda: 1)
         except BaseException as error:
             seen.append(type(error))
             raise

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from mlopsctl.apply import Event
 from mlopsctl.provider import Context, Inputs
 from mlopsctl.restoring import figures
 from mlopsctl.types import Action, Entry, Outcome, Resource, Status, Verdict
+from mlopsctl.workshop import Event
 from tests import simple
 from tests.simulator import PROVIDERS, Simulator, need, resource
 

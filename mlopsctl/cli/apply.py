@@ -13,11 +13,12 @@ import typer
 from ..adapters.lock import locked
 from ..adapters.machine import this_machine
 from ..adapters.times import lasting
-from ..apply import Event, Walk, summary
+from ..apply import Walk, summary
 from ..errors import ApprovalError, GateError, MlopsError, StaleError, UsageError, worst
 from ..planned import digest, pending, settled
 from ..render.plan import read_digest, read_selection
 from ..types import Plan, Selection
+from ..workshop import Event
 from . import console
 from .announce import freshen
 from .asked import Exclude, Quick, Refresh, Replace, Set, Target, selection

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from ..apply import Event
 from ..types import Action, Address, Entry, Plan, Resource
+from ..workshop import Event
 from .project import Project
 
 if TYPE_CHECKING:

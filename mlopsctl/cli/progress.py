@@ -7,9 +7,9 @@ import sys
 from collections.abc import Iterator, Mapping
 from time import monotonic
 
-from ..apply import Event
 from ..render.text import one_line
 from ..types import Address
+from ..workshop import Event
 from . import console
 from .board import Board
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from ..apply import Event
 from ..audit.verify import Finding, Verdict
 from ..errors import ManifestError
 from ..types import Action, Address, Json, Plan, Resource, Status, Step, Where
 from ..types import Verdict as Judgement
+from ..workshop import Event
 from .markdown import code, folded, table, text
 from .plan import counts, last_line, partial, plan_json, rule_lines, value, work_lines
 from .report import Case, Level, Remark, Report, Result, of_errors

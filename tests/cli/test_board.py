@@ -7,10 +7,10 @@ import re
 
 import pytest
 
-from mlopsctl.apply import Event
 from mlopsctl.cli.board import Board
 from mlopsctl.cli.progress import Printer
 from mlopsctl.types import Address
+from mlopsctl.workshop import Event
 
 
 def screen(text: str) -> list[str]:

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from mlopsctl.apply import Event, Walk
+from mlopsctl.apply import Walk
 from mlopsctl.cli.plan import plan_project
 from mlopsctl.cli.project import Project, open_project
 from mlopsctl.cli.workshop import ProjectWorkshop
+from mlopsctl.workshop import Event
 from tests.e2e.refusals import start
 from tests.e2e.small_steps import ADDRESSES, make_small_steps, results
 from tests.quickstart import must, shell

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from mlopsctl.apply import Event
 from mlopsctl.cli.progress import Printer
 from mlopsctl.render.plan import plan_text
 from mlopsctl.types import Action, Address, Cost, Digest, Plan, Reason, Status, Step, Verdict
+from mlopsctl.workshop import Event
 
 EVIL = "a\x1b]0;title\x07b\n::warning::c.py changed"
 SAFE = "a\\x1b]0;title\\x07b ::warning::c.py changed"
