@@ -7,13 +7,13 @@ import re
 import shutil
 import signal
 import socket
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.quickstart import make_quickstart, must, take_down
+from tests.quickstart import make_quickstart, must
 from tests.sigstore.local import LocalSigstore, require_node
 
 ALLOWED_SKIPS = Path(__file__).parent / "allowed-skips.txt"
@@ -104,20 +104,6 @@ def applied(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def project(applied: Path, tmp_path: Path) -> Path:
     """An own copy of the applied project."""
     return Path(shutil.copytree(applied, tmp_path / "digits", symlinks=True))
-
-
-@pytest.fixture
-def deployed(tmp_path: Path) -> Iterator[Callable[[], Path]]:
-    """Makes the whole quickstart, server included, and takes it down after the test."""
-    folder = tmp_path / "live"
-
-    def make() -> Path:
-        make_quickstart(folder)
-        must("mlopsctl apply -y", folder)
-        return folder
-
-    yield make
-    take_down(folder)
 
 
 def allowed_skips() -> dict[str, str]:

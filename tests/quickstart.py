@@ -49,6 +49,13 @@ def make_quickstart(folder: Path) -> Path:
     return folder
 
 
+def add_deployment(applied: Path, folder: Path) -> Path:
+    """A copy of the applied project (tests/conftest.py) as the whole quickstart; only the deployment is left to make."""
+    shutil.copytree(applied, folder, symlinks=True)
+    must("git checkout -q HEAD~1 -- mlops.yaml && git commit -qm 'Its deployment'", folder)
+    return folder
+
+
 def make_small(folder: Path) -> Path:
     """A project with data only: an apply pins it, which is one entry and no training."""
     folder.mkdir()

@@ -27,6 +27,13 @@ def entries(clone: Clone) -> dict[str, Entry]:
     return pipeline(clone)
 
 
+@pytest.fixture(scope="module")
+def known(tmp_path_factory: pytest.TempPathFactory) -> tuple[Clone, dict[str, Entry]]:
+    """The same once for all who only ask. Never add to it."""
+    clone = Clone.start(tmp_path_factory.mktemp("runs") / "repo")
+    return clone, pipeline(clone)
+
+
 def chosen(clone: Clone, *conditions: str) -> list[str]:
     found = with_gates(clone.trail, runs(clone.trail))
     return [run.entry.id for run in select(found, [read_condition(one) for one in conditions], Data(clone.trail))]
@@ -91,7 +98,8 @@ def test_the_newest_measurement_counts_and_one_at_a_time_finds_the_same(
         ("at>2020-01-01", ["train", "failed"]),
     ],
 )
-def test_what_a_condition_means(clone: Clone, entries: dict[str, Entry], condition: str, found: list[str]) -> None:
+def test_what_a_condition_means(known: tuple[Clone, dict[str, Entry]], condition: str, found: list[str]) -> None:
+    clone, entries = known
     assert chosen(clone, condition) == [entries[name].id for name in found]
 
 

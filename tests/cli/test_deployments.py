@@ -20,7 +20,7 @@ import pytest
 from mlopsctl.serving.client import ask
 from mlopsctl.serving.files import read_json
 from mlopsctl.serving.processes import is_alive
-from tests.quickstart import make_quickstart, must, shell, take_down
+from tests.quickstart import add_deployment, must, shell, take_down
 
 HOME = Path(".git/mlops/deployments/deployments.local")
 
@@ -39,9 +39,9 @@ def rows(project: Path, count: int) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def live(applied: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A project whose deployment serves; nothing of it runs on afterwards."""
-    project = make_quickstart(tmp_path_factory.mktemp("live") / "project")
+    project = add_deployment(applied, tmp_path_factory.mktemp("live") / "project")
     must("mlopsctl apply -y", project)
     yield project
     before = processes(project)

@@ -16,15 +16,15 @@ from mlopsctl.serving.client import ask
 from mlopsctl.serving.files import read_json
 from mlopsctl.serving.processes import is_alive
 from tests.cli.contract import follows
-from tests.quickstart import make_quickstart, must, shell, take_down
+from tests.quickstart import add_deployment, must, shell, take_down
 
 HOME = Path(".git/mlops/deployments/deployments.local")
 
 
 @pytest.fixture(scope="module")
-def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def live(applied: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A deployment that has had two releases."""
-    folder = make_quickstart(tmp_path_factory.mktemp("incident") / "digits")
+    folder = add_deployment(applied, tmp_path_factory.mktemp("incident") / "digits")
     must("mlopsctl apply -y", folder)
     must("sed -i 's/DECAY = 64, 60/DECAY = 64, 50/' train.py && git commit -qam fewer && mlopsctl apply -y", folder)
     yield folder

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from tests.quickstart import make_quickstart, must, shell, take_down
+from tests.quickstart import add_deployment, must, shell, take_down
 
 
 @pytest.fixture(scope="module")
-def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def two(applied: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Two models were made and deployed one after the other, beside a second deployment."""
-    project = make_quickstart(tmp_path_factory.mktemp("two") / "project")
+    project = add_deployment(applied, tmp_path_factory.mktemp("two") / "project")
     must("sed -i 's/^  local: {target: cpu}/  local: {target: cpu}\\n  other: {target: cpu}/' mlops.yaml", project)
     must('git commit -qam "Two deployments" && mlopsctl apply -y', project)
     must("sed -i 's/DECAY = 64, 60/DECAY = 64, 50/' train.py && git commit -qam fewer && mlopsctl apply -y", project)

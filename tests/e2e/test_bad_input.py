@@ -313,7 +313,7 @@ mounting = pytest.mark.skipif(not _may_mount(), reason="only root may mount here
 
 
 @mounting
-@pytest.mark.parametrize("room", [0, 40, 150, 300, 700])
+@pytest.mark.parametrize("room", [0, 150, *(pytest.param(room, marks=pytest.mark.slow) for room in (40, 300, 700))])
 def test_a_full_disk(project: Path, room: int) -> None:
     """The clone lies on a disk that has ``room`` KiB left; with some space freed the next apply finishes."""
     another_row(project)
