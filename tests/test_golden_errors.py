@@ -77,7 +77,7 @@ CASES = {
     "wrong-duration": Wrong(old="rate: 0.1}}", new="rate: 0.1}, timeout: 30}"),
     "each-not-named": Wrong(old="cpu: {}", new='cpu: {each: {a: [x, y]}}'),
     "several-findings": Wrong(old="{metric: accuracy, min: 0.7}", new="{metric: acuracy, min: high, moddel: m}"),
-    "far-right": Wrong(old="cpu: {}", new="cpu: {x-note: " + "a" * 150 + ", modle: m}"),
+    "far-right": Wrong(old="cpu: {}", new="cpu: {" + " " * 150 + "modle: m}"),
     "no-manifest": Wrong("plan", MANIFEST, ""),
     "no-repository": Wrong("plan", bare=True),
     "unknown-target": Wrong("plan --target train.n"),
