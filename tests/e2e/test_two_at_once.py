@@ -17,6 +17,7 @@ from mlopsctl.cli.project import Project, open_project
 from mlopsctl.cli.world import ProjectWorld
 from mlopsctl.errors import StaleError
 from mlopsctl.types import Address, Resource
+from tests.audit.test_predicates import documented
 from tests.quickstart import BIN, must, shell
 from tests.shelf import BEFORE, PROGRAM, block, declare, make_small, on, write_model
 
@@ -286,8 +287,14 @@ def test_rollback_and_pin_tell_the_others_at_once(hub: Path, ours: Path, theirs:
     must(f"{BEFORE}mlopsctl rollback live --reason RISK-1", theirs)
     must("mlopsctl pull --trail-only", ours)
     assert "RISK-1" in must("mlopsctl plan", ours)
-    kinds = [entry.kind for entry in opened(ours)[0].trail.entries(str(LIVE))]
-    assert kinds[-3:] == ["intent", "rollback", "result"]
+    entries = opened(ours)[0].trail.entries(str(LIVE))
+    assert [entry.kind for entry in entries[-3:]] == ["intent", "rollback", "result"]
+    known = documented()
+    for entry in entries:
+        assert set(entry.facts) <= known[entry.predicate_type], (
+            entry.kind,
+            set(entry.facts) - known[entry.predicate_type],
+        )
 
 
 # --- Contested ----------------------------------------------------------------------------------------------------
