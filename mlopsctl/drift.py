@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from .types import Action, Cost, Observed, Reason, Step
 
 
-def looked(step: Step, seen: Observed | None, lost: Sequence[str], *, only: bool) -> Step | None:
+def looked(
+    step: Step, seen: Observed | None, lost: Sequence[str], *, only: bool, uncached: Sequence[str] = ()
+) -> Step | None:
     """The step of a refreshed plan: a READ where what stands is not what was attested.
 
+    ``uncached`` are files of DVC whose data is neither in the working folder nor in DVC's cache.
     With ``only`` nothing else is planned, and None is answered where nothing stands that could have drifted.
     """
     if only and seen is None:
@@ -17,6 +20,9 @@ def looked(step: Step, seen: Observed | None, lost: Sequence[str], *, only: bool
     if only:
         step = step._replace(blocked_by=(), waits_for=(), notes=(), rules=(), took=None, budget=None)
     found = f"outputs lost: {', '.join(lost)}; made again and compared when a step needs them" if lost else ""
+    if uncached:
+        gone = f"neither DVC's cache nor the working folder has what {', '.join(uncached)} pins: dvc pull"
+        found = "; ".join(filter(None, (found, gone)))
     if only and seen is not None:
         found = "; ".join(filter(None, (seen.drift, found)))
     if found and (only or step.action is Action.NOOP):

@@ -125,6 +125,9 @@ class World(Protocol):
     def lost(self, seen: Observed) -> tuple[str, ...]:
         """The names of those outputs of a result that no store holds which can be reached from here."""
 
+    def uncached(self, sources: Mapping[str, TreeFile]) -> tuple[str, ...]:
+        """The files of DVC among these whose data is neither in the working folder nor in DVC's cache."""
+
     def moved_from(self, address: Address) -> Address | None:
         """The name that the resource had, until that is signed."""
 
@@ -400,7 +403,8 @@ def _looked(found: Sequence[Assessment], world: World, selection: Selection) -> 
     for one in found:
         at_rest = one.seen is not None and (one.step.action is Action.NOOP or selection.refresh_only)
         lost = world.lost(one.seen) if one.seen is not None and at_rest else ()
-        step = looked(one.step, one.seen, lost, only=selection.refresh_only)
+        uncached = world.uncached(one.sources) if at_rest else ()
+        step = looked(one.step, one.seen, lost, only=selection.refresh_only, uncached=uncached)
         if step is None:
             left.append(LeftOut(one.step.address, "nothing stands yet"))
         else:

@@ -199,6 +199,9 @@ class Simulator:
     def lost(self, seen: Observed) -> tuple[str, ...]:
         return tuple(name for name, digest in seen.outputs.items() if digest not in self.bytes_here)
 
+    def uncached(self, sources: Mapping[str, TreeFile]) -> tuple[str, ...]:
+        return ()
+
     def moved_from(self, address: Address) -> Address | None:
         return self.moved.get(address)
 

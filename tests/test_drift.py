@@ -39,3 +39,10 @@ def test_what_a_look_makes_of_a_step(
 def test_both_reasons_are_said() -> None:
     found = looked(step(Action.UPDATE), GONE, ("text", "log"), only=True)
     assert found is not None and found.reason.text.startswith("it does not answer; outputs lost: text, log")
+
+
+@pytest.mark.parametrize("only", [True, False])
+def test_what_dvc_has_lost_is_told(only: bool) -> None:
+    found = looked(step(Action.NOOP), STANDS, (), only=only, uncached=("data/rows.dvc",))
+    assert found is not None and found.action is Action.READ
+    assert found.reason.text == "neither DVC's cache nor the working folder has what data/rows.dvc pins: dvc pull"

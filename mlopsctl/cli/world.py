@@ -216,6 +216,14 @@ class ProjectWorld:
         stores = [store for store in (self.project.store, self.project.mirror) if store is not None]
         return tuple(name for name, digest in seen.outputs.items() if not any(one.has(digest) for one in stores))
 
+    def uncached(self, sources: Mapping[str, TreeFile]) -> tuple[str, ...]:
+        pins = [name for name in sources if name.endswith(".dvc")]
+        if not pins:
+            return ()
+        from ..providers.data.check import at_hand
+
+        return tuple(name for name in pins if not at_hand(name, self.project.root, self.project.tree))
+
     def moved_from(self, address: Address) -> Address | None:
         return unrecorded(self.project, address) if self.project.manifest.moved else None
 

@@ -70,3 +70,29 @@ def test_add_of_nothing_is_one_clear_error(recorded: Path) -> None:
 def test_what_is_no_dataset_is_not_verified(project: Path) -> None:
     done = shell("mlopsctl data verify train.classifier", project)
     assert done.returncode == 64 and "MLO6407" in done.stdout
+
+
+@pytest.mark.parametrize("what", ["a file", "a folder"])
+def test_a_refreshed_plan_says_that_dvc_has_lost_what_it_pins(tmp_path: Path, what: str) -> None:
+    """The working copy or the cache is enough; with neither, the outputs in the store are all that is left."""
+    root = make_quickstart(tmp_path / "project")
+    text = (root / "mlops.yaml").read_text()
+    head = text[: text.index("\ntrain:")].replace("{path: data/digits.csv, label: digit}", "{path: data/more}")
+    path = root / "data" / "more"
+    if what == "a folder":
+        path.mkdir()
+        (path / "one.txt").write_text("1")
+    else:
+        path.write_text("1")
+    (root / "mlops.yaml").write_text(head + "\n")
+    must("mlopsctl data add data/more && git add -A && git commit -qm More && mlopsctl apply -y", root)
+    look = "mlopsctl plan --refresh-only --detailed-exitcode"
+    assert "No drift" in must(look, root)
+    kept = tmp_path / "kept"
+    path.rename(kept)
+    assert "No drift" in must(look, root), "DVC's cache has it"
+    (root / ".dvc" / "cache").rename(tmp_path / "cache")
+    done = shell(look, root)
+    assert done.returncode == 2 and "the working folder has what data/more.dvc pins: dvc pull" in done.stdout
+    kept.rename(path)
+    assert "No drift" in must(look, root)

@@ -55,6 +55,20 @@ def _hash_working(working: Path, path: str, sources: Mapping[str, TreeFile], pin
     )
 
 
+def at_hand(pin_name: str, root: Path, tree: Tree) -> bool:
+    """Whether the working folder or DVC's cache has what a ``.dvc`` file pins; nothing is hashed."""
+    if (root / pin_name.removesuffix(".dvc")).exists():
+        return True
+    pin, dvc = parse_pin(tree.read(pin_name), pin_name), find_dvc(root)
+    if dvc is None:
+        return False
+    cache = cache_root(dvc)
+    place = cache_path(cache, pin.md5)
+    if not place.is_file() or not pin.folder:
+        return place.is_file()
+    return all(cache_path(cache, md5).is_file() for _, md5 in parse_folder_object(place.read_bytes(), str(place)))
+
+
 def _cached(pin_name: str, root: Path, tree: Tree) -> Digest | None:
     pin, dvc = parse_pin(tree.read(pin_name), pin_name), find_dvc(root)
     if dvc is None:
