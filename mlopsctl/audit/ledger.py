@@ -252,7 +252,7 @@ class Ledger:
         if not self.index.owes():
             return
         with self._alone(), self.index.change(), no_collector():
-            while failed := [one for one in self._counted(self.index.owed()) if not self._holds(one)]:
+            while failed := [one for one in self._counted(self.index.owed()) if not self._holds_over_id(one)]:
                 self.index.remember(failed, holds=False)
                 self.index.set_settled()  # The others hold, and what is made anew remembers it.
                 self.index.reset()
@@ -279,12 +279,14 @@ class Ledger:
         return True
 
     def _holds(self, owed: OwedRow) -> bool:
-        if owed in self._held:
-            return True
         entry, key, proof = owed
-        # An entry's id is the digest of what was signed; most keys sign no more than that.
-        holds = self.check_digest(key, bytes.fromhex(entry), proof)
-        return self.check(key, pae(self.index.payload(entry) or b""), proof) if holds is None else holds
+        return owed in self._held or self.check(key, pae(self.index.payload(entry) or b""), proof)
+
+    def _holds_over_id(self, owed: OwedRow) -> bool:
+        """The same without the payload, of which the id is the digest: most keys sign no more than that."""
+        entry, key, proof = owed
+        holds = owed in self._held or self.check_digest(key, bytes.fromhex(entry), proof)
+        return self._holds(owed) if holds is None else holds
 
     # --- The anchor ------------------------------------------------------------------------------------------
 
