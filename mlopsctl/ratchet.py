@@ -14,6 +14,7 @@ from .provider import declared_fields, provider
 from .types import GUARD, Address, Json, Need, Resource
 
 VERSION = 1
+NOTHING_MOVED: Mapping[str, str] = {}
 Controls = Mapping[str, Json]
 """``{"version", "deployment", "guards": [ADDRESS], "of": {ADDRESS: {"provider", "needs"?, "fields"}}}``, defaults left out."""
 
@@ -107,9 +108,12 @@ def deployment_fields(found: Controls | None) -> Mapping[str, Json]:
     return own
 
 
-def weakenings(old: Controls, new: Controls) -> tuple[str, ...]:
-    """One line for each control of ``old`` that ``new`` loosens; what it cannot compare counts as loosened."""
-    moved = _renamed(old, new)
+def weakenings(old: Controls, new: Controls, names: Mapping[str, str] = NOTHING_MOVED) -> tuple[str, ...]:
+    """One line for each control of ``old`` that ``new`` loosens; what it cannot compare counts as loosened.
+
+    ``names`` are addresses of ``old``, and what ``moved:`` calls them now.
+    """
+    moved = _renamed(old, new, names)
     lines = [
         f"{gate} no longer guards {new['deployment']}"
         for gate in old["guards"]
@@ -118,21 +122,38 @@ def weakenings(old: Controls, new: Controls) -> tuple[str, ...]:
     for address, before in old["of"].items():
         after = new["of"].get(moved.get(address, address))
         if after is not None:
-            lines += _weaker(moved.get(address, address), before, after)
+            lines += _weaker(moved.get(address, address), _with_names(before, names), after)
+        elif address not in old["guards"] and (before["fields"] or address.startswith("targets.")):
+            lines.append(f"{address} is gone, and with it what it was held to")
     return tuple(dict.fromkeys(lines))
 
 
-def _renamed(old: Controls, new: Controls) -> dict[str, str]:
-    """Gates under another name that measure the same by the same settings: their bars are compared."""
-    gone = [gate for gate in old["guards"] if gate not in new["guards"]]
-    fresh = [gate for gate in new["guards"] if gate not in old["guards"]]
-    found: dict[str, str] = {}
+def _renamed(old: Controls, new: Controls, names: Mapping[str, str]) -> dict[str, str]:
+    """What has another name now: what ``moved:`` says, gates that measure the same by the same settings, and of each other
+    section the one resource that went where one came. Their controls are compared."""
+    found = {one: now for one, now in names.items() if one in old["of"] and one not in new["of"] and now in new["of"]}
+    gone = [gate for gate in old["guards"] if gate not in new["guards"] and gate not in found]
+    fresh = [gate for gate in new["guards"] if gate not in old["guards"] and gate not in found.values()]
     for gate in gone:
-        same = [one for one in fresh if _measures(new["of"][one]) == _measures(old["of"][gate])]
+        before = _measures(_with_names(old["of"][gate], names))
+        same = [one for one in fresh if _measures(new["of"][one]) == before]
         if same:
             found[gate] = same[0]
             fresh.remove(same[0])
+    for section in ("data.", "train.", "targets.", "deployments."):
+        gone = [one for one in old["of"] if one.startswith(section) and one not in new["of"] and one not in found]
+        fresh = [one for one in new["of"] if one.startswith(section) and one not in {*old["of"], *found.values()}]
+        if len(gone) == len(fresh) == 1:
+            found[gone[0]] = fresh[0]
     return found
+
+
+def _with_names(one: Json, names: Mapping[str, str]) -> Json:
+    """The controls of a gate with what it measures as that is called now."""
+    if not names or "needs" not in one:
+        return one
+    needs = [[role, names.get(address, address), output] for role, address, output in one["needs"]]
+    return {**one, "needs": needs}
 
 
 def _measures(gate: Json) -> Json:

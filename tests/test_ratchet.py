@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -155,6 +156,43 @@ def test_what_comes_first_that_goes_away_or_gets_less_time() -> None:
     )
     assert weakenings(day, pipeline()) == ("deployments.live after is switched off",)
     assert weakenings(pipeline(), day) == weakenings(pipeline(after="staging"), day) == ()
+
+
+def renamed(found: Controls, **names: str) -> Controls:
+    """The same controls under other addresses."""
+    text = json.dumps(found)
+    for old, new in names.items():
+        for section in ("data", "train", "targets", "gates"):
+            text = text.replace(f'"{section}.{old}"', f'"{section}.{new}"')
+    return dict(json.loads(text))
+
+
+def test_what_moved_has_lost_nothing_and_what_it_was_held_to_is_compared() -> None:
+    before = pipeline()
+    after = renamed(before, rows="lines", m="scorer", accuracy="right", cpu="server")
+    names = {
+        "data.rows": "data.lines",
+        "train.m": "train.scorer",
+        "gates.accuracy": "gates.right",
+        "targets.cpu": "targets.server",
+    }
+    assert weakenings(before, after, names) == ()
+    assert weakenings(before, after), "without moved: nobody says that it is the same data"
+    after["of"]["targets.server"]["fields"]["tolerance"] = {"float": "0.5"}
+    after["of"]["data.lines"]["fields"]["split"] = {"test": {"float": "0.01"}}
+    after["of"]["gates.right"]["fields"]["min"] = {"float": "0.1"}
+    found = weakenings(before, after, names)
+    assert len(found) == 3 and {line.split()[0] for line in found} == {"targets.server", "data.lines", "gates.right"}
+
+
+def test_another_target_does_not_hide_what_the_old_one_was_held_to() -> None:
+    before = pipeline()
+    looser = renamed(before, cpu="other")
+    assert weakenings(before, looser) == ()
+    looser["of"]["targets.other"]["fields"]["tolerance"] = {"float": "0.5"}
+    assert [line.split()[:2] for line in weakenings(before, looser)] == [["targets.other", "tolerance"]]
+    del looser["of"]["targets.other"]
+    assert weakenings(before, looser) == ("targets.cpu is gone, and with it what it was held to",)
 
 
 def test_approvals_that_are_taken_off() -> None:

@@ -103,6 +103,7 @@ def _loosened(old: Project, new: Project) -> dict[Address, tuple[str, ...]]:
     from ..ratchet import controls, weakenings
 
     now = {want.address: want for want in new.resources}
+    names = {str(old): str(new) for new, old in new.manifest.moved.items()}
     found: dict[Address, tuple[str, ...]] = {}
     for want in old.resources:
         if want.address.section != "deployments":
@@ -110,7 +111,7 @@ def _loosened(old: Project, new: Project) -> dict[Address, tuple[str, ...]]:
         after = now.get(want.address)
         if after is None:
             found[want.address] = (f"{want.address} is taken down",)
-        elif lines := weakenings(controls(want, old.resources), controls(after, new.resources)):
+        elif lines := weakenings(controls(want, old.resources), controls(after, new.resources), names):
             found[want.address] = lines
     return found
 

@@ -16,8 +16,9 @@ from ..gitobjects import build_trees, object_id
 from ..provider import Context, Deployment, provider
 from ..ratchet import Controls, controls, deployment_fields, weakenings
 from ..site import Site
-from ..types import Entry, Json, Observed, Resource, TreeFile
+from ..types import Address, Entry, Json, Observed, Resource, TreeFile
 from .announced import foreign_intents, is_shared
+from .names import names_of
 from .project import Project
 
 FILE = "controls.json"
@@ -111,7 +112,18 @@ class Sites:
             return ()
         if want.spec is None:
             return (f"{want.address} is taken down",)
-        return weakenings(in_force, controls(want, self._project.resources))
+        today = controls(want, self._project.resources)
+        return weakenings(in_force, today, self._names(in_force, today))
+
+    def _names(self, before: Controls, today: Controls) -> Mapping[str, str]:
+        """What the manifest, or what was signed of it, calls today what these controls call otherwise."""
+        if not set(before["of"]) - set(today["of"]):
+            return {}
+        found = {}
+        for address in today["of"]:
+            for old in names_of(self._project, Address.parse(address))[1:]:
+                found[str(old)] = address
+        return found
 
     def to_record(self, want: Resource, *, held: bool) -> tuple[Mapping[str, Json], CodeTree]:
         """What the entry of a deployment says of its controls: the manifest's; while it is held, those in force stay."""
