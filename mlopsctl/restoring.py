@@ -15,7 +15,21 @@ from .errors import EvidenceError, RebuiltError
 from .plan import Assessment, assess
 from .provider import MEANING, Context, provider
 from .slots import Demand, demand
-from .types import GUARD, Address, Digest, Input, Json, Need, Observed, Outcome, Resource, Selection, Verdict
+from .types import (
+    COMPARED,
+    GUARD,
+    RUNNING,
+    Address,
+    Digest,
+    Input,
+    Json,
+    Need,
+    Observed,
+    Outcome,
+    Resource,
+    Selection,
+    Verdict,
+)
 from .workshop import Workshop
 
 Line = tuple[Address, str]
@@ -113,7 +127,7 @@ class Restorer:
     def _here(self, item: Input) -> bool:
         """Whether the bytes, their signature and what they mean can be had."""
         seen, digest = item.seen, item.digest
-        if item.role == GUARD or seen is None or digest is None:
+        if item.role in (GUARD, RUNNING) or seen is None or digest is None:
             return True
         # Another thread may have had the signature made anew.
         today = self._seen.get(item.need.address)
@@ -123,7 +137,7 @@ class Restorer:
 
     def _gates_of(self, want: Resource) -> Iterator[Resource]:
         for gate in self._resources.values():
-            if gate.address.section == "gates" and any(one.address == want.address for one in gate.needs):
+            if gate.address.section == "gates" and _measures(gate, want):
                 yield gate
 
     def _look(self, want: Resource) -> Assessment:
@@ -203,11 +217,23 @@ class Restorer:
         found = self._look(gate)
         if found.seen is None:
             return []
-        inputs = [one._replace(seen=new) if one.need.address == want.address else one for one in found.inputs]
-        yield from self.have([one for one in inputs if one.need.address != want.address], cards)
+        inputs = [one._replace(seen=new) if _is_made_again(one, want) else one for one in found.inputs]
+        yield from self.have([one for one in inputs if not _is_made_again(one, want)], cards)
         facts = self._measure(gate, inputs, want)
         verdict = provider(gate.provider).judge(gate, Observed(found.seen.made_from, {}, facts), inputs)
         return [figures(gate, found.seen.facts, facts, verdict)]
+
+
+def _measures(gate: Resource, want: Resource) -> bool:
+    """Whether it measures what the step makes itself, and not what something else made of it."""
+    return any(one.address == want.address for one in gate.needs) and not any(
+        one.role in ("artifact", RUNNING) for one in gate.needs
+    )
+
+
+def _is_made_again(item: Input, want: Resource) -> bool:
+    """What is compared with, the champion of a gate say, may be an older result of the same step."""
+    return item.need.address == want.address and item.role not in COMPARED
 
 
 def figures(gate: Resource, old: Mapping[str, Json], new: Mapping[str, Json], verdict: Verdict) -> Figures:

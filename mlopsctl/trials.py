@@ -38,6 +38,8 @@ def chosen(
             out.append(LeftOut(want.address, "a trial deploys nothing"))
         elif selection.quick and section == "targets" and not is_named(want.address, selection.targets):
             out.append(LeftOut(want.address, "a quick run compiles only what --target names"))
+        elif any(need.address == one.address for need in want.needs for one in out):
+            out.append(LeftOut(want.address, "a trial makes nothing of what it measures"))
         else:
             kept.append(want)
     if selection.quick:

@@ -118,6 +118,17 @@ GUARD = "guard"
 """The role of a need that must be judged well before the step may run, and that enters no fingerprint."""
 
 
+RUNNING = "deployment"
+"""The role of a need for what a deployment runs: something that answers, and no bytes."""
+
+
+CHAMPION, CHAMPION_ROWS = "champion", "champion rows"
+"""The roles of a model that another one is compared with, and of the rows that it was trained on."""
+
+COMPARED = (CHAMPION, CHAMPION_ROWS)
+"""Roles of what a measurement rests on, and what no model, artifact or deployment was made from."""
+
+
 class Need(NamedTuple):
     """An edge of the graph: ``role`` is what the output serves as (``data``, ``model``, ``artifact``, GUARD)."""
 
@@ -189,7 +200,9 @@ class Input(NamedTuple):
 
     @property
     def digest(self) -> Digest | None:
-        """The digest of the needed output, or None while it is unknown."""
+        """The digest of the needed output, or None while it is unknown; of what runs, that of all it was made from."""
+        if self.role == RUNNING:
+            return self.seen.made_from if self.seen else None
         return self.seen.outputs.get(self.need.output) if self.seen else None
 
 

@@ -187,6 +187,8 @@ EFFECTS: dict[str, str] = {
     "gates/scan.max_size": _SCAN + "test_a_folder_that_is_too_large_is_a_finding",
     "gates/scan.memory": _KEYS + "test_a_scan_is_held_to_its_time_and_memory",
     "train/local.secret_version": "test_keys_have_effects.py::test_a_rotated_secret_makes_the_step_anew",
+    "gates/metric.target": "e2e/test_measured.py::test_a_gate_on_a_target_measures_its_artifact_and_guards_its_deployments_alone",
+    "gates/metric.on": "e2e/test_measured.py::test_a_gate_on_a_deployment_stops_what_comes_after_it",
     "gates/metric.against": "e2e/test_against.py::test_a_worse_model_is_stopped_and_the_champion_is_the_last_other_one",
     "gates/metric.max_drop": "e2e/test_against.py::test_a_worse_model_is_stopped_and_the_champion_is_the_last_other_one",
     "gates/metric.first": "e2e/test_against.py::test_what_the_first_model_gets_is_said",

@@ -6,11 +6,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..types import Digest, Entry, Json
+from ..types import CHAMPION, CHAMPION_ROWS, COMPARED, RUNNING, Digest, Entry, Json
 from .trail import TrailLog
 
 _MAX_DEPTH = 64
-SECTIONS = {"data": "data", "validation": "data", "model": "train", "artifact": "targets"}
+SECTIONS = {
+    "data": "data",
+    "validation": "data",
+    "model": "train",
+    "artifact": "targets",
+    CHAMPION: "train",
+    CHAMPION_ROWS: "data",
+}
 """Role of an input -> the section whose signers vouch for it."""
 
 
@@ -75,7 +82,7 @@ def trace(trail: TrailLog, entry: Entry) -> Node:
 
 
 def ancestry(trail: TrailLog, entries: Iterable[str]) -> list[Entry]:
-    """These entries and all that went into them, each once, newest first."""
+    """These entries and all that went into them, each once, newest first; what a gate compared with did not."""
     found: dict[str, Entry] = {}
     waiting = [entry for entry in map(trail.entry, entries) if entry is not None]
     while waiting:
@@ -84,6 +91,8 @@ def ancestry(trail: TrailLog, entries: Iterable[str]) -> list[Entry]:
             continue
         found[entry.id] = entry
         for role, digests in (entry.ingredients.get("inputs") or {}).items():
+            if role in COMPARED:
+                continue
             made = [trail.with_output(Digest(digest), SECTIONS.get(role, ""), before=entry.seq) for digest in digests]
             waiting += [one for one in made if one is not None]
     return sorted(found.values(), key=lambda entry: (entry.seq, entry.id), reverse=True)
@@ -96,7 +105,10 @@ def _node(
     inputs: Mapping[str, Any] = entry.ingredients.get("inputs") or {}
     for name in sorted(inputs):
         for given in inputs[name] if depth < _MAX_DEPTH else ():
-            made = trail.with_output(Digest(given), SECTIONS.get(name, ""), before=entry.seq)
+            if name == RUNNING:
+                made = trail.result(Digest(given))
+            else:
+                made = trail.with_output(Digest(given), SECTIONS.get(name, ""), before=entry.seq)
             found = made is not None and made.id != entry.id
             if found and made is not None:
                 below.append(_node(trail, name, given, made, measured, depth + 1))

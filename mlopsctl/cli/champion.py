@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..audit.trail import TrailLog
-from ..providers.gates.regression import CHAMPION, ROWS
 from ..soak import artifact_of
-from ..types import Address, Digest, Entry, Input, Need
+from ..types import CHAMPION, CHAMPION_ROWS, Address, Digest, Entry, Input, Need
 from .withdrawn import withdrawn
 
 _DEEPEST = 32
@@ -42,7 +41,7 @@ def _rows(trail: TrailLog, model: Entry) -> Iterator[Input]:
                 done.add(digest)
                 data = trail.with_output(digest, "data", before=step.seq)
                 if data is not None:
-                    yield _input(ROWS, data, digest)
+                    yield _input(CHAMPION_ROWS, data, digest)
                 elif depth < _DEEPEST and (base := trail.with_output(digest, "train", before=step.seq)):
                     waiting.append((base, depth + 1))
 

@@ -14,6 +14,7 @@ from ..controls import controls_on, same_settings, unapproved
 from ..errors import EvidenceError, GateError, MlopsError
 from ..provider import Deployment, Inputs, fingerprint, ingredients, provider
 from ..ratchet import Controls, as_in_force
+from ..soak import artifact_of
 from ..swap import swapping
 from ..types import GUARD, Address, Digest, Entry, Observed, Resource, Verdict
 from . import console
@@ -138,7 +139,7 @@ def _judge(workshop: ProjectWorkshop, want: Resource, entry: Entry, inputs: Inpu
     unmeasured = []
     for guard in _guards(workshop, want):
         for gate in _versions_of(workshop, want, guard):
-            measured = measurement(workshop.project, gate, model)
+            measured = measurement(workshop.project, gate, model, artifact_of(entry.ingredients))
             if measured is None:
                 unmeasured.append(guard)
                 continue

@@ -32,7 +32,7 @@ def find_version(project: Project, want: Resource) -> Version:
     for one in want.needs:
         if one.role == GUARD and one.address.section == "gates":
             gate = project.resource(str(one.address))
-            seen = measurement(project, gate, models[0]) if models else None
+            seen = measurement(project, gate, models[0], digest) if models else None
             guards.append(Input(one, seen))
             verdicts[one.address] = provider(gate.provider).judge(gate, seen, ()) if seen else None
     text = f"version: {word} is {digest[:20]}, which {entry.signer} made at {entry.at}"
@@ -72,12 +72,16 @@ def _artifacts(entry: Entry) -> list[Digest]:
     return [digest for name, digest in entry.outputs.items() if not name.endswith(".sig")]
 
 
-def measurement(project: Project, gate: Resource, model: object) -> Observed | None:
-    """The newest measurement of this model by a gate as it is today: another metric or view says nothing about its bars."""
+def measurement(project: Project, gate: Resource, model: object, artifact: str) -> Observed | None:
+    """The newest measurement of this model by a gate as it is today: another metric or view says nothing about its bars.
+
+    A gate that measures artifacts must have measured this one.
+    """
     asked_for = (gate.provider, result_fields(gate.spec))
     for entry in project.trail.entries(str(gate.address), ("result",), newest_first=True):
         parts = entry.ingredients
         same = (parts.get("provider"), parts.get("spec")) == asked_for
-        if same and model and model in parts.get("inputs", {}).get("model", ()):
+        given = parts.get("inputs", {})
+        if same and model and model in given.get("model", ()) and artifact in given.get("artifact", (artifact,)):
             return entry.observed()
     return None

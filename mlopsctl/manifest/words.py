@@ -53,8 +53,6 @@ LATER_KEYS: Mapping[str, tuple[str, ...]] = {
         "waive",
         "across",
         "allow",
-        "on",
-        "target",
         "metric=demographic_parity_difference",
         "metric=equalized_odds_difference",
         "metric=membership_auc",

@@ -71,14 +71,28 @@ def _guards(spec: Any, model: str, specs: Specs) -> Iterator[Address]:
             code="MLO1543",
         )
     for name, gate in sorted(specs.get("gates", {}).items()):
-        # A gate that leaves its model out means the only one there is.
-        of_model = (getattr(gate, "model", "") or (model if len(specs.get("train", {})) == 1 else "")) == model
-        if spec.gates is None:
-            counts = of_model and getattr(gate, "target", "") in ("", None, spec.target)
+        named = spec.gates is not None and name in spec.gates
+        if on := getattr(gate, "on", ""):
+            follows = spec.after is not None and on == f"deployments.{spec.after.deployment}"
+            if named and not follows:
+                raise ManifestError(
+                    f"gates.{name} measures {on}, and this deployment does not come after it",
+                    hint=f"write after: {on.partition('.')[2]}, or take {name} out of gates:",
+                    code="MLO1545",
+                )
+            counts = named if spec.gates is not None else follows
+        elif spec.gates is None:
+            counts = _of(gate, specs, model) and getattr(gate, "target", "") in ("", None, spec.target)
         else:
-            counts = name in spec.gates or (of_model and _always(gate))
+            counts = named or (_of(gate, specs, model) and _always(gate))
         if counts:
             yield Address.of("gates", name)
+
+
+def _of(gate: Any, specs: Specs, model: str) -> bool:
+    """Whether a gate is about this model; one that leaves it out means its target's, or the only one there is."""
+    of_target = getattr(specs.get("targets", {}).get(getattr(gate, "target", "")), "model", "")
+    return (getattr(gate, "model", "") or of_target or (model if len(specs.get("train", {})) == 1 else "")) == model
 
 
 def _always(gate: Any) -> bool:

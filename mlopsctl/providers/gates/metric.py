@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from ...adapters.lineage import data_address, model_address
+from ...adapters.lineage import data_address
 from ...budgets import Budget, budget, priority_field
 from ...errors import GateError, ManifestError, ProviderError
 from ...provider import (
@@ -23,14 +22,29 @@ from ...provider import (
     result,
     run,
 )
-from ...types import Address, Input, Json, Need, Observed, Outcome, Resource, Status, Verdict
+from ...types import (
+    CHAMPION,
+    CHAMPION_ROWS,
+    RUNNING,
+    Address,
+    Input,
+    Json,
+    Need,
+    Observed,
+    Outcome,
+    Resource,
+    Status,
+    Verdict,
+)
 from .exposure import refuse_seen_rows
+from .measured import what_is_measured
 from .power import power_line
-from .regression import CHAMPION, ROWS, both, check_keys, judge_drop
+from .regression import both, check_keys, judge_drop
 from .verdict import LOSSES, SHARES, Bars, Measured, judge_measurement
 
 if TYPE_CHECKING:
     from ...adapters.table import Table
+    from .answers import Found
     from .measure import Answers, PerRow, Question
     from .measures import Array
 
@@ -47,8 +61,6 @@ LATER_KEYS = (
     "waive",
     "across",
     "allow",
-    "on",
-    "target",
 )
 
 sources = no_sources
@@ -74,6 +86,16 @@ class Spec:
     )
     confidence: float = result(
         0.95, doc="The confidence of the two-sided interval.", minimum=0.5, exclusive_maximum=1, looser="lower"
+    )
+    target: str = run(
+        "",
+        doc="The target whose artifact is measured instead of the model; only its deployments are guarded.",
+        ref="targets",
+    )
+    on: str = run(
+        "",
+        doc="The full address of a deployment that is measured while it runs; what comes after it is guarded.",
+        pattern=r"^deployments\.[a-z][a-z0-9_-]*(\[[A-Za-z0-9][A-Za-z0-9._,-]*\])?$",
     )
     against: str = run(
         "",
@@ -107,7 +129,7 @@ class Spec:
 def needs(spec: Spec, specs: Specs) -> tuple[Need, ...]:
     """The model and the view of the data. Raises ManifestError where the bars make no sense."""
     _check_bars(spec)
-    model = model_address(spec.model, specs)
+    model, measured = what_is_measured(spec, specs)
     data = Address.of("data", spec.data) if spec.data else data_address(model, specs)
     if data is None:
         raise ManifestError(
@@ -116,7 +138,7 @@ def needs(spec: Spec, specs: Specs) -> tuple[Need, ...]:
             code="MLO1313",
         )
     refuse_seen_rows(model, data, spec.view, specs)
-    return Need("model", model, "model"), Need("data", data, spec.view)
+    return Need("model", model, "model"), *measured, Need("data", data, spec.view)
 
 
 def judge(want: Resource, seen: Observed, inputs: Inputs) -> Verdict:
@@ -170,7 +192,7 @@ def assess(want: Resource, inputs: Inputs, ctx: Context) -> Assessed:
     from .measure import Question, measure, number
 
     spec: Spec = want.spec
-    model, data = _given(inputs, "model"), _given(inputs, "data")
+    data = _given(inputs, "data")
     assert data.seen is not None and data.digest is not None  # noqa: S101 — _given saw to it
     about = data.seen.facts
     table = read_table(ctx.store.path(data.digest), about["format"])
@@ -186,7 +208,7 @@ def assess(want: Resource, inputs: Inputs, ctx: Context) -> Assessed:
         return Assessed({**empty, "confidence": number(spec.confidence)}, {}, table, None)
     truth = labels(table, about)
     ctx.tell(f"running the model on {table.rows} rows")
-    answers, made_with = _answer(model, about, table, spec, ctx)
+    answers, made_with = _answer(inputs, about, table, spec, ctx)
     question = Question(spec.metric, spec.confidence, spec.positive)
     facts, rows = measure(question, truth, answers, about, _groups(table, about))
     champion = next((item for item in inputs if item.role == CHAMPION), None)
@@ -209,18 +231,19 @@ def _compared(
 ) -> dict[str, Json]:
     """The champion's value and the drop, on the rows that it was not trained on."""
     from ...adapters.table import read_table
+    from .answers import Limits, of_model
     from .compare import UNFIT, compare, unfit
     from .overlap import unseen
 
     assert champion.seen is not None  # noqa: S101 — the trail named it
-    trained = [item for item in inputs if item.role == ROWS and item.seen and item.digest]
+    trained = [item for item in inputs if item.role == CHAMPION_ROWS and item.seen and item.digest]
     facts: dict[str, Json] = {"entry": champion.seen.entry, **({} if trained else {"rows": "unknown"})}
     split = about.get("split")
     column = (split.get("by") or split.get("key") or "") if isinstance(split, dict) else ""
     tables = (read_table(ctx.store.path(i.digest), i.seen.facts["format"]) for i in trained if i.seen and i.digest)
     keep = unseen(table, column, tables)
     try:
-        theirs, _ = _answer(champion, about, table, spec, ctx)
+        theirs, _ = of_model(champion, about, table, Limits(spec.timeout, spec.memory), ctx)
         found = compare(question, truth, answers, theirs, keep, about, _groups(table, about))
     except ProviderError as error:
         if error.code not in UNFIT:
@@ -229,35 +252,17 @@ def _compared(
     return {**facts, **found}
 
 
-def _answer(
-    model: Input, about: Mapping[str, Json], table: Table, spec: Spec, ctx: Context
-) -> tuple[Answers, dict[str, str]]:
-    from ...adapters.features import feed
-    from ...adapters.inference import inspect_model, run_fully, run_program
-    from ...adapters.table import feature_names
-    from .measure import Answers
-    from .predictions import program_outputs
+def _answer(inputs: Inputs, about: Mapping[str, Json], table: Table, spec: Spec, ctx: Context) -> Found:
+    """The answers of what the gate is about: a deployment, else a target's artifact, else the model."""
+    from . import answers
 
-    assert model.seen is not None and model.digest is not None  # noqa: S101 — _given saw to it
-    folder = ctx.store.checkout(model.digest, ctx.scratch / model.role)
-    if model.seen.facts.get("kind") == "opaque":
-        rows = _records(table, feature_names(table, about))
-        hidden = (ctx.root, ctx.state)
-        answers = run_program(
-            model.seen.facts["predict"], folder, rows, seconds=spec.timeout, hidden=hidden, root=ctx.root
-        )
-        return Answers(program_outputs(answers)), {}
-    file = Path(folder) / "model.onnx"
-    description = inspect_model(file, memory=spec.memory, seconds=spec.timeout)
-    feeds = feed(table, about, description["inputs"])
-    ran = run_fully(file, feeds, memory=spec.memory, seconds=spec.timeout)
-    return Answers(ran.outputs, description, ran.keys), {"onnxruntime": ran.runtime}
-
-
-def _records(table: Table, features: list[str]) -> list[dict[str, Any]]:
-    """Rows as JSON can hold them; a missing value is null."""
-    columns = [[None if value != value else value for value in table.columns[name].tolist()] for name in features]  # noqa: PLR0124
-    return [dict(zip(features, values, strict=True)) for values in zip(*columns, strict=True)]
+    limits, model = answers.Limits(spec.timeout, spec.memory), _given(inputs, "model")
+    if spec.on:
+        made = _given(inputs, "artifact")
+        return answers.of_deployment(_given(inputs, RUNNING), model, made, about, table, limits, ctx)
+    if spec.target:
+        return answers.of_artifact(model, _given(inputs, "artifact"), about, table, limits, ctx)
+    return answers.of_model(model, about, table, limits, ctx)
 
 
 def _groups(table: Table, about: Mapping[str, Json]) -> Array | None:

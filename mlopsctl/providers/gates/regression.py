@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ...errors import EvidenceError, ManifestError
-from ...types import Json, Status, Verdict
-
-CHAMPION, ROWS = "champion", "champion rows"
-"""The roles of the inputs that the trail knows: the model that is compared with, and what it was trained on."""
+from ...types import CHAMPION, Json, Status, Verdict
 
 _ORDER = (Status.PASSED, Status.INCONCLUSIVE, Status.NOT_ASSESSED, Status.FAILED)
 

@@ -93,6 +93,7 @@ def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
     from ...adapters.agreement import compare
     from ...adapters.features import feed
     from ...adapters.inference import inspect_model, run_model
+    from ...adapters.library import run_library
     from ...adapters.table import read_table
 
     spec: Spec = want.spec
@@ -126,7 +127,7 @@ def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
     feeds = feed(table, data.facts, description["inputs"])
     found = compare(
         run_model(original, feeds),
-        _run(artifact, feeds, ctx.scratch, spec),
+        run_library(artifact, feeds, ctx.scratch, seconds=spec.timeout, memory=spec.memory, processor=spec.mcpu),
         classes=class_count(data.facts),
     )
     facts = evidence(
@@ -178,34 +179,3 @@ def _build(model: Path, out: Path, spec: Spec) -> dict[str, str]:
             code="MLO1412",
         )
     return {key: str(value) for key, value in answer.items()}
-
-
-def _run(artifact: Path, feeds: Arrays, scratch: Path, spec: Spec) -> Arrays:
-    import numpy as np
-
-    from ...adapters.worker import run_worker
-    from ...serving import tvm_model
-
-    given, found = scratch / "feeds.npz", scratch / "found.npz"
-    np.savez(given, **feeds)  # type: ignore[arg-type]
-    try:
-        answer = run_worker(
-            Path(tvm_model.__file__),
-            {"folder": str(artifact), "feeds": str(given), "out": str(found)},
-            seconds=spec.timeout,
-            memory=spec.memory,
-            task="running the artifact",
-        )
-    except ProviderError as error:
-        # An illegal instruction is how a processor says that it is not the one compiled for.
-        if "SIGILL" not in error.message:
-            raise
-        answer = {"error": f"{error.message}, so this processor is no {spec.mcpu}"}
-    if "error" in answer:
-        raise ProviderError(
-            f"the compiled model does not run here: {answer['error']}",
-            hint="this processor may lack what mcpu: promises; try mcpu: x86-64-v2",
-            code="MLO1413",
-        )
-    with np.load(found, allow_pickle=False) as arrays:
-        return dict(arrays)
