@@ -10,13 +10,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-from .types import SECTIONS, Entry, Json
+from .types import CHAMPION, CHAMPION_ROWS, SECTIONS, Entry, Json
 
 KIND = "withdraw"
 """The kind of both entries: one with ``facts["roots"]`` withdraws, one with ``facts["lifts"]`` ends withdrawals."""
 
 
-MADE_IN = {"data": "data", "validation": "data", "base": "train", "model": "train", "artifact": "targets"}
+MADE_IN = {
+    "data": "data", "validation": "data", "base": "train", "model": "train", "artifact": "targets",
+    CHAMPION: "train", CHAMPION_ROWS: "data",
+}  # fmt: skip
 """Role of an input -> the section whose signers vouch for it: a key for data must not wash a model."""
 
 Node = tuple[str, str]

@@ -50,7 +50,7 @@ class Sites:
             in_force,
             self._weakens(want, in_force),
             self._announced(want),
-            self._contested(want),
+            self.contested(want),
         )
 
     def _announced(self, want: Resource) -> tuple[str, ...]:
@@ -58,7 +58,7 @@ class Sites:
             return ()
         return tuple(f"{one}; apply waits until that is ended" for one in foreign_intents(self._project, want.address))
 
-    def _contested(self, want: Resource) -> str:
+    def contested(self, want: Resource) -> str:
         """The latest entries of a shared deployment that know nothing of each other; the program alone knows who won."""
         if cast(Deployment, provider(want.provider)).PER_CLONE:
             return ""

@@ -194,7 +194,7 @@ class ProjectWorld:
     def running(self, address: Address) -> Running:
         want = self.project.resource(str(address))
         entries = self._releases(want, SOAK)
-        contested = self.site(want, None).contested
+        contested = self.sites.contested(want)
         held = [*map(str, self.holds(want)), *([f"contested by {contested}"] if contested else [])]
         return running(entries, "; ".join(held))
 

@@ -65,6 +65,8 @@ def test_a_gate_on_a_deployment_stops_what_comes_after_it(project: Path) -> None
     found = steps(project)
     assert {one["action"] for one in found.values()} == {"noop"}
     assert found["gates.live"]["verdict"]["text"].startswith("accuracy 1.0000")
+    must("mlopsctl audit verify --full", project)
+    assert "missing" not in must("mlopsctl audit trace gates.live --format json", project)
     good = found["deployments.production"]["made_from"]
     write_model(project, -1.0)
     must("git commit -qam 'A bad model'", project)
