@@ -40,17 +40,19 @@ def artifact_of(ingredients: Mapping[str, Json]) -> str:
 
 def running(newest_first: Iterable[Entry], held: str) -> Running:
     """What runs after these entries of one deployment, of KINDS; ``held`` says what holds it now."""
-    lifted, artifact, since = "", "", ""
+    lifted, since = "", ""
+    runs: tuple[str, str] | None = None
     for entry in newest_first:
         if entry.kind in LIFTING:
             lifted = lifted or entry.at
         elif entry.kind == "destroy" or not entry.trusted:
             break
-        elif artifact in ("", artifact_of(entry.ingredients)):
-            artifact, since = artifact_of(entry.ingredients), entry.at
+        elif runs in (None, there := (artifact_of(entry.ingredients), entry.location)):
+            # Somewhere else it is another deployment, which has served nobody yet.
+            runs, since = there, entry.at
         else:
             break
-    return Running(artifact, max(filter(None, (since, lifted)), key=_moment, default=""), held)
+    return Running(runs[0] if runs else "", max(filter(None, (since, lifted)), key=_moment, default=""), held)
 
 
 def _moment(at: str) -> datetime:

@@ -150,3 +150,14 @@ def test_figures_agree_within_the_interval_of_the_lost_one(
 def test_a_gate_without_a_value_agrees_where_it_lets_the_model_through() -> None:
     assert figures(SCAN, {}, {}, Verdict(Status.PASSED)).agrees
     assert not figures(SCAN, {}, {}, Verdict(Status.FAILED, blocks=True)).agrees
+
+
+def test_metrics_a_gate_on_what_was_compiled_of_the_lost_model_says_nothing_of_the_new_one(project: Simulator) -> None:
+    """It would measure the old artifact, and agree."""
+    other = resource("targets.other", need("model", "train.model"), text="compiled")
+    gate = GATE._replace(needs=(*GATE.needs, need("artifact", "targets.other")))
+    want = model("metrics")
+    project.apply(DATA, want, other, gate)
+    project.bytes_here -= set(made(project, "train.model")[-1].outputs.values())
+    events = project.apply(DATA, want, other, gate, TARGET)
+    assert events[-1].error is not None and "no gate of this plan had measured it" in events[-1].error.message

@@ -11,10 +11,12 @@ STAGING = Address("deployments", "staging")
 X, Y = "sha256:" + "a" * 64, "sha256:" + "b" * 64
 
 
-def entry(kind: str, hour: int, artifact: str = "", *, trusted: bool = True) -> Entry:
+def entry(kind: str, hour: int, artifact: str = "", *, trusted: bool = True, at_place: str = "") -> Entry:
     parts = {"inputs": {"artifact": [artifact]}} if artifact else {}
     at = f"2026-01-01T{hour:02}:00:00Z"
-    return Entry(f"{hour:064}", hour, (), at, "ann", kind, str(STAGING), ingredients=parts, trusted=trusted)
+    return Entry(
+        f"{hour:064}", hour, (), at, "ann", kind, str(STAGING), ingredients=parts, trusted=trusted, location=at_place
+    )
 
 
 @pytest.mark.parametrize(
@@ -32,6 +34,7 @@ def entry(kind: str, hour: int, artifact: str = "", *, trusted: bool = True) -> 
         ([entry("result", 1, Y), entry("resume", 2), entry("result", 3, X)], X, 3),
         ([entry("result", 1, X, trusted=False), entry("result", 2, X)], X, 2),
         ([entry("result", 1, X, trusted=False)], "", 0),
+        ([entry("result", 1, X), entry("result", 2, X, at_place="elsewhere")], X, 2),
     ],
 )
 def test_the_clock_starts_where_it_last_became_what_it_is(oldest_first: list[Entry], artifact: str, hour: int) -> None:
