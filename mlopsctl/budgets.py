@@ -1,4 +1,4 @@
-"""``budget:`` and ``priority:`` of a step: what it may cost at most, how it ends when that is used up, and who goes first."""
+"""``budget:``, ``resources:`` and ``priority:`` of a step: what it may cost and use, how it ends then, and who goes first."""
 
 from __future__ import annotations
 
@@ -18,6 +18,20 @@ class Budget:
     """What a step may cost at most; what exceeds it is ended and exit code 4."""
 
     time: float | None = policy(None, doc="The time of all attempts together.", quantity="duration", looser="higher")
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a step may use of this machine: it starts when that is free, and gets no more."""
+
+    cpu: int | None = run(None, doc="Processor cores it may run on.", minimum=1)
+    memory: int | None = run(None, doc="Private memory of each of its processes.", quantity="size")
+    gpu: int | None = run(None, doc="Graphics cards that are its own while it runs; 0 hides all.", minimum=0)
+
+
+def resources_field() -> Any:
+    """The field ``resources:`` of a Spec."""
+    return run(None, doc="What it may use of this machine.")
 
 
 def budget() -> Any:

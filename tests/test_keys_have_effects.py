@@ -117,6 +117,11 @@ EFFECTS: dict[str, str] = {
             ("priority", "test_slots.py::test_the_highest_priority_first_and_always_after_what_it_needs"),
         )
     },
+    **{
+        f"{section}/command.resources{part}": _KEYS + "test_a_program_gets_its_share_of_the_machine"
+        for section in ("train", "gates", "targets")
+        for part in ("", ".cpu", ".memory", ".gpu")
+    },
     "deployments/local.target": _KEYS + "test_a_deployment_serves_the_target_it_names",
     "deployments/local.model": _GUARDED,
     "deployments/local.to": _LOCAL + "test_a_taken_port_names_its_holder_and_leaves_what_ran",

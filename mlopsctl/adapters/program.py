@@ -38,6 +38,17 @@ class Pinned(Protocol):
     def timeout(self) -> float: ...
 
 
+class Share(Protocol):
+    """What a program may use of the machine; None where nothing limits it."""
+
+    @property
+    def cpu(self) -> int | None: ...
+    @property
+    def memory(self) -> int | None: ...
+    @property
+    def gpu(self) -> int | None: ...
+
+
 class Files(Protocol):
     def read(self, path: str) -> bytes: ...
 
@@ -63,6 +74,8 @@ class Place(Protocol):
     def tell(self) -> Callable[[str], None]: ...
     @property
     def log(self) -> Path | None: ...
+    @property
+    def cards(self) -> tuple[str, ...]: ...
 
 
 @dataclass(frozen=True)
@@ -150,7 +163,9 @@ def ask(
     }
     (home / "request.json").write_text(json.dumps(request, ensure_ascii=False) + "\n", encoding="utf-8")
     log = place.log or home / "log"
-    ended, mode = _run([str(executable), *spec.args], home, place, spec.timeout, log, reach, interpreter_of(code))
+    share = getattr(spec, "resources", None)
+    argv = [str(executable), *spec.args]
+    ended, mode = _run(argv, home, place, spec.timeout, log, reach, interpreter_of(code), share)
     return _check(home, folders["out"], spec, ended, log, mode)
 
 
@@ -186,16 +201,29 @@ def _interpreters_files(interpreter: Path | None) -> list[Path]:
 
 
 def _run(
-    argv: list[str], home: Path, place: Place, timeout: float, log: Path, reach: Reach, interpreter: Path | None
+    argv: list[str],
+    home: Path,
+    place: Place,
+    timeout: float,
+    log: Path,
+    reach: Reach,
+    interpreter: Path | None,
+    share: Share | None,
 ) -> tuple[Finished, str]:
     secrets = {name: os.environ[name] for name in reach.env if name in os.environ}
     work, temporary = home / "work", home / "tmp"
     env = clean_env({"HOME": str(work), "TMPDIR": str(temporary), "PWD": str(work), **secrets})
+    if share is not None and share.cpu:
+        env["OMP_NUM_THREADS"] = str(share.cpu)
+    if share is not None and share.gpu is not None:
+        env["CUDA_VISIBLE_DEVICES"] = ",".join(place.cards)
     sandbox = make_sandbox(
         read=[home / "bin", home / "in", *_interpreters_files(interpreter)],
         write=[home / "out", work, temporary, *reach.paths],
         hidden=[place.root, place.state],
         path=env["PATH"],
+        memory=share.memory if share else None,
+        cpus=share.cpu if share else None,
     )
     ended = run_logged(
         argv,

@@ -15,6 +15,7 @@ from mlopsctl.adapters.git import WorkTree, find_repo
 from mlopsctl.adapters.keys import new_key
 from mlopsctl.adapters.store import LocalStore
 from mlopsctl.adapters.table import read_table
+from mlopsctl.budgets import Resources
 from mlopsctl.errors import ProviderError
 from mlopsctl.manifest import load_manifest
 from mlopsctl.provider import Context, Trail, Tree, provider
@@ -92,6 +93,23 @@ def test_a_program_gets_as_long_as_its_timeout(
     with pytest.raises(ProviderError, match=r"no answer within 0\.3 s") as error:
         bench.make(address, module, *needs, **bench.program("import time; time.sleep(60)"), **spec, timeout=0.3)
     assert error.value.code == "MLO1061"
+
+
+@pytest.mark.parametrize(("address", "module", "needs", "spec"), SECTIONS[1:4], ids=[row[0] for row in SECTIONS[1:4]])
+def test_a_program_gets_its_share_of_the_machine(
+    bench: Bench, address: str, module: Any, needs: Any, spec: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(bench, needs)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    said = "len(os.sched_getaffinity(0)), os.environ['OMP_NUM_THREADS'], os.environ['CUDA_VISIBLE_DEVICES'], full"
+    program = bench.program(
+        "import json, os\ntry: bytearray(400 << 20); full = False\nexcept MemoryError: full = True\n"
+        f"print(json.dumps({{'error': {{'message': json.dumps([{said}])}}}}))"
+    )
+    share = Resources(cpu=1, memory=300 << 20, gpu=0)
+    with pytest.raises(ProviderError) as error:
+        bench.make(address, module, *needs, **program, **spec, resources=share)
+    assert json.loads(error.value.message.partition("): ")[2]) == [1, "1", "", True]
 
 
 # --- data ----------------------------------------------------------------------------------------------------

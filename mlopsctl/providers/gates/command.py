@@ -8,7 +8,7 @@ from math import isfinite
 from typing import Any, Literal
 
 from ...adapters.lineage import model_and_view
-from ...budgets import Budget, budget, priority_field
+from ...budgets import Budget, Resources, budget, priority_field, resources_field
 from ...canonical import decimal
 from ...errors import ManifestError, ProviderError
 from ...provider import (
@@ -66,6 +66,7 @@ class Spec:
     )
     budget: Budget | None = budget()  # noqa: RUF009 - a dataclass field
     priority: int = priority_field()
+    resources: Resources | None = resources_field()  # noqa: RUF009
     timeout: float = run(3600.0, doc="How long the program may take.", quantity="duration")
 
 

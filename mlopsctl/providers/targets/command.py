@@ -19,7 +19,7 @@ from ...adapters.artifact import (
     write_description,
 )
 from ...adapters.lineage import model_and_view
-from ...budgets import Budget, budget, priority_field
+from ...budgets import Budget, Resources, budget, priority_field, resources_field
 from ...errors import ProviderError
 from ...provider import (
     Context,
@@ -38,7 +38,7 @@ from ...provider import (
 from ...types import Json, Need, Observed, Outcome, Resource, Status, Verdict
 
 RESULT_VERSION = 1
-LATER_KEYS = ("device", "quantize", "fallback", "max_accuracy_drop", "resources")
+LATER_KEYS = ("device", "quantize", "fallback", "max_accuracy_drop")
 
 sources = no_sources
 read = read_from_trail
@@ -71,6 +71,7 @@ class Spec:
     )
     budget: Budget | None = budget()  # noqa: RUF009 - a dataclass field
     priority: int = priority_field()
+    resources: Resources | None = resources_field()  # noqa: RUF009
     timeout: float = run(3600.0, doc="How long the program may take.", quantity="duration")
 
 

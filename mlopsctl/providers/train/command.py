@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ...budgets import Budget, budget, priority_field
+from ...budgets import Budget, Resources, budget, priority_field, resources_field
 from ...errors import ManifestError, ProviderError
 from ...provider import (
     Context,
@@ -28,7 +28,7 @@ from . import taken
 from .command_line import commands
 
 RESULT_VERSION = 1
-LATER_KEYS = ("search", "output", "threshold", "max_age", "retries", "resources")
+LATER_KEYS = ("search", "output", "threshold", "max_age", "retries")
 
 sources = no_sources
 read = read_from_trail
@@ -61,6 +61,7 @@ class Spec:
     budget: Budget | None = budget()  # noqa: RUF009 - a dataclass field
     timeout: float = run(3600.0, doc="How long the program may take.", quantity="duration")
     priority: int = priority_field()
+    resources: Resources | None = resources_field()  # noqa: RUF009
 
 
 def needs(spec: Spec, specs: Specs) -> tuple[Need, ...]:

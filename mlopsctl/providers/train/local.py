@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ...budgets import Budget, budget, priority_field
+from ...budgets import Budget, Resources, budget, priority_field, resources_field
 from ...errors import ManifestError, ProviderError
 from ...provider import (
     Context,
@@ -49,15 +49,6 @@ remove = nothing_to_remove
 
 
 @dataclass(frozen=True)
-class Resources:
-    """What a training command may use of this machine."""
-
-    cpu: int | None = run_field(None, doc="Processor cores it may run on.", minimum=1)
-    memory: int | None = run_field(None, doc="Private memory of each of its processes.", quantity="size")
-    gpu: int | None = run_field(None, doc="Graphics cards that are its own while it runs; 0 hides all.", minimum=0)
-
-
-@dataclass(frozen=True)
 class Spec:
     """A command that makes a model: it writes ``model.onnx`` to the folder in ``$MLOPS_OUT``."""
 
@@ -92,7 +83,7 @@ class Spec:
     budget: Budget | None = budget()  # noqa: RUF009 - a dataclass field
     timeout: float | None = run_field(None, doc="How long one attempt may take.", quantity="duration")
     retries: int = run_field(0, doc="How often a failed command is tried again.", minimum=0, maximum=100)
-    resources: Resources | None = run_field(None, doc="What it may use of this machine.")  # noqa: RUF009
+    resources: Resources | None = resources_field()  # noqa: RUF009
     priority: int = priority_field()
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from mlopsctl.budgets import Resources
 from mlopsctl.errors import ProviderError
 from mlopsctl.providers.train import local
 
@@ -145,13 +146,13 @@ def test_a_killed_trainer_is_not_called_a_bug(project: Project) -> None:
 
 def test_the_memory_limit_holds(project: Project) -> None:
     script(project, "block = bytearray(400 << 20)" + ONNX_SCRIPT)
-    limited = local.Resources(memory=300 << 20, cpu=1)
+    limited = Resources(memory=300 << 20, cpu=1)
     assert "MemoryError" in failure(project, resources=limited).hint
 
 
 def test_the_processor_limit_holds(project: Project) -> None:
     script(project, "print('cores', len(os.sched_getaffinity(0)), os.environ['OMP_NUM_THREADS'])" + ONNX_SCRIPT)
-    project.train(resources=local.Resources(cpu=1))
+    project.train(resources=Resources(cpu=1))
     assert "cores 1 1" in project.log.read_text()
 
 
@@ -161,7 +162,7 @@ def test_the_cards_of_a_step_are_its_own(project: Project, monkeypatch: pytest.M
     script(project, "print('cards', repr(os.environ['CUDA_VISIBLE_DEVICES']))" + ONNX_SCRIPT)
     context = project.context()._replace(cards=("1", "2"))
     monkeypatch.setattr(project, "context", lambda: context)
-    for resources, seen in ((local.Resources(gpu=2), "1,2"), (local.Resources(cpu=1), "0,1,2")):
+    for resources, seen in ((Resources(gpu=2), "1,2"), (Resources(cpu=1), "0,1,2")):
         shutil.rmtree(context.scratch)
         context.scratch.mkdir()
         project.train(resources=resources)
