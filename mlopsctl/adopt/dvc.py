@@ -7,6 +7,7 @@ import math
 import posixpath
 import re
 from collections.abc import Iterator, Mapping
+from shlex import quote
 from typing import Any, NamedTuple
 
 from ..errors import ProviderError
@@ -185,7 +186,12 @@ def _stage(name: str, definition: Any, values: dict[str, Any], origin: str, tree
     for item in [*files, *local]:
         values = _merged(values, item if isinstance(item, Mapping) else _values(tree, [item], wdir))
     if wdir != ".":
-        raise NotUnderstood(f"it runs in the folder {wdir}, and commands run in the project's folder")
+        lines = definition["cmd"] if isinstance(definition["cmd"], list) else [definition["cmd"]]
+        line = " && ".join(["cd " + quote(wdir), *map(str, lines)])
+        raise NotUnderstood(
+            f"it runs in the folder {wdir}, and commands run in the project's folder; by hand that is"
+            f' "{line}" under run:, with shell: true and code: [{wdir}/**]'
+        )
     commands, env, params = _commands(definition["cmd"], values)
     outs, why = _outputs(_items(definition, "outs", values), wdir)
     figures = [path for key in ("metrics", "plots") for path in _outputs(_items(definition, key, values), wdir)[0]]

@@ -94,6 +94,7 @@ stages:
     [
         ("{cmd: 'cat a | wc', outs: [x]}", "needs a shell"),
         ("{cmd: python a.py, wdir: sub, outs: [x]}", "folder sub"),
+        ("{cmd: [a, b], wdir: sub, outs: [x]}", '"cd sub && a && b" under run:, with shell: true and code: [sub/**]'),
         ("{cmd: python a.py, deps: [gone.csv], outs: [x]}", "gone.csv"),
         ("{cmd: python a.py, deps: ['s3://b/x'], outs: [x]}", "s3://b/x"),
         ("{cmd: python a.py, outs: [/abs]}", "/abs"),
