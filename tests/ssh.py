@@ -11,7 +11,9 @@ import threading
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
@@ -34,9 +36,36 @@ KINDS = {
 
 def keygen(path: Path, kind: str = "ed25519", passphrase: str = "", words: tuple[str, ...] = ()) -> str:
     """A key pair by ``ssh-keygen`` at ``path`` and ``path.pub``; the public half as policies spell it."""
-    argv = ["ssh-keygen", "-q", *(words or KINDS[kind]), "-N", passphrase, "-C", "ada@laptop", "-f", str(path)]
-    subprocess.run(argv, check=True, capture_output=True)
+    # A second one beside it has to be another one.
+    if kind == "rsa" and not words and not any("ssh-rsa" in other.read_text() for other in path.parent.glob("*.pub")):
+        _copy_rsa(path, passphrase)
+    else:
+        _keygen(path, words or KINDS[kind], passphrase)
     return public_key(path.with_name(path.name + ".pub").read_text())
+
+
+def _keygen(path: Path, words: tuple[str, ...], passphrase: str) -> None:
+    argv = ["ssh-keygen", "-q", *words, "-N", passphrase, "-C", "ada@laptop", "-f", str(path)]
+    subprocess.run(argv, check=True, capture_output=True)
+
+
+@cache
+def _rsa() -> tuple[str, str]:
+    """One RSA key for all tests of a run: finding its primes takes a second or more."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "id"
+        _keygen(path, KINDS["rsa"], "")
+        return path.read_text(), path.with_name("id.pub").read_text()
+
+
+def _copy_rsa(path: Path, passphrase: str) -> None:
+    private, public = _rsa()
+    path.write_text(private)
+    path.chmod(0o600)
+    path.with_name(path.name + ".pub").write_text(public)
+    if passphrase:
+        words = ["ssh-keygen", "-q", "-p", "-P", "", "-N", passphrase, "-f", str(path)]
+        subprocess.run(words, check=True, capture_output=True)
 
 
 def signer_of(name: str, path: Path, key: str) -> Signer:
