@@ -270,7 +270,14 @@ class Ledger:
 
     def _vouch(self, owed: Sequence[OwedRow]) -> bool:
         """Checks what an answer relies on. Where a signature fails, everything is settled, and the answer is another."""
-        if not all(map(self._holds, owed)):
+        failed = [one for one in owed if not self._holds(one)]
+        if failed and all(map(self._holds_over_id, failed)):
+            # What was signed is not what the index has: it was damaged, the trail was not.
+            with self._alone(), self.index.change():
+                self.index.reset()
+                self._catch_up()
+            return False
+        if failed:
             self.settle()
             return False
         # Without room to remember it is checked again the next time.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -112,6 +114,18 @@ def test_a_question_checks_only_what_it_answers_with_and_once(clone: Clone, entr
     assert not checked
     assert trail.result(entries[1].made_from)
     assert len(checked) == 1
+
+
+def test_a_payload_that_was_changed_in_the_index_is_read_again(clone: Clone, entries: list[Entry]) -> None:
+    clone.forget()
+    clone.trail.sync()
+    with closing(sqlite3.connect(clone.folder / ".git/mlops/index.db")) as index, index:
+        for row, payload in index.execute("SELECT n, payload FROM payloads").fetchall():
+            changed = payload.replace(b'"opset":17', b'"opset":18')
+            assert changed != payload or b'"kind":"root"' in payload
+            index.execute("UPDATE payloads SET payload = ? WHERE n = ?", (changed, row))
+    assert [clone.trail.result(one.made_from) for one in entries[1:]] == entries[1:]
+    assert clone.verdict().ok
 
 
 def test_nobody_builds_on_a_signature_that_was_not_checked(clone: Clone, entries: list[Entry]) -> None:
