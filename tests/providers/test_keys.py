@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import tempfile
 from pathlib import Path
@@ -242,7 +243,8 @@ def test_a_scan_is_held_to_its_time_and_memory(room: Room, tmp_path: Path) -> No
 
     assert findings(plain) == []
     assert len(findings(plain, memory=50 * 2**20)) == 1
-    assert "1 s" in str(findings(never, timeout=1.0))
+    # On a busy machine twice the seconds of wall clock pass before one of processor time does.
+    assert re.search(r"1 s|2 seconds", str(findings(never, timeout=1.0)))
 
 
 # --- targets -------------------------------------------------------------------------------------------------
