@@ -124,7 +124,9 @@ def imported(scripts: Iterable[str], roots: Sequence[str], tree: Tree, have: Col
         if tree.file(path) is None:
             found.discard(path)  # deleted from the working tree, or a link
             continue
-        for module, level in _imports(tree.read(path)):
+        # What nobody wrote by hand is not read for imports: a plan must not fall over a file of gigabytes.
+        source = tree.read(path, _LONGEST + 1)
+        for module, level in _imports(source) if len(source) <= _LONGEST else ():
             places, name = list(roots), module
             if level:
                 folder = path
@@ -136,6 +138,10 @@ def imported(scripts: Iterable[str], roots: Sequence[str], tree: Tree, have: Col
                     found.add(other)
                     waiting.append(other)
     return found
+
+
+_LONGEST = 16 << 20
+"""Bytes of a script that is searched for imports; one of more names its modules in ``code:``."""
 
 
 @lru_cache(maxsize=4096)

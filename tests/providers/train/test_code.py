@@ -143,6 +143,16 @@ def test_broken_python_counts_by_its_bytes(project: Project) -> None:
     assert project.made_from(run="python train.py") == {"train.py"}
 
 
+def test_a_file_that_nobody_wrote_by_hand_is_not_searched(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mlopsctl.providers.train.code._LONGEST", 100)
+    project.write("train.py", "import tables\n")
+    project.write("tables.py", "import lib\n" + "#" * 89)
+    project.write("lib.py", "")
+    assert project.made_from(run="python train.py") == {"train.py", "tables.py", "lib.py"}, "100 bytes are"
+    project.write("tables.py", "import lib\n" + "#" * 90)
+    assert project.made_from(run="python train.py") == {"train.py", "tables.py"}
+
+
 def test_a_cycle_of_imports_ends(project: Project) -> None:
     project.write("train.py", "import a")
     project.write("a.py", "import b")
