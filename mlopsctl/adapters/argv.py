@@ -10,6 +10,8 @@ from pathlib import Path
 
 PYTHON = r"python(3(\.[0-9]+)?)?"
 _MODEL = r"\{\{|\}\}|\{model\}"
+_HERE = r"<<-?[ \t]*[\\'\"]?([A-Za-z_][\w.-]*)['\"]?"
+"""How a here-document begins; a shift of numbers, ``1<<2``, is none."""
 
 
 def split_words(text: str, *, posix: bool = True) -> list[str]:
@@ -25,8 +27,9 @@ def split_words(text: str, *, posix: bool = True) -> list[str]:
 
 
 def in_quotes(text: str, offset: int) -> bool:
-    """Whether a place in the text of a shell script lies between quotation marks; comments hold none."""
-    quote, position = "", 0
+    """Whether a place in the text of a shell script is not read as a word of its own: between quotation marks, after a
+    backslash or in a here-document. Comments and here-documents hold no marks."""
+    quote, position, ends = "", 0, list[str]()
     while position < offset:
         mark = text[position]
         if mark == "\\" and quote != "'":
@@ -36,11 +39,30 @@ def in_quotes(text: str, offset: int) -> bool:
         elif mark in "\"'":
             quote = mark
         elif mark == "#" and (position == 0 or text[position - 1] in " \t\n;&|("):
-            position = text.find("\n", position)
-            if position < 0:
-                return False
+            position = _line_end(text, position) - 1
+        elif here := re.compile(_HERE).match(text, position):
+            ends.append(here[1])
+            position = here.end() - 1
+        elif mark == "\n" and ends:
+            position = _after_documents(text, position + 1, ends) - 1
+            if position >= offset:
+                return True
+            ends.clear()
         position += 1
-    return bool(quote)
+    return bool(quote) or (position > offset and text[offset - 1] == "\\")
+
+
+def _line_end(text: str, position: int) -> int:
+    found = text.find("\n", position)
+    return found if found >= 0 else len(text)
+
+
+def _after_documents(text: str, position: int, ends: Sequence[str]) -> int:
+    """Where a script goes on after the here-documents that begin at ``position``, each with the line that ends it."""
+    for end in ends:
+        found = re.compile(rf"^\t*{re.escape(end)}$", re.MULTILINE).search(text, position)
+        position = min(found.end() + 1, len(text)) if found else len(text)
+    return position
 
 
 def fill_model(words: Sequence[str], folder: Path) -> list[str]:

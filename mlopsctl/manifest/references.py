@@ -143,11 +143,11 @@ _BARE: Mapping[str, str] = {
 
 
 def _check_script(node: Node, findings: Findings) -> None:
-    """Under ``shell: true`` a placeholder is one word by itself; between quotation marks it would not be."""
+    """Under ``shell: true`` a placeholder is one word by itself; in quotation marks or a here-document it is not."""
     for match in re.finditer(PLACEHOLDER, node.value) if "{" in node.value else ():
         if match[1] is not None and in_quotes(node.value, match.start()):
-            message = f"the placeholder '{match[0]}' stands between quotation marks"
-            hint = "take the marks away: in a shell it is one word whatever it holds, also as {out}/model.onnx"
+            message = f"the placeholder '{match[0]}' stands in quotation marks, after a backslash or in a here-document"
+            hint = "let it stand by itself: in a shell it is one word whatever it holds, also as {out}/model.onnx"
             findings.add("MLO3036", message, place_inside(node, match.start()), hint=hint)
             return
     if not node.value.strip():

@@ -136,7 +136,14 @@ def notes(want: Resource, inputs: Inputs) -> tuple[str, ...]:
         return ()
     from .shell import scripts
 
-    return tuple(f"runs in a shell: {text.strip()}" for text in scripts(want.spec.run))
+    found: list[str] = []
+    for text in scripts(want.spec.run):
+        # Each line stands by itself: in one line the first comment would seem to hold all that follows it.
+        first, *more = text.strip().split("\n")
+        found += (
+            [f"runs in a shell: {first}"] if not more else ["runs in a shell:", *(f"| {one}" for one in (first, *more))]
+        )
+    return tuple(found)
 
 
 def nameless(want: Resource) -> dict[str, Json]:

@@ -201,7 +201,8 @@ def run_all(place: Workplace, spec: Spec, ctx: Context) -> dict[str, Json]:
 
 def _failure(ended: Finished, words: Sequence[str], place: Workplace, spec: Spec, ctx: Context) -> ProviderError:
     """What went wrong; the log stands in the hint, because messages are kept in the trail for ever and logs are not."""
-    shown = " ".join(words)
+    first, *more = " ".join(words).strip().split("\n")
+    shown = f"{first} …" if more else first
     lines = tail_lines(place.log, _LINES_SHOWN)
     said = "\nthe last it printed:" + "".join(f"\n  | {line}" for line in lines) if lines else "\nit printed nothing"
 

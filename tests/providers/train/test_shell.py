@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,19 @@ def test_it_enters_the_fingerprint_and_the_plan_shows_it(project: Project) -> No
     assert local.notes(plain, ()) == ()
 
 
+def test_the_plan_shows_a_script_line_by_line(project: Project) -> None:
+    """In one line, a comment would seem to hold the commands after it."""
+    want = project.resource(run="# nothing to see\ntouch x\npython train.py\n", shell=True)
+    assert local.notes(want, ()) == ("runs in a shell:", "| # nothing to see", "| touch x", "| python train.py")
+
+
+def test_a_failed_script_is_named_by_its_first_line(project: Project) -> None:
+    project.write("train.py", "")
+    with pytest.raises(ProviderError) as caught:
+        project.train(run="cd .\nexit 3\n", shell=True)
+    assert caught.value.message == "'cd . …' exited with status 3"
+
+
 def manifest(run: str, more: str = "") -> bytes:
     return f"""\
 apiVersion: mlopsctl/v1
@@ -105,7 +119,7 @@ project: {{name: x}}
 data:
   rows: {{path: rows.csv, label: y, split: {{test: 0.2, key: id}}}}
 train:
-  scorer: {{run: {run!r}{more}}}
+  scorer: {{run: {json.dumps(run)}{more}}}
 """.encode()
 
 
@@ -117,7 +131,15 @@ def test_a_command_that_needs_a_shell_is_told_the_key() -> None:
     assert load_manifest(manifest("python a.py && python b.py", ", shell: true")).resources[1].spec.shell
 
 
-@pytest.mark.parametrize("run", ['python a.py "{out}/x"', 'echo "a b" && python a.py "$X {data.rows}"'])
+@pytest.mark.parametrize(
+    "run",
+    [
+        'python a.py "{out}/x"',
+        'echo "a b" && python a.py "$X {data.rows}"',
+        "python a.py \\{out}",
+        "cat <<END\nto {out}\nEND\npython a.py",
+    ],
+)
 def test_a_placeholder_stands_outside_of_quotation_marks(run: str) -> None:
     with pytest.raises(ManifestError) as caught:
         load_manifest(manifest(run, ", shell: true"))
@@ -137,6 +159,15 @@ def test_a_placeholder_stands_outside_of_quotation_marks(run: str) -> None:
         ("# don't\nX", False),
         ("# don't X", False),
         ("a#'X", True),
+        ("echo \\X", True),
+        ("echo \\\\X", False),
+        ("cat <<END\ndon't\nEND\necho X", False),
+        ("cat <<END X\nEND", False),
+        ("cat <<END\nX\nEND", True),
+        ("cat <<-'END'\n\tX\n\tEND", True),
+        ("cat <<A <<B\nA\nX\nB\n", True),
+        ("cat <<A <<B\nA\nB\nX", False),
+        ("echo $((1<<2))\nX", False),
     ],
 )
 def test_what_lies_between_quotation_marks(text: str, inside: bool) -> None:
