@@ -48,7 +48,8 @@ def _membership(data: Observed, view: str, meaning: Meaning) -> str:
 def _models(trail: TrailLog, views: list[str]) -> tuple[str, ...]:
     marks = ",".join("?" * len(views))
     where = (
-        "state IN ('valid', 'local') AND kind = 'result' AND address GLOB 'gates.*'"  # noqa: S608 - marks only
+        # A trial that measures on these rows tells its author as much about them as a result does.
+        "state IN ('valid', 'local') AND kind IN ('result', 'trial') AND status != 'crashed' AND address GLOB 'gates.*'"  # noqa: S608 - marks only
         f" AND id IN (SELECT id FROM inputs WHERE digest IN ({marks})) ORDER BY seq, id"
     )
     rows = trail.ledger.index.members(where, views, (f"$.predicate.{MEMBER}.ingredients.inputs",))

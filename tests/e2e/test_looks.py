@@ -16,7 +16,11 @@ train:
 gates:
   accuracy: {metric: accuracy, min: 0.5}
 """
-FIT = "import os, pathlib\npathlib.Path(os.environ['MLOPS_OUT'], 'cut.txt').write_text('1.5')\n"
+FIT = """\
+import os, pathlib, sys
+cut = sys.argv[1] if len(sys.argv) > 1 else '1.5'
+pathlib.Path(os.environ['MLOPS_OUT'], 'cut.txt').write_text(cut)
+"""
 ANSWER = """\
 import json, pathlib, sys
 cut = float((pathlib.Path(sys.argv[1]) / "cut.txt").read_text())
@@ -56,12 +60,19 @@ def test_models_are_counted_by_the_rows_that_judge_them(tmp_path: Path) -> None:
     must("mlopsctl apply -y", folder)
     assert gate(folder, "status", "gates.balanced")["nth_model"] == 2, "two gates are one look at a model"
 
+    for _ in range(2):
+        must("mlopsctl apply -y --set train.cut.seed=7", folder)
+    assert gate(folder, "status")["nth_model"] == 2, "a trial that makes the same model is no other look"
+    must("mlopsctl apply -y --set 'train.cut.run=python fit.py 1.3'", folder)
+    write(folder, fit_py=FIT.replace("'1.5'", "'1.2'"))
+    assert gate(folder, "plan")["nth_model"] == 4, "one that makes another is"
+
     write(folder, fit_py=FIT)
     assert gate(folder, "status")["nth_model"] == 1, "an old model keeps its place"
     # A label of a row of every view is corrected: the rows, by their keys, are the same.
     write(folder, rows_csv=ROWS.replace(",0\n", ",1\n", 20))
     must("mlopsctl apply -y --target data.rows", folder)
-    assert gate(folder, "plan")["nth_model"] == 3
+    assert gate(folder, "plan")["nth_model"] == 4
     write(folder, rows_csv=ROWS.replace("\n", "\n9", 300).replace("\n9\n", "\n").removesuffix("9"))
     must("mlopsctl apply -y --target data.rows", folder)
     assert gate(folder, "plan")["nth_model"] == 1, "other rows judged nobody yet"

@@ -56,6 +56,14 @@ def test_a_step_does_not_start_with_another_one(ready: Project, declared: dict[s
     assert not ready.log.exists() or "it started" not in ready.log.read_text()
 
 
+def test_it_is_asked_without_secrets(ready: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A short secret would be taken out of the version, and a program could say one."""
+    (tmp_path / "tools" / "mycc").write_text('#!/bin/sh\necho "mycc ${TOKEN}12.2.0"\n')
+    monkeypatch.setenv("SHORT", "2")
+    outcome = ready.train(run="python train.py", toolchain={"mycc": "12"}, env={"TOKEN": "env:SHORT"})
+    assert outcome.made_with["mycc"] == "12.2.0"
+
+
 def test_it_is_asked_in_the_sandbox(ready: Project, tmp_path: Path) -> None:
     (tmp_path / "tools" / "mycc").write_text(f"#!/bin/sh\ntouch {ready.root}/written || echo 12.2.0\n")
     ready.train(run="python train.py", toolchain={"mycc": "12"})
