@@ -15,6 +15,7 @@ from . import console
 from .announced import announced_here, foreign_intents, is_shared, open_intents
 from .overrides import overrides
 from .project import Project
+from .share import share_trail
 from .trail import refuse_programs, warn
 
 
@@ -96,6 +97,11 @@ class Announcer:
         announced = self._open.pop(address, "")
         self._keep([one for one in announced_here(self._project) if one != announced])
 
+    def tell(self) -> None:
+        """Pushes how it ended where it came to nothing: others wait for that. What does not arrive is shown."""
+        if not self._offline:
+            share_trail(self._project.trail, self._project.repo)
+
     def _sign(self, want: Resource, inputs: Inputs) -> str:
         last = self._known[want.address].last
         artifact = next((str(item.digest) for item in inputs if item.role == "artifact" and item.digest), "")
@@ -107,7 +113,9 @@ class Announcer:
             **({"lifts": left} if left else {}),
         }
         commit = self._project.repo.rev("HEAD")
-        location = str(getattr(want.spec, "to", "") or (last.location if last else ""))
+        # What is taken down lies where it was deployed, whatever the manifest says since.
+        wanted = getattr(want.spec, "to", "") if inputs else ""
+        location = str(wanted or (last.location if last else ""))
         entry = self._project.trail.append(
             INTENT, address=str(want.address), facts=facts, commit=commit, location=location
         )

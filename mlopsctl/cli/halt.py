@@ -17,10 +17,12 @@ from ..provider import NO_SCRATCH, Context, Deployment, Probe, Trail, Tree, prov
 from ..render.text import printable
 from ..types import Address, Resource
 from . import console
+from .announced import is_shared
 from .overrides import overrides
 from .project import Project, open_project
 from .queue import drop, queue, queued, sign_queued, try_to_sign
-from .switch import deployment_of, refuse_review
+from .share import share_trail
+from .switch import Offline, deployment_of, refuse_review, shared
 from .withdrawn import refuse, withdrawn
 
 _LONGEST = 500
@@ -30,11 +32,13 @@ _LONGEST = 500
 def halt(
     pattern: Annotated[str, typer.Argument(metavar="GLOB", help="Deployments, for example local or 'prod-*'.")],
     reason: Annotated[str, typer.Option("--reason", help="Why; every refused request is told so.")],
+    offline: Offline = False,
 ) -> int:
     """Refuse every request from now on, until ``resume``: acts first, records after.
 
     Needs no lock, clean tree, network, key, trail or valid manifest. What cannot be signed now is queued and signed by
-    the next verb that can.
+    the next verb that can. The record of a deployment that others could change is pushed last, so that none of them
+    deploys over the halt.
 
     Examples:
 
@@ -44,12 +48,17 @@ def halt(
     repo = find_repo(Path.cwd())
     state = repo.common_dir / "mlops"
     # What this clone's own servers need for it lies on disk; only then is anything opened that may be slow or broken.
-    done, failed = _halt_all(_on_disk(state, pattern), reason, _bare_context(repo.root, state))
+    chosen = _on_disk(state, pattern)
+    done, failed = _halt_all(chosen, reason, _bare_context(repo.root, state))
     project, trouble = _project()
     if project is not None:
-        more, worse = _halt_all(_elsewhere(project, pattern, done), reason, project.context())
-        done, failed = done + more, failed + worse
+        others = _elsewhere(project, pattern, done)
+        more, worse = _halt_all(others, reason, project.context())
+        chosen, done, failed = {**chosen, **others}, done + more, failed + worse
+    telling = not offline and any(is_shared(chosen[address]) for address in done)
     if failed:
+        if project is not None and try_to_sign(project) and telling:
+            share_trail(project.trail, project.repo)
         raise failed[0]
     if not done:
         raise MlopsError(
@@ -63,7 +72,7 @@ def halt(
             hint="the record is kept; the next apply, resume or halt that can sign does so",
             code="MLO8501",
         )
-    return 0
+    return share_trail(project.trail, project.repo) if telling else 0
 
 
 def _recordable(reason: str) -> str:
@@ -168,6 +177,7 @@ def _mute(line: str) -> None:
 def resume(
     deployment: Annotated[str, typer.Argument(help="A deployment, for example local.")],
     reason: Annotated[str, typer.Option("--reason", help="Why, for the trail.")] = "",
+    offline: Offline = False,
 ) -> int:
     """Lift a halt or a rollback: signed first, then answered again.
 
@@ -214,7 +224,7 @@ def resume(
     if any(hold.kind == "rollback" for hold in standing):
         console.note("mlopsctl apply deploys what the manifest says")
     console.out(f"{want.address}: {_probe(module, want.address, ctx).state}")
-    return 0
+    return shared(project, want, offline=offline)
 
 
 def _lifts(project: Project, want: Resource, standing: Sequence[Hold], *, halted: bool) -> list[str]:

@@ -251,10 +251,11 @@ class ProjectWorkshop:
         return entry.observed()
 
     def failed(self, want: Resource, error: MlopsError) -> None:
-        """Records that a change of a deployment came to nothing, where it was announced: others wait for that."""
+        """Records that a change of a deployment came to nothing, where it was announced, and says so to whoever waits."""
         if self._announcer.ended(want.address):
             facts = {"code": error.code, "message": error.message[:500]}
             self.record("failure", want, status="failed", facts=facts)
+            self._announcer.tell()
 
     def admit(self, want: Resource, sources: Mapping[str, TreeFile]) -> None:
         self._code(want, sources)

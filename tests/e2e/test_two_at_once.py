@@ -145,6 +145,23 @@ def test_what_somebody_else_deployed_is_not_overwritten(ours: Path, theirs: Path
     assert on(shelf) == now and "held" not in must("mlopsctl plan", ours)
 
 
+def test_destroy_looks_where_it_was_deployed_and_not_where_the_manifest_says_since(
+    ours: Path, theirs: Path, shelf: Path, tmp_path: Path
+) -> None:
+    must(f"{APPLY} --replace deployments.live", theirs)
+    now, other = on(shelf), tmp_path / "elsewhere"
+    other.mkdir()
+    declare(ours, "Elsewhere", live=block(other))
+    done = shell(f"{BEFORE}mlopsctl destroy --all -y", ours)
+    assert done.returncode == 6 and "MLO6021" in done.stdout, done.stdout
+    assert on(shelf) == now, "what somebody else deployed there stays"
+    must("git reset -q --hard HEAD~1", theirs)
+    declare(theirs, "Elsewhere", live=block(other))
+    must(f"{BEFORE}mlopsctl destroy --all -y", theirs)
+    assert not on(shelf), "one's own goes"
+    assert opened(theirs)[0].trail.entries(str(LIVE), ("intent",))[-1].location == str(shelf)
+
+
 def test_whoever_looked_may_replace_it(ours: Path, theirs: Path, shelf: Path) -> None:
     must(APPLY, theirs)
     another_model(ours, 3.0)
@@ -295,6 +312,43 @@ def test_rollback_and_pin_tell_the_others_at_once(hub: Path, ours: Path, theirs:
             entry.kind,
             set(entry.facts) - known[entry.predicate_type],
         )
+
+
+def test_a_halt_and_its_end_tell_the_others_at_once(hub: Path, ours: Path, theirs: Path, shelf: Path) -> None:
+    """Whoever deploys next hands their program the halt, and does not deploy over it."""
+    must(f"{BEFORE}mlopsctl halt live --reason fire", ours)
+    must(APPLY, theirs)
+    facts = opened(theirs)[0].trail.latest(LIVE)
+    assert facts is not None and facts.facts["claimed"]["halted"] is True, facts
+    must("mlopsctl pull --trail-only", ours)
+    must(f"{BEFORE}mlopsctl resume live", ours)
+    must("mlopsctl pull --trail-only", theirs)
+    assert "halted" not in must("mlopsctl plan", theirs)
+    hub.rename(hub.with_name("gone.git"))
+    done = shell(f"{BEFORE}mlopsctl halt live --reason again", ours)
+    assert done.returncode == 8 and (shelf / "closed").read_text() == "again", (
+        "it acts, and then it says who was not told"
+    )
+    must(f"{BEFORE}mlopsctl resume live --offline", ours)
+
+
+@pytest.mark.parametrize("verb", ["rollback live", "destroy --all -y"])
+def test_a_switch_that_fails_keeps_nobody_waiting(hub: Path, ours: Path, theirs: Path, shelf: Path, verb: str) -> None:
+    broken = PROGRAM.replace(b'    facts = {"endpoint"', b'    sys.exit(1)\n    facts = {"endpoint"')
+    broken = broken.replace(b'    shutil.rmtree(shelf + "/current")\n', b"    sys.exit(1)\n")
+    assert broken.count(b"sys.exit(1)") == 2
+    another_model(ours, 3.0)
+    must(APPLY, ours)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tests.shelf.PROGRAM", broken.replace(b"    sys.exit(1)\n    facts", b"    facts"))
+        declare(ours, "It never goes away", live=block(shelf))
+        must(APPLY, ours)
+        patch.setattr("tests.shelf.PROGRAM", broken)
+        declare(ours, "It never comes", live=block(shelf))
+    must("git push -q && mlopsctl push", ours)
+    assert shell(f"{BEFORE}mlopsctl {verb}", ours).returncode == 1
+    must("git fetch -q && git reset -q --hard origin/main && mlopsctl pull --trail-only", theirs)
+    assert open_intents(opened(theirs)[0], LIVE) == (), "the failure came along"
 
 
 # --- Contested ----------------------------------------------------------------------------------------------------
