@@ -119,7 +119,10 @@ def _check_placeholders(node: Node, words: Collection[str], names: Names, findin
             continue
         choices = [*words, *(f"{part}.{name}" for part in _GIVEN for name in names.get(part, ()))]
         message = f"the placeholder '{text}' stands for nothing here"
-        findings.add("MLO3021", message, at, hint=did_you_mean(match[1], choices))
+        # What no name can hold is meant for the program, as in awk, or for the shell.
+        meant = re.search(r"[\s$;]", text) or node.value[: match.start()].endswith("$")
+        brace = f"write {{{text}}} for the braces themselves" if meant else ""
+        findings.add("MLO3021", message, at, hint=brace or did_you_mean(match[1], choices))
 
 
 def _kept_back(section: str, rest: str, names: Names) -> str:

@@ -17,6 +17,8 @@ def fold(line: str, columns: int) -> list[str]:
     if len(line) <= columns or len(_COLOUR.sub("", line)) <= columns:
         return [line]
     hang = _hang(_COLOUR.sub("", line), columns)
+    # What begins further to the right than it could go on begins there too.
+    line = " " * min(hang, len(line) - len(line.lstrip(" "))) + line.lstrip(" ")
     lines, now, room = [], "", columns
     for word, gap in _words(line):
         wide = len(_COLOUR.sub("", word))

@@ -9,7 +9,7 @@ from ..adapters.times import in_words
 from ..planned import Work, bound_to, digest, work
 from ..types import Action, Digest, Json, Need, Plan, Selection, Step
 from . import groups
-from .text import one_line
+from .text import one_line, short
 
 SCHEMA_VERSION = 1
 
@@ -227,9 +227,7 @@ def value(item: Json) -> str:
         return "(known after apply)"
     if isinstance(item, dict):
         return str(item["float"]) if set(item) == {"float"} else ", ".join(f"{k} {value(v)}" for k, v in item.items())
-    text = one_line(str(item))
-    algorithm, colon, rest = text.partition(":")
-    return f"{algorithm}:{rest[:12]}" if colon and len(rest) >= 40 else text
+    return short(one_line(str(item)))
 
 
 _LISTED = 10

@@ -20,6 +20,12 @@ def one_line(text: str) -> str:
     return printable(text).replace("\n", " ")
 
 
+def short(text: str) -> str:
+    """A digest with its algorithm and the head of its value; any other text as it is."""
+    algorithm, colon, rest = text.partition(":")
+    return f"{algorithm}:{rest[:12]}" if colon and len(rest) >= 40 else text
+
+
 def _hidden(letter: str) -> bool:
     return category(letter) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ..audit.trace import Node
 from ..types import Entry
-from .text import printable
+from .text import printable, short
 from .trace import details, figures
 
 _WIDTH = 52
@@ -51,7 +51,7 @@ def graph(node: Node) -> Graph:
 def _walk(node: Node, boxes: dict[str, Box], arrows: dict[Arrow, None]) -> str:
     if node.entry is None:
         boxes.setdefault(
-            node.digest, Box(node.digest, "missing", "not in this trail", "", (_short(node.digest), "no valid entry"))
+            node.digest, Box(node.digest, "missing", "not in this trail", "", (short(node.digest), "no valid entry"))
         )
         return node.digest
     name = node.entry.id
@@ -81,17 +81,12 @@ def _box(entry: Entry) -> Box:
 
 def _fit(text: str) -> list[str]:
     """A text in lines of a box: digests and decimals shortened, at most three lines."""
-    words = [_decimals(_short(word)) for word in printable(text).split()]
+    words = [_decimals(short(word)) for word in printable(text).split()]
     return wrap(" ".join(words), _WIDTH, max_lines=3, placeholder=" …") if words else []
 
 
 def _decimals(word: str) -> str:
     return re.sub(r"(\d\.\d{4})\d+", r"\1", word)
-
-
-def _short(word: str) -> str:
-    head, colon, rest = word.partition(":")
-    return f"{head}:{rest[:12]}" if colon and len(rest) >= 40 else word
 
 
 # --- Mermaid -----------------------------------------------------------------------------------------------------

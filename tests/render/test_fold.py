@@ -24,6 +24,12 @@ def test_on_a_terminal_too_narrow_for_that_it_goes_on_at_the_left() -> None:
     assert all(line.startswith(" " * 8) and line[8] != " " for line in others)
 
 
+def test_a_line_that_begins_far_to_the_right_goes_on_where_it_begins() -> None:
+    note = " " * 34 + "resolves ±0.011 at 335 rows; ±0.005 needs about 1,500"
+    first, second = fold(note, 60)
+    assert [len(line) - len(line.lstrip()) for line in (first, second)] == [30, 30]
+
+
 def test_colours_take_no_room() -> None:
     painted = f"\x1b[31m{ROW[:32]}\x1b[0m{ROW[32:]}"
     assert fold(painted, len(ROW)) == [painted]

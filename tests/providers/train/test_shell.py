@@ -132,6 +132,21 @@ def test_a_command_that_needs_a_shell_is_told_the_key() -> None:
 
 
 @pytest.mark.parametrize(
+    ("run", "hint"),
+    [
+        ("echo ${HOME}", "write {{HOME}} for the braces"),
+        ("f() { echo; }", "write {{ echo; }} for the braces"),
+        ("echo {uot}", "did you mean 'out'?"),
+    ],
+)
+def test_braces_of_the_shell_are_told_from_a_slip(run: str, hint: str) -> None:
+    with pytest.raises(ManifestError) as caught:
+        load_manifest(manifest(run, ", shell: true"))
+    assert caught.value.code == "MLO3021"
+    assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize(
     "run",
     [
         'python a.py "{out}/x"',
