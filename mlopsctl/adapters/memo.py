@@ -83,10 +83,15 @@ def _key_of(argv: Sequence[str], folder: str) -> bytes:
 
     variables = sorted(f"{name}={value}" for name, value in os.environ.items() if name not in _CHANGING)
     program = (__version__, sys.version, sys.executable, *sys.path, *os.uname(), str(os.geteuid()))
-    seen = (os.getcwd(), folder, str(sys.stdout.isatty()), str(sys.stdout.encoding))
+    seen = (os.getcwd(), folder, _terminal(), str(sys.stdout.encoding))
     parts = [[*argv], seen, program, variables]
     whole = "\0\0".join("\0".join(part) for part in parts)
     return blake2b(whole.encode("utf-8", "surrogatepass"), digest_size=32).hexdigest().encode()
+
+
+def _terminal() -> str:
+    """How wide the terminal is that lines are broken for; "" where stdout is none. Raises OSError."""
+    return str(os.get_terminal_size(sys.stdout.fileno()).columns) if sys.stdout.isatty() else ""
 
 
 def folder_of_memos() -> str:

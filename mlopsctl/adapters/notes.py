@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 REF = "refs/notes/mlops"
 _NOTE = r"[0-9a-f]{40}(?:[0-9a-f]{24})?"
-_LISTED = r"(?:^|\0)\d+ [a-z]+ ([0-9a-f]{40})\t((?:[0-9a-f]{2}/)+[0-9a-f]+)(?=\0)"
+_LISTED = r"(?:^|\0)\d+ [a-z]+ ([0-9a-f]+)\t((?:[0-9a-f]{2}/)+[0-9a-f]+)(?=\0)"
 _FANOUT = r"[0-9a-f]{2}"
 _ZERO = "0" * 40
 

@@ -16,6 +16,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from threading import Lock
@@ -140,9 +141,15 @@ class Spawner:
             raise ValueError("embedded null byte")
         body = "\0".join(words).encode(sys.getfilesystemencoding(), "surrogateescape")
         with self._lock:
-            socket.send_fds(self._link, [len(body).to_bytes(4, "little")], handles)
-            self._link.sendall(body)
-            answer = self._link.recv(struct.calcsize(form), socket.MSG_WAITALL)
+            try:
+                socket.send_fds(self._link, [len(body).to_bytes(4, "little")], handles)
+                self._link.sendall(body)
+                answer = self._link.recv(struct.calcsize(form), socket.MSG_WAITALL)
+            except BaseException:
+                # After an interrupt the answer would be taken for that of the next question.
+                with suppress(OSError):
+                    self._link.shutdown(socket.SHUT_RDWR)
+                raise
         if len(answer) < struct.calcsize(form):
             raise ConnectionError(errno.EPIPE, os.strerror(errno.EPIPE))
         return struct.unpack(form, answer)

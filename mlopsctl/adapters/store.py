@@ -371,6 +371,7 @@ class Intake:
         self._store = store
         self._waiting: dict[Path, Path] = {}
         self._begun: list[Path] = []
+        self._known: set[Path] = set()
         self.listings: dict[Digest, dict[str, str]] = {}
         """What was taken of each folder: relative name -> sha256."""
 
@@ -405,6 +406,8 @@ class Intake:
         known = place.is_file() and not place.is_symlink() and place.stat().st_size == found.size
         if known and hash_file(place)[7:] == found.sha256:
             temporary.unlink()
+            # Whoever gave it its name may not have come to write that to disk.
+            self._known.add(place.parent)
         else:
             self._waiting[place] = temporary
         if len(self._waiting) >= _MOST_WAITING:
@@ -425,7 +428,7 @@ class Intake:
     def settle(self) -> None:
         """Gives everything its name, once its bytes are on disk, and comes back when the names are there too."""
         _sync_all(_sync_file, list(self._waiting.values()))
-        folders = {place.parent for place in self._waiting}
+        folders = self._known | {place.parent for place in self._waiting}
         for folder in list(folders):
             if not folder.is_dir():
                 folder.mkdir(parents=True, exist_ok=True)
@@ -434,6 +437,7 @@ class Intake:
             temporary.replace(place)
         _sync_all(sync_folder, folders)
         self._waiting.clear()
+        self._known.clear()
 
     def clear(self) -> None:
         """Leaves nothing of what was not settled."""

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from threading import get_ident
 from typing import Any
 
 from .facts import FILE, LEADS, LINK, LIST, LOCK, MAY, PROCESS, TEXT, UnknownFactError, look
@@ -47,6 +48,7 @@ class Watch:
         self.settled = False
         self._processes = 0
         self._aside = False
+        self._thread = get_ident()
 
     def refuse(self, why: str) -> None:
         """Nothing may be concluded from this run; the first reason is kept, and nobody has to be watched any more."""
@@ -67,7 +69,7 @@ class Watch:
 
     def event(self, name: str, args: tuple[Any, ...]) -> None:
         """What the interpreter tells; must not raise."""
-        if self._aside or self.refused or name in HARMLESS:
+        if name in HARMLESS or self.is_aside():
             return
         if name == "subprocess.Popen":
             # Only ``ran`` knows what came of it, and takes it off again.
@@ -111,7 +113,7 @@ class Watch:
 
     def ran(self, folder: Path, args: tuple[str, ...], data: bytes | None, code: int, output: bytes) -> None:
         """What git answered. Writing commands, and those that were told something, cannot be asked again."""
-        if self._aside:
+        if self.is_aside():
             return
         self._processes -= 1
         known = self.git.setdefault((_absolute(folder), args), (code, output))
@@ -121,6 +123,15 @@ class Watch:
     def unaccounted(self) -> bool:
         """Whether a process was started of whose answer nothing is known."""
         return self._processes != 0
+
+    def is_aside(self) -> bool:
+        """Whether what is asked now is not written down. What another thread asks ends the watch.
+
+        While one thread looks at a fact, another's could not be told from that.
+        """
+        if get_ident() != self._thread:
+            self.refuse("another thread")
+        return self._aside or bool(self.refused)
 
     @contextmanager
     def aside(self) -> Iterator[None]:
@@ -174,7 +185,7 @@ def _wrapped(watch: Watch, name: str, original: Callable[..., Any]) -> Callable[
     """A function of ``os`` that also writes down what it is asked."""
 
     def asked(path: Any, *args: Any, **options: Any) -> Any:
-        if not isinstance(path, int) and not watch._aside and not watch.refused:
+        if not isinstance(path, int) and not watch.is_aside():
             _ask(watch, name, path, args, options)
         return original(path, *args, **options)
 

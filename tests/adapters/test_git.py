@@ -12,6 +12,7 @@ import pytest
 
 from mlopsctl.adapters import statcache
 from mlopsctl.adapters.git import LARGE, CommitTree, WorkTree, find_repo
+from mlopsctl.adapters.notes import NotesLog
 from mlopsctl.adapters.statcache import Hashes, StatCache, hash_once
 from mlopsctl.errors import MlopsError
 from mlopsctl.gitobjects import tree_oid
@@ -189,3 +190,18 @@ def test_ancestors_asked_together_are_those_asked_one_by_one(clone: Path) -> Non
     asked = [first, second, side, alone, tree, "0" * 40]
     assert repo.ancestors(asked) == {one for one in asked if repo.is_ancestor(one, "HEAD")} == {first, second}
     assert repo.ancestors([side]) == repo.ancestors([]) == repo.ancestors([first, second], "nothing") == set()
+
+
+@pytest.mark.parametrize("form", ["sha1", "sha256"])
+def test_notes_are_found_in_every_fan_out_and_object_format(form: str, tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q", f"--object-format={form}")
+    git(tmp_path, "config", "user.name", "Ada")
+    git(tmp_path, "config", "user.email", "ada@example.com")
+    (tmp_path / "line").write_text("{}")
+    blob = git(tmp_path, "hash-object", "-w", "line")
+    flat, fanned = "a" * len(blob), "b" * len(blob)
+    for path in (flat, f"bb/{fanned[2:]}", "code/other", "bb/README"):
+        git(tmp_path, "update-index", "--add", "--cacheinfo", f"100644,{blob},{path}")
+    git(tmp_path, "commit", "-qm", "notes")
+    tip = git(tmp_path, "rev-parse", "HEAD")
+    assert NotesLog(find_repo(tmp_path)).notes(tip) == {flat: blob, fanned: blob}

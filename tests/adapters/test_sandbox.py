@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -321,3 +322,41 @@ def test_an_interpreter_is_asked_again_once_its_packages_changed(tmp_path: Path)
     assert [asked(), asked(), asked()] == [3, 3, 3]
     (sites / "numpy").mkdir()
     assert asked() == 4
+
+
+def test_an_interrupt_between_question_and_answer_leaves_no_answer_for_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Interrupted:
+        """The socket, with one Ctrl-C as soon as something was asked."""
+
+        done = False
+
+        def __init__(self, link: socket.socket):
+            self.link = link
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self.link, name)
+
+        def recv(self, *args: int) -> bytes:
+            if self.done:
+                return self.link.recv(*args)
+            self.done = True
+            raise KeyboardInterrupt
+
+    sandbox = make_sandbox(read=[], write=[], hidden=[], path="", mode="export")
+
+    def run(line: str) -> str:
+        log = tmp_path / "log"
+        log.unlink(missing_ok=True)
+        ended = run_logged(["sh", "-c", line], cwd=tmp_path, env=clean_env(), log=log, confined=sandbox)
+        assert ended.returncode == 0
+        return log.read_text()
+
+    assert run("echo first") == "first\n"
+    (keeper,) = spawner._KEPT
+    monkeypatch.setattr(keeper, "_link", Interrupted(keeper._link))
+    with pytest.raises(KeyboardInterrupt):
+        run("echo $$ > begun; exec sleep 60")
+    assert [run(f"echo {number}") for number in range(3)] == ["0\n", "1\n", "2\n"]
+    assert not (tmp_path / "begun").exists() or gone(int((tmp_path / "begun").read_text() or "0"))

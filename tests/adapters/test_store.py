@@ -281,3 +281,15 @@ def test_what_a_killed_process_left_goes_after_a_day(store: LocalStore, tmp_path
     store.put(tmp_path / "a")
     assert not stale.exists()
     assert fresh.exists()
+
+
+def test_what_is_there_already_has_its_name_on_disk_too(
+    store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever put it there may have been killed before its name was synced."""
+    (tmp_path / "a").write_bytes(b"hello")
+    place = store.path(store.put(tmp_path / "a"))
+    synced: list[Path] = []
+    monkeypatch.setattr(module, "sync_folder", synced.append)
+    store.put(tmp_path / "a")
+    assert synced == [place.parent]

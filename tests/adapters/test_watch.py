@@ -279,3 +279,13 @@ def _of_the_program(path: str) -> bool:
         return True
     # SQLite looks for its own two files beside a database that is a fact itself.
     return path.endswith(("index.db-wal", "index.db-shm", "index.db-journal")) or path in ("/dev/urandom",)
+
+
+def test_what_a_thread_asks_while_another_looks_is_not_lost() -> None:
+    """A look aside is that of its thread; of a second one nobody knows what it asked meanwhile."""
+    for ask in (lambda: os.path.exists("file"), lambda: os.listdir("folder")):
+        with watched() as found, found.aside():
+            thread = threading.Thread(target=ask)
+            thread.start()
+            thread.join()
+        assert found.refused

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -60,3 +61,15 @@ def test_every_verb_has_help_with_an_example(verb: list[str]) -> None:
     done = mlopsctl(*verb, "--help")
     assert done.returncode == 0, done.stderr
     assert f"mlopsctl {' '.join(verb)}" in done.stdout.split("Usage:")[1].split("\n", 1)[1]
+
+
+@pytest.mark.parametrize("closed", [">&-", "<&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_caller_may_close_standard_streams(closed: str, tmp_path: Path) -> None:
+    """Nothing that is opened later has the number of one, and what is printed there goes nowhere."""
+    environment = {name: value for name, value in os.environ.items() if name != "CI"}
+    line = f'exec "$0" -m mlopsctl plan {closed}'
+    done = subprocess.run(
+        ["sh", "-c", line, sys.executable], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr == "" if "2>" in closed else "is in no git repository" in done.stderr

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import pty
 import re
 import shutil
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -133,6 +138,35 @@ def test_what_counts_beside_the_files(project: Path, tmp_path: Path) -> None:
                   ("plan", "-o", f"{tmp_path}/p"), ("plan", "--write", f"json={tmp_path}/w")):  # fmt: skip
         assert not any(ask(project, *words).remembered for _ in range(2)), words
     assert (tmp_path / "p").is_file() and (tmp_path / "w").is_file()
+
+
+def at_a_terminal(folder: Path, columns: int) -> str:
+    """What ``plan`` prints on a terminal of this width."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    environment = {name: value for name, value in os.environ.items() if name != "CI"}
+    words = [sys.executable, "-m", "mlopsctl", "plan"]
+    with subprocess.Popen(words, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=theirs) as process:
+        os.close(theirs)
+        said = b""
+        with suppress(OSError):  # how the end of a terminal is told
+            while more := os.read(ours, 4096):
+                said += more
+    os.close(ours)
+    assert process.returncode == 0
+    return said.decode()
+
+
+def test_lines_are_broken_for_the_terminal_that_they_are_shown_on(project: Path, tmp_path: Path) -> None:
+    before, tries = set(memos()), 0
+    while set(memos()) == before and tries < 20:
+        tries += 1
+        time.sleep(0.5)
+        wide = at_a_terminal(project, 200)
+    assert at_a_terminal(project, 200) == wide and len(set(memos()) - before) == 1
+    narrow = at_a_terminal(project, 40)
+    assert max(map(len, narrow.splitlines())) < max(map(len, wide.splitlines()))
+    assert at_a_terminal(project, 40) == narrow and at_a_terminal(project, 200) == wide
 
 
 def test_a_folder_that_leads_elsewhere_now(project: Path, tmp_path: Path) -> None:
