@@ -47,6 +47,7 @@ from .types import (
     Step,
     TreeFile,
     Verdict,
+    is_unverified,
 )
 from .versions import Version, asked
 
@@ -249,7 +250,9 @@ def assess(
     if action is Action.NOOP and is_named(want.address, selection.replaced):
         action, reason = Action.REPLACE, Reason("made anew on purpose (--replace)")
     elif action is not Action.NOOP:
-        action, reason = _explain(want, action, reason, inputs, parts, sources, world)
+        # What was made here before says nothing about an endpoint that others made.
+        before = None if is_unverified(observed) else world.last_result(want.address)
+        action, reason = _explain(want, action, reason, inputs, parts, sources, world, before)
     site = world.site(want, observed) if want.address.section == "deployments" else Site()
     if action is not Action.NOOP and (other := site.not_managed()):
         action, reason = Action.NOOP, Reason(other)
@@ -373,9 +376,9 @@ def _explain(
     parts: Mapping[str, Json] | None,
     sources: Mapping[str, TreeFile],
     world: World,
+    before: Entry | None,
 ) -> tuple[Action, Reason]:
     """Says what changed since the last result, and that a last attempt failed."""
-    before = world.last_result(want.address)
     if before is not None:
         found = changes_since(before.ingredients, parts or known_ingredients(want, sources, inputs))
         changes = tuple(change for change in found if not is_unknown(change))

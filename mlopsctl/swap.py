@@ -9,7 +9,7 @@ from typing import cast
 from .errors import StaleError
 from .intents import INTENT
 from .provider import Context, Deployment, Inputs, provider
-from .types import Mark, Observed, Outcome, Resource
+from .types import ADOPTION, Mark, Observed, Outcome, Resource
 
 
 @contextmanager
@@ -45,7 +45,7 @@ def _accounted(there: Mark | None, want: Resource, seen: Observed | None, ctx: C
     if there is None or (seen is not None and seen.mark is not None and there.same(seen.mark)):
         return True
     by = ctx.trail.entry(there.entry) if there.entry else None
-    last = ctx.trail.latest(want.address, ("result", "destroy"))
+    last = ctx.trail.latest(want.address, ("result", "destroy", ADOPTION))
     attempt = by is not None and by.kind == INTENT and by.address == str(want.address)
     return attempt and by is not None and (last is None or by.seq > last.seq)
 

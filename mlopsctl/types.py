@@ -188,6 +188,16 @@ class Observed(NamedTuple):
     """Of a deployment: what its place said, or by the trail should say, that it runs; None where nothing is known of that."""
 
 
+ADOPTION = "import"
+"""The kind of an entry about what a place ran before anybody here deployed to it, and of which nobody knows what it is."""
+
+
+def is_unverified(seen: Observed | None) -> bool:
+    """Whether this is a deployment that was only adopted: no artifact of this trail is known to run there."""
+    found = seen.facts.get("adopted") if seen is not None else None
+    return isinstance(found, dict) and found.get("state") == "unverified"
+
+
 class Input(NamedTuple):
     """A need and what stands behind it now; ``seen`` is None while the upstream step has yet to run."""
 

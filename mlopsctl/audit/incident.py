@@ -19,7 +19,7 @@ SEVERITIES = ("low", "medium", "high", "critical")
 LONGEST = 4000
 """Characters of one text: an entry has 8 KiB."""
 
-_DEPLOYMENT_KINDS = ("result", "destroy", "halt", "rollback", "resume", "approval", "intent", "promote", "pin", "unhold", "observed")  # fmt: skip
+_DEPLOYMENT_KINDS = ("result", "destroy", "halt", "rollback", "resume", "approval", "intent", "promote", "pin", "unhold", "observed", "import")  # fmt: skip
 _MOST_FINDINGS = 20
 _URL = r"https?://[^\s/@]+(?:/\S*)?"
 
@@ -238,7 +238,8 @@ def _moment(entry: Entry, incident: Incident) -> Moment:
     if entry.kind == WITHDRAW and facts.get("lifts"):
         return Moment(entry.at, "withdrawal ended", words, entry)
     said = {"result": "deployed" if entry.address.startswith("deployments.") else "made", "halt": "halted",
-            "rollback": "rolled back", "resume": "resumed", "destroy": "taken down", WITHDRAW: "withdrawn"}  # fmt: skip
+            "rollback": "rolled back", "resume": "resumed", "destroy": "taken down", "import": "adopted",
+            WITHDRAW: "withdrawn"}  # fmt: skip
     return Moment(entry.at, said.get(entry.kind, entry.kind), words, entry)
 
 

@@ -21,7 +21,7 @@ _WHY_NOT = {
     "gates": "figures are measured here and never taken over",
     "targets": "an artifact is compiled here and compared with its model",
     "train": "its manifest block says where it comes from",
-    "deployments": "its provider takes nothing over that runs already",
+    "deployments": "a server that somebody else started is not taken over yet; apply starts one beside it",
 }
 
 
@@ -98,9 +98,13 @@ def _taker(want: Resource, outputs: Mapping[str, Path]) -> Callable[..., Outcome
     """The provider's function that takes existing bytes over. Raises ProviderError where there is none."""
     adopt: Callable[..., Outcome] | None = getattr(provider(want.provider), "adopt", None)
     if adopt is None or set(outputs) != {"model"}:
-        raise ProviderError(
-            f"{want.address} cannot be imported: {_WHY_NOT[want.address.section]}",
-            hint=f"mlopsctl apply --target {want.address}",
-            code="MLO1032",
-        )
+        raise not_taken(want)
     return adopt
+
+
+def not_taken(want: Resource) -> ProviderError:
+    return ProviderError(
+        f"{want.address} cannot be imported: {_WHY_NOT[want.address.section]}",
+        hint=f"mlopsctl apply --target {want.address}",
+        code="MLO1032",
+    )

@@ -1,4 +1,4 @@
-"""``mlopsctl import``: takes a model that exists already into the trail, as the result of a step that then need not run."""
+"""``mlopsctl import``: takes what exists into the trail: a model, or what a deployment's place runs already."""
 
 from __future__ import annotations
 
@@ -22,8 +22,13 @@ def import_(
         str, typer.Argument(metavar="ADDR", help="The resource, for example train.classifier.", show_default=False)
     ] = "",
     source: Annotated[
-        Path | None, typer.Argument(metavar="SOURCE", help="The file or folder that it made elsewhere.")
-    ] = None,
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            help="The file or folder that it made elsewhere; of a deployment its place, as in to:.",
+            show_default=False,
+        ),
+    ] = "",
     from_dvc: Annotated[
         bool, typer.Option("--from-dvc", help="Take over all that dvc.lock says was made from today's files.")
     ] = False,
@@ -31,10 +36,15 @@ def import_(
     replace: Annotated[bool, typer.Option("--replace", help="Put it in the place of a result that stands.")] = False,
     offline: Annotated[bool, typer.Option("--offline", help="Neither fetch nor push the trail.")] = False,
 ) -> int:
-    """Take over a model that was made elsewhere: it counts as made from today's code, data and settings.
+    """Take over a model that was made elsewhere, or what a deployment's place runs already.
+
+    A model counts as made from today's code, data and settings.
 
     Nothing is run. The bytes go into the store and are signed with your key; gates measure them like any other model. The
     entry says that they were imported, and no deployment with approvals: runs what nobody verified.
+
+    Of a deployment with use: command its program is asked what runs. An artifact of this trail, good enough for an apply
+    today, is taken over; anything else is recorded as unverified, and the next apply replaces it.
 
     Examples:
 
@@ -42,9 +52,12 @@ def import_(
 
       mlopsctl import train.classifier model.onnx --replace
 
+      mlopsctl import deployments.production
+
       mlopsctl import --from-dvc
     """
-    if from_dvc == bool(address or source) or bool(address) != bool(source):
+    running = address.startswith("deployments.")
+    if from_dvc == bool(address or source) or bool(address) != bool(source or running):
         raise UsageError(
             "import takes ADDR and SOURCE, or --from-dvc alone",
             hint="mlopsctl import train.classifier model.onnx",
@@ -54,16 +67,20 @@ def import_(
     project.need_log()
     project.need_commit()
     project.need_trail(offline=offline)
+    if address and project.resource(address).address.section == "deployments":
+        from .adopt_running import adopt_running
+
+        return adopt_running(address, source, reason, replace=replace, offline=offline)
     with locked(project.state / "lock", "mlopsctl import"):
         sign_queued(project)
-        if source is None:
+        if from_dvc:
             from .from_dvc import take_over
 
             console.out(f"{take_over(project)} result(s) of DVC taken over")
             return 0 if offline else push_after_apply(project)
         want = project.resource(address)
-        origin = {"how": BY_HAND, "source": _named(project, source), **({"reason": reason} if reason else {})}
-        made = adopt_result(project, want, {"model": source}, origin, replace=replace)
+        origin = {"how": BY_HAND, "source": _named(project, Path(source)), **({"reason": reason} if reason else {})}
+        made = adopt_result(project, want, {"model": Path(source)}, origin, replace=replace)
     console.out(f"{want.address}: imported as entry {made.entry[:12]}")
     console.note("mlopsctl plan shows what follows from it")
     return 0 if offline else push_after_apply(project)

@@ -124,7 +124,7 @@ def _running(workshop: ProjectWorkshop, want: Resource) -> Entry:
     """The entry of what a deployment runs. Raises MlopsError where it runs nothing, StaleError where nobody knows what."""
     seen = workshop.world.read(want, None) if want.address.section == "deployments" else None
     entry = workshop.project.trail.entry(seen.entry) if seen is not None and seen.entry else None
-    if entry is None:
+    if entry is None or entry.kind != "result":
         raise MlopsError(
             f"{want.address} runs nothing that this trail attests",
             hint="mlopsctl status shows what runs",

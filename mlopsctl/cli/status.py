@@ -12,7 +12,7 @@ from ..looks import nth_model
 from ..plan import Assessment, survey
 from ..provider import Deployment, Probe, provider
 from ..render.text import printable
-from ..types import Address, Resource
+from ..types import Address, Resource, is_unverified
 from . import console
 from .announced import announcements
 from .overrides import overrides
@@ -36,6 +36,7 @@ _COLOUR = {
     "halted": "yellow",
     "contested": "red",
     "outdated": "yellow",
+    "unverified": "yellow",
     "inconclusive": "yellow",
 }
 
@@ -171,7 +172,8 @@ def _incident(project: Project, one: Assessment, ruled_out: Sequence[str]) -> No
         return
     name = one.step.address.typed
     console.out("")
-    console.out(f"{one.step.address}: live since {one.seen.at} by entry {one.seen.entry[:12]}")
+    since = "adopted at" if is_unverified(one.seen) else "live since"
+    console.out(f"{one.step.address}: {since} {one.seen.at} by entry {one.seen.entry[:12]}")
     for line in ruled_out:
         console.out(console.paint(f"  what is live is withdrawn: {printable(line)}", "red"))
     before = last_good(project.trail, one.step.address, one.seen)

@@ -94,7 +94,7 @@ def inputs_to(workshop: ProjectWorkshop, want: Resource, entry: Entry) -> tuple[
     if inputs is None:
         raise _lost(entry, "the trail no longer says what it was made from")
     refuse_inputs(workshop.project.trail, inputs, f"entry {entry.id[:12]}")
-    unmeasured = _judge(workshop, want, entry, inputs)
+    unmeasured = judge(workshop, want, entry, inputs)
     _fetch(workshop, entry, inputs)
     return inputs, unmeasured
 
@@ -124,7 +124,7 @@ def say(want: Resource, entry: Entry, observed: Observed, unmeasured: Sequence[s
     console.out(f"{want.address}: {words} the artifact of entry {entry.id[:12]}, at {observed.facts.get('endpoint')}")
 
 
-def _judge(workshop: ProjectWorkshop, want: Resource, entry: Entry, inputs: Inputs) -> list[str]:
+def judge(workshop: ProjectWorkshop, want: Resource, entry: Entry, inputs: Inputs) -> list[str]:
     """Judges what is known of the old model and artifact by the bars in force; the gates that never measured it.
 
     Raises GateError where one fails.

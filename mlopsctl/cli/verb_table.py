@@ -13,7 +13,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "show": ("show", "show", "one resource in full"),
     "graph": ("graph", "graph", "what depends on what"),
     "logs": ("logs", "logs", "the log of a step or deployment"),
-    "import": ("import_", "import_", "take over a model that exists already"),
+    "import": ("import_", "import_", "take over a model or an endpoint that exists already"),
     "add": ("add", "add", "write the smallest working block into the manifest"),
     "push": ("share", "push", "share the trail and the outputs"),
     "pull": ("share", "pull", "fetch the trail and the outputs"),

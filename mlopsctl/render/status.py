@@ -8,7 +8,7 @@ from types import MappingProxyType
 from ..looks import looks
 from ..plan import Assessment
 from ..provider import Probe
-from ..types import Action, Address, Json, Observed
+from ..types import Action, Address, Json, Observed, is_unverified
 from .plan import SCHEMA_VERSION
 from .text import one_line
 
@@ -16,6 +16,8 @@ from .text import one_line
 def state_of(found: Assessment, probe: Probe | None) -> str:
     """One word: what a deployment does, what a gate decided, whether a result is current."""
     step = found.step
+    if probe is not None and probe.state == "deployed" and is_unverified(found.seen):
+        return "unverified"
     if probe is not None:
         return "contested" if "contested by " in step.held_by and probe.state in ("deployed", "absent") else probe.state
     if step.blocked_by:
@@ -70,6 +72,8 @@ def _row(found: Assessment, probe: Probe | None, withdrawn: Sequence[str], annou
         row["proof"] = seen.facts["proof"]
     if seen is not None and seen.facts.get("origin"):
         row["origin"] = origin_of(seen)
+    if seen is not None and isinstance(adopted := seen.facts.get("adopted"), dict):
+        row["adopted"] = str(adopted.get("state"))
     if step.nth_model is not None:
         row["nth_model"] = step.nth_model
     if step.held_by:
@@ -94,6 +98,12 @@ def _imports(seen: Observed | None) -> str:
     return ", ".join(f"runs {address}, imported, {text}" for address, text in origin.items())
 
 
+def _adopted(seen: Observed | None) -> str:
+    if not is_unverified(seen) or seen is None:
+        return ""
+    return f"adopted, and unverified: {seen.facts['adopted'].get('why', '')}"
+
+
 def heading(about: Mapping[str, str]) -> str:
     """What the project is for and who answers for it, in one line; empty where the manifest says neither."""
     said = [about.get("purpose", ""), *(f"{key} {about[key]}" for key in ("owner", "license") if key in about)]
@@ -105,7 +115,11 @@ def details(found: Assessment, probe: Probe | None) -> str:
     """What a person wants to know beside the state, in one line."""
     step, seen = found.step, found.seen
     if probe is not None:
-        return one_line(", ".join(text for text in (probe.endpoint, probe.text, step.held_by, _imports(seen)) if text))
+        return one_line(
+            ", ".join(
+                text for text in (probe.endpoint, probe.text, step.held_by, _imports(seen), _adopted(seen)) if text
+            )
+        )
     if step.blocked_by:
         return one_line("by " + ", ".join(step.blocked_by))
     if step.verdict is not None and step.verdict.text:

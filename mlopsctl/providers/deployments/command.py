@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -33,7 +34,21 @@ from ...provider import (
     run,
 )
 from ...serving.files import read_json, write_bytes, write_json
-from ...types import GUARD, Action, Address, Digest, Input, Json, Mark, Observed, Outcome, Reason, Resource
+from ...types import (
+    ADOPTION,
+    GUARD,
+    Action,
+    Address,
+    Digest,
+    Input,
+    Json,
+    Mark,
+    Observed,
+    Outcome,
+    Reason,
+    Resource,
+    is_unverified,
+)
 from ...versions import PATTERN
 from .controls import AFTER, BRANCH, GATES, VERSION, After, Approvals, artifact_and_guards, spelt_out
 
@@ -47,6 +62,11 @@ LATER_KEYS = (
 
 HANDED = ("program", "env", "paths")
 """Run fields that decide what the program is and can reach: a switch that brings others along says so."""
+
+_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}")
+_ARTIFACT = re.compile(r"(sha256|dirhash|gitoid):[0-9a-f]{40,64}")
+_PLAIN = re.compile(r"[!-~]{0,300}")
+"""What a program may say of something that nobody here deployed: it is kept in an entry, and shown to people."""
 
 sources = no_sources
 judge = always_fine
@@ -118,11 +138,12 @@ class _Pinned:
 
 def read(want: Resource, made_from: Digest | None, ctx: Context) -> Observed | None:
     """What the trail says was deployed last: a plan runs no program, so ``status`` alone asks the world."""
-    last = ctx.trail.latest(want.address, ("result", "destroy"))
+    last = ctx.trail.latest(want.address, ("result", "destroy", ADOPTION))
     if last is None or last.kind == "destroy":
         return None
-    announced = str(last.facts.get("intent", ""))
-    return last.observed()._replace(mark=Mark(announced, str(last.facts.get("artifact", ""))) if announced else None)
+    # What was adopted lies there under a label that somebody else gave it.
+    label = str(last.facts.get("label") or last.facts.get("intent", ""))
+    return last.observed()._replace(mark=Mark(label, str(last.facts.get("artifact", ""))) if label else None)
 
 
 def diff(want: Resource, inputs: Inputs, seen: Observed | None) -> tuple[Action, Reason]:
@@ -134,6 +155,8 @@ def diff(want: Resource, inputs: Inputs, seen: Observed | None) -> tuple[Action,
         return new, Reason("waits for " + ", ".join(waits))
     if seen is None:
         return new, Reason("not deployed yet")
+    if is_unverified(seen):
+        return Action.UPDATE, Reason("replaces an adopted endpoint, of which nobody verified what it runs")
     if seen.made_from != fingerprint(parts):
         return new, Reason("another artifact, program or place is wanted")
     return Action.NOOP, Reason("up to date")
@@ -155,7 +178,7 @@ def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
     signature = _verified(artifact, ctx)
     origin = check_again(artifact.seen, ctx.trail, ctx.store, ctx.scratch)
     home = _home(want.address, ctx)
-    last = ctx.trail.latest(want.address, ("result",))
+    last = ctx.trail.latest(want.address, ("result", ADOPTION))
     said = {
         "halted": ctx.halted or (read_json(home / "halt.json") or {}).get("reason"),
         "previous": dict(last.facts) if last else None,
@@ -166,10 +189,6 @@ def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
         _keep(home, pinned, code)
     answer = _ask("apply", want.address, pinned, code, ctx, [artifact, signature], said)
     _keep(home, pinned, code)
-    program = ctx.scratch / "kept-program"
-    program.write_bytes(code)
-    command = ctx.scratch / "kept-command"
-    command.write_text(json.dumps({"salt": os.urandom(16).hex(), "command": str(pinned)}), encoding="utf-8")
     facts: dict[str, Json] = {
         **({"origin": origin} if origin else {}),
         "address": str(want.address),
@@ -180,18 +199,79 @@ def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
         "evidence": "external",
         "claimed": {key: value for key, value in answer.items() if key != "endpoint"},
     }
-    return Outcome({"program": program, "command": command}, facts)
+    return Outcome(_outputs(pinned, code, ctx), facts)
+
+
+def _outputs(pinned: _Pinned, code: bytes, ctx: Context) -> dict[str, Path | Digest]:
+    """The program and what it is called with: whoever has the entry can halt and remove what it deployed."""
+    program = ctx.scratch / "kept-program"
+    program.write_bytes(code)
+    command = ctx.scratch / "kept-command"
+    command.write_text(json.dumps({"salt": os.urandom(16).hex(), "command": str(pinned)}), encoding="utf-8")
+    return {"program": program, "command": command}
+
+
+@contextmanager
+def adopting(want: Resource, ctx: Context) -> Iterator[Outcome]:
+    """What the program says of what runs at ``to:`` already, while this user's other clones are kept away from it.
+
+    Raises ProviderError where nothing serves there, or where the answer can be neither compared nor kept.
+    """
+    from ...adapters.program import load_program
+
+    pinned = _Pinned.of(want.spec)
+    code = load_program(pinned, ctx.tree)
+    with _alone(want, None, ctx):
+        facts = _running(want, _ask("probe", want.address, pinned, code, ctx))
+        yield Outcome(_outputs(pinned, code, ctx), facts)
+        # From here on a halt finds its program.
+        _keep(_home(want.address, ctx), pinned, code)
+
+
+def _running(want: Resource, said: Mapping[str, Json]) -> dict[str, Json]:
+    """The answer of a probe as an entry may hold it. Raises ProviderError."""
+    state = str(said.get("state"))
+    if state != "serving":
+        raise ProviderError(
+            f"there is nothing at {want.spec.to or want.address} to take over: its program says {state[:40]!r}",
+            hint="import takes over what serves; what is halted, somebody cut out on purpose",
+            code="MLO1513",
+        )
+    kept: dict[str, Json] = {}
+    for key, form in (("label", _LABEL), ("artifact", _ARTIFACT), ("endpoint", _PLAIN)):
+        value = said.get(key)
+        if value in (None, ""):
+            continue
+        if not isinstance(value, str) or form.fullmatch(value) is None:
+            raise ProviderError(
+                f"what runs at {want.spec.to or want.address} cannot be recorded: its program answers {key} {str(value)[:60]!r}",
+                hint="answer probe with a label of at most 128 letters, digits and ._:/@+-, an artifact's digest, and an "
+                "endpoint without spaces",
+                code="MLO1514",
+            )
+        kept[key] = value
+    claimed = {key: value for key, value in said.items() if key not in ("state", "label", "artifact", "endpoint")}
+    return {
+        "address": str(want.address), "location": want.spec.to, "evidence": "external", "endpoint": "", **kept,
+        "claimed": claimed,
+    }  # fmt: skip
 
 
 @contextmanager
 def changing(want: Resource, seen: Observed | None, ctx: Context) -> Iterator[Mark | None]:
     """Keeps this user's other clones away from ``to:``, and asks the program which label lies there."""
+    with _alone(want, seen, ctx):
+        yield _labelled(want, seen, ctx)
+
+
+@contextmanager
+def _alone(want: Resource, seen: Observed | None, ctx: Context) -> Iterator[None]:
     from ...adapters.lock import locked
 
     place = str(want.spec.to if want.spec is not None else seen.facts.get("location") if seen is not None else "")
     key = hashlib.sha256(f"{want.provider} {place or want.address}".encode()).hexdigest()[:32]
     with locked(_locks(ctx) / f"{key}.lock", "mlopsctl", f"changes {place or want.address}"):
-        yield _labelled(want, seen, ctx)
+        yield
 
 
 def _locks(ctx: Context) -> Path:
@@ -280,7 +360,7 @@ def _known(address: Address, ctx: Context) -> tuple[_Pinned, bytes]:
     kept = read_json(home / "command.json")
     if kept and (home / "program").is_file():
         return _Pinned.read(str(kept["command"])), (home / "program").read_bytes()
-    last = ctx.trail.latest(address, ("result",))
+    last = ctx.trail.latest(address, ("result", ADOPTION))
     if last is None:
         raise ProviderError(
             f"nothing of {address} was deployed from here", hint="mlopsctl status shows what was", code="MLO1510"
