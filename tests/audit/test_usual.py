@@ -176,3 +176,34 @@ def test_members_in_another_order_are_not_usual() -> None:
     value = json.loads(read_line(line_with()).payload)
     value["predicate"] = dict(reversed(value["predicate"].items()))
     assert not usual(line_of(json.dumps(value, separators=(",", ":")).encode()))
+
+
+ODD: tuple[Any, ...] = (
+    None, True, 0, -1, "", "x", "é", 'a"b', "\x1f", [], {}, [None], {"a": 1}, 2**53, 10**15, "halt", "trial",
+    "deployments.local", "train.model", "gates.q", ["d" * 64] * 2, "sha256:" + "0" * 64,
+)  # fmt: skip
+
+
+def test_both_ways_agree_about_members_that_are_gone_odd_or_too_many() -> None:
+    rng = random.Random(11)
+    both = 0
+    for _ in range(3000):
+        value = json.loads(read_line(line_with()).payload)
+        for _ in range(rng.choice((1, 1, 2))):
+            place = rng.choice((value, value["subject"], value["predicate"], value["predicate"].get(MEMBER, value)))
+            if not isinstance(place, dict) or not place:
+                continue
+            name = rng.choice((*place, "supersedes", "alg", "é"))
+            if rng.random() < 0.3:
+                place.pop(name, None)
+            else:
+                place[name] = rng.choice(ODD)
+            if not isinstance(value.get("subject"), list) or not isinstance(value.get("predicate"), dict):
+                break
+        line = line_of(json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode())
+        for path in (COMMIT, EMPTY_TREE):
+            if read_usual(line, path, 7) is not None and strictly(line) is not None:
+                assert path == strictly(line).commit  # type: ignore[union-attr]
+                both += 1
+        assert_agrees(line)
+    assert both > 100
