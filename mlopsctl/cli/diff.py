@@ -14,7 +14,7 @@ from ..plan import Assessment, survey
 from ..types import Address
 from . import console
 from .diff_details import detailed
-from .project import Project, find_manifest, open_commit, open_project
+from .project import Project, open_commit, open_project, prefix_of
 from .world import ProjectWorld
 from .write import ReportFormat, Write, reports, written
 
@@ -42,7 +42,7 @@ def diff(
       mlopsctl diff main..feature --format markdown
     """
     repo = find_repo(Path.cwd())
-    prefix = _prefix(repo)
+    prefix = prefix_of(repo)
     old_name, dots, new_name = _split(revisions)
     if dots == "...":
         old_name = _fork(repo, old_name, new_name)
@@ -84,14 +84,6 @@ def _fork(repo: Repo, old: str, new: str) -> str:
             code="MLO1003",
         )
     return done.stdout.decode().strip()
-
-
-def _prefix(repo: Repo) -> str:
-    """The manifest's folder inside the repository, as git paths have it."""
-    if repo.bare:
-        return ""
-    folder = find_manifest(Path.cwd(), repo)
-    return "" if folder == repo.root else folder.relative_to(repo.root).as_posix() + "/"
 
 
 def _survey(project: Project) -> list[Assessment]:

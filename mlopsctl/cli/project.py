@@ -157,6 +157,14 @@ def find_manifest(start: Path, repo: Repo) -> Path:
     )
 
 
+def prefix_of(repo: Repo) -> str:
+    """The manifest's folder inside the repository, as git paths have it."""
+    if repo.bare:
+        return ""
+    folder = find_manifest(Path.cwd(), repo)
+    return "" if folder == repo.root else folder.relative_to(repo.root).as_posix() + "/"
+
+
 def open_project(start: Path | None = None, settings: Sequence[str] = ()) -> Project:
     """The project around the current folder, as its files lie on disk; ``settings`` are those of ``--set``.
 

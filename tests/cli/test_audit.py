@@ -155,3 +155,23 @@ def test_who_may_only_halt_signs_no_model(clone: Clone, tmp_path: Path, capsys: 
     (tmp_path / "model" / "model.onnx").write_bytes(b"weights")
     answer(capsys, "sign", str(tmp_path / "model"), "--key", str(bob.path))
     answer(capsys, "verify", str(tmp_path / "model"), code=7)
+
+
+def test_the_trail_is_read_while_the_manifest_is_not_valid(clone: Clone, capsys: pytest.CaptureFixture[str]) -> None:
+    manifest = clone.folder / "mlops.yaml"
+    good = manifest.read_text()
+    manifest.write_text(good + "data: [\n")
+    for verb in (["audit", "verify"], ["audit", "log"], ["audit", "trace", "targets.cpu"], ["runs", "ls"]):
+        assert mlopsctl(verb) == 0
+        said = capsys.readouterr()
+        assert "read as it was committed" in said.err
+    assert mlopsctl(["status"]) == 3
+
+    run(clone.folder, "commit", "-qam", "not valid either")
+    assert mlopsctl(["audit", "verify"]) == 3
+    # Another project's trail is found out all the same.
+    manifest.write_text(good.replace(clone.log, "0" * 32))
+    run(clone.folder, "commit", "-qam", "another trail")
+    expected = mlopsctl(["audit", "verify"])
+    manifest.write_text("data: [\n")
+    assert mlopsctl(["audit", "verify"]) == expected != 0
