@@ -205,6 +205,8 @@ class Walk:
             yield Event("skip", str(want.address), text="already there: what it is made from did not change")
         if found.step.blocked_by:
             yield Event("block", str(want.address), text=", ".join(found.step.blocked_by))
+        if found.step.waits_for:
+            yield Event("wait", str(want.address), planned.action.name, ", ".join(found.step.waits_for))
         if found.step.verdict is not None and found.step.verdict.blocks:
             self._no(found.step.verdict)
             yield Event("verdict", str(want.address), verdict=found.step.verdict)

@@ -254,6 +254,8 @@ def assess(
         before = None if is_unverified(observed) else world.last_result(want.address)
         action, reason = _explain(want, action, reason, inputs, parts, sources, world, before)
     site = world.site(want, observed) if want.address.section == "deployments" else Site()
+    # Only its name changes: nothing is made, and whoever must agree to a release agrees to that too.
+    moves = action is Action.NOOP and want.address.section == "deployments" and bool(world.moved_from(want.address))
     if action is not Action.NOOP and (other := site.not_managed()):
         action, reason = Action.NOOP, Reason(other)
         held_by.append(other)
@@ -270,7 +272,7 @@ def assess(
     waiting: tuple[str, ...] = ()
     rules: tuple[Rule, ...] = ()
     soak = Wait()
-    if action is not Action.NOOP and want.address.section == "deployments":
+    if (action is not Action.NOOP or moves) and want.address.section == "deployments":
         if not (held or ran(observed, inputs)):
             soak = comes_after(want, inputs, verdicts, world)
         more, waiting, rules = controls_on(want, inputs, verdicts, world, site)

@@ -125,6 +125,10 @@ class Trail(Protocol):
         """The key (see ``verifiers``) of a signer who may make models, by the policy in force; "" for none."""
 
 
+def _itself(address: Address) -> Sequence[Address]:
+    return (address,)
+
+
 class Context(NamedTuple):
     """What a provider may use while it works; ``scratch`` is an empty folder of this step's own."""
 
@@ -151,6 +155,8 @@ class Context(NamedTuple):
     """What the place said that it runs, when this change of it began; it may change from that only."""
     over: bool = False
     """Whether somebody looked at what runs, and asked for it to be replaced whatever it is."""
+    names: Callable[[Address], Sequence[Address]] = _itself
+    """A deployment's address and those that it had before, newest first."""
     cards: tuple[str, ...] = ()
     """The graphics cards that are the step's while it works, as CUDA_VISIBLE_DEVICES names them."""
 
@@ -224,6 +230,13 @@ class Deployment(Provider, Protocol):
 
     def attest(self, address: Address, entry: str, ctx: Context) -> None:
         """Puts the id of the entry that attests it beside what was deployed, where ``ctx.label`` did not do that."""
+
+
+class Movable(Deployment, Protocol):
+    """A deployment that can be given another name while it runs."""
+
+    def move(self, old: Address, new: Address, ctx: Context) -> str:
+        """The location of what was renamed; once it is, nothing is done."""
 
 
 @cache

@@ -27,8 +27,13 @@ class Site(NamedTuple):
     contested: str = ""
     """The entries that claim to be what runs, where a merge brought several; only a deployment after all settles it."""
 
+    called: str = ""
+    """The name that it has now, where another branch renamed it."""
+
     def not_managed(self) -> str:
         """Why nothing is done to the deployment from here, "" where it is managed from here."""
+        if self.called:
+            return f"not managed from here: it is called {self.called} now, and moved: can take that back"
         return f"not managed from here: branch {self.elsewhere} does that" if self.elsewhere else ""
 
     def quorum(self, want: Resource) -> Quorum | None:

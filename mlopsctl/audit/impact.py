@@ -48,6 +48,8 @@ class Period:
     until: str = ""
     judged_by: tuple[str, ...] = ()
     """Addresses of gates asked about that had measured it; where it was not made from what was asked about."""
+    address: str = ""
+    """What the deployment is called now."""
 
 
 @dataclass(frozen=True)
@@ -305,17 +307,19 @@ def _judged(trail: TrailLog, gates: Sequence[Entry]) -> Iterator[tuple[Entry, tu
 
 
 def _periods(trail: TrailLog, deployed: Sequence[tuple[Entry, tuple[str, ...]]]) -> Iterator[Period]:
-    """When each ran: until the next deployment at the same address and place, or until it was taken down."""
+    """When each ran: until the next deployment at the same place, under any name, or until it was taken down."""
     until: dict[str, str] = {}
     asked: set[str] = set()
     for entry, judged_by in sorted(deployed, key=lambda pair: (pair[0].seq, pair[0].id)):
         if entry.address not in asked:
             asked.add(entry.address)
             newer: dict[str, str] = {}
-            for one in trail.entries(entry.address, ("result", "destroy"), newest_first=True):
+            names = (entry.address, trail.called().today(entry.address))
+            found = {one.id: one for name in names for one in trail.entries(name, ("result", "destroy"))}
+            for one in sorted(found.values(), key=lambda one: (one.seq, one.id), reverse=True):
                 until[one.id] = newer.get(one.location, "")
                 newer[one.location] = one.at
-        yield Period(entry, until.get(entry.id, ""), judged_by)
+        yield Period(entry, until.get(entry.id, ""), judged_by, trail.called().today(entry.address))
 
 
 # --- As JSON -----------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from ..errors import EvidenceError, MlopsError
 from ..personal import NOBODYS, Machine, struck, without_persons
 from ..types import Address, Digest, Entry, Json, Observed, TreeFile
 from ..verifiers import pem
+from .called import ENTRIES, Called, read_names
 from .code import CodeTree
 from .entry import Record, entry_fields, proofs, read_line, to_entry
 from .ledger import Ledger, no_collector
@@ -54,6 +55,10 @@ def now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def _marks(values: Sequence[object]) -> str:
+    return ",".join("?" * len(values))
+
+
 @dataclass
 class TrailLog:
     """The trail of one clone. Questions are answered from entries that are valid and trusted.
@@ -66,6 +71,8 @@ class TrailLog:
     clock: Callable[[], str] = now
     machine: Machine = NOBODYS
     """Whose words are struck out of what is appended."""
+    moved: Mapping[str, str] = field(default_factory=dict)
+    """New -> old name of each deployment that the manifest renames, signed or not."""
     _flushed: float = field(default_factory=time.monotonic)
     _pause: float = GROUP_SECONDS
     _synced: bool = False
@@ -154,8 +161,19 @@ class TrailLog:
 
     def latest(self, address: Address | str, kinds: Sequence[str] = ("result",)) -> Entry | None:
         """The newest entry of one of these kinds for the address, by (seq, id)."""
-        marks = ",".join("?" * len(kinds))
-        return self._one(f"address = ? AND kind IN ({marks}) ORDER BY seq DESC, id DESC", str(address), *kinds)
+        names = self.names(address)
+        where = f"address IN ({_marks(names)}) AND kind IN ({_marks(kinds)})"
+        return self._one(f"{where} ORDER BY seq DESC, id DESC", *names, *kinds)
+
+    def called(self) -> Called:
+        """The names that were signed for deployments."""
+        found: Called = self.remembered("names of deployments", lambda: read_names(self.select(ENTRIES)))
+        return found
+
+    def names(self, address: Address | str) -> tuple[str, ...]:
+        """The address; of a deployment also the names that it had before: whatever is asked of it means all of them."""
+        name = str(address)
+        return self.called().names(name, self.moved) if name.startswith("deployments.") else (name,)
 
     def addresses(self) -> list[str]:
         """Every address that an entry is about."""
@@ -217,8 +235,10 @@ class TrailLog:
         values: list[str | int] = []
         # Brackets belong to addresses; to GLOB they are a set of letters.
         glob = "*" in address or "?" in address
+        names = () if glob or not address else self.names(address)
         for condition, value in (
-            ("address GLOB ?" if glob else "address = ?", address.replace("[", "[[]") if glob else address),
+            ("address GLOB ?", address.replace("[", "[[]") if glob else ""),
+            (f"address IN ({_marks(names)})", names),
             ("signer = ?", signer), ("at >= ?", since), ("at <= ?", until),
             ("(seq, id) < (?, ?)", (before.seq, before.id) if before else ""),
         ):  # fmt: skip
@@ -227,7 +247,7 @@ class TrailLog:
                 values += value if isinstance(value, tuple) else (value,)
         for column, words in (("kind", kinds), ("status", statuses)):
             if words:
-                where.append(f"{column} IN ({','.join('?' * len(words))})")
+                where.append(f"{column} IN ({_marks(words)})")
                 values += words
         order = "seq DESC, id DESC" if newest_first else "seq, id"
         found = self.ledger.index.many(f"{' AND '.join(where)} ORDER BY {order} LIMIT {int(limit)}", values)
@@ -260,10 +280,13 @@ class TrailLog:
                 return tips
 
     def deployments(self) -> list[tuple[Address, str]]:
-        """Every deployment that was made and not destroyed since, with its provider."""
+        """Every deployment that was made and not destroyed since, by the name that it has now, with its provider."""
         last: dict[str, Entry] = {}
-        for entry in self.entries("deployments.*", ("result", "destroy")):
-            last[entry.address] = entry
+        for entry in self.entries("deployments.*", ("result", "destroy", "move")):
+            if entry.kind != "move":
+                last[entry.address] = entry
+            elif (before := last.pop(str(entry.facts.get("from", "")), None)) is not None:
+                last[entry.address] = before
         return [
             (Address.parse(address), str(entry.ingredients.get("provider", "")))
             for address, entry in sorted(last.items())

@@ -101,7 +101,7 @@ def _declared(project: Project, world: ProjectWorld, name: str) -> _Asked:
             hint="approvals: {count: 2} under the deployment asks for two",
             code="MLO6415",
         )
-    if one.step.action is Action.NOOP:
+    if one.step.action is Action.NOOP and not one.step.waits_for:
         raise MlopsError(f"{want.address} runs already what the manifest says", hint="mlopsctl plan", code="MLO1551")
     if one.step.blocked_by and not one.step.free_at:
         raise _blocked(one.step)

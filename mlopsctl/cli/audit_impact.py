@@ -184,7 +184,7 @@ def _period(one: Period) -> str:
 
 def _advise(found: Impact, *, quarantined: bool) -> None:
     """What to do next, on stderr."""
-    live = sorted({Address.parse(one.entry.address).name for one in found.deployments if not one.until})
+    live = sorted({Address.parse(one.address).name for one in found.deployments if not one.until})
     if quarantined or found.withdrawn:
         if quarantined:
             console.note("withdrawn: plan blocks what follows from it, rollback, serve and predict refuse it")

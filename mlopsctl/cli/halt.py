@@ -139,7 +139,12 @@ def _project() -> tuple[Project | None, str]:
 def _on_disk(state: Path, pattern: str) -> dict[Address, str]:
     """The matching deployments that have a state folder in this clone, with their providers."""
     found = {}
-    for folder in sorted((state / "deployments").glob("deployments.*")):
+    folders = sorted((state / "deployments").glob("deployments.*"))
+    # What was renamed has its folder under the first name, and a link to it under the last.
+    renamed = {folder.resolve() for folder in folders if folder.is_symlink()}
+    for folder in folders:
+        if not folder.is_symlink() and folder.resolve() in renamed:
+            continue
         address = Address.parse(folder.name)
         if matches(address, pattern):
             found[address] = "deployments/command" if (folder / "command.json").is_file() else "deployments/local"
@@ -193,8 +198,9 @@ def resume(
     refuse_review(str(want.address))
     ctx = project.context()
     module = cast(Deployment, provider(want.provider))
-    waiting = any(record.address == str(want.address) for record in queued(project.state))
-    left = [record for record in sign_queued(project) if record.address == str(want.address)]
+    names = project.trail.names(want.address)
+    waiting = any(record.address in names for record in queued(project.state))
+    left = [record for record in sign_queued(project) if record.address in names]
     standing = [hold for hold in overrides(project.trail, want, ctx) if hold.kind in ("halt", "rollback")]
     halted = _probe(module, want.address, ctx).state == "halted" or waiting
     if not standing and not halted:

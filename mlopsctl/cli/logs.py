@@ -29,7 +29,8 @@ def logs(
     want = project.resource(address)
     path = project.log_file(want.address)
     if want.address.section == "deployments":
-        path = project.state / "deployments" / str(want.address) / "server.log"
+        logs = [project.state / "deployments" / name / "server.log" for name in project.trail.names(want.address)]
+        path = next((log for log in logs if log.is_file()), logs[0])
     if not path.is_file():
         raise MlopsError(
             f"{want.address} has written no log in this clone",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+from ..audit.called import ENTRIES
+from ..provider import Movable, provider
 from ..types import Action, Address, Entry, Plan, Resource
 from ..workshop import Event
 from .project import Project
@@ -12,9 +14,13 @@ from .project import Project
 if TYPE_CHECKING:
     from .workshop import ProjectWorkshop
 
+_LIVES = "'result', 'destroy', 'move'"
+
 
 def names_of(project: Project, address: Address) -> list[Address]:
     """The address and those that it had before, newest first."""
+    if address.section == "deployments":
+        return project.names(address)
     found = [address]
     while (old := old_name(project, found[-1])) is not None and old not in found:
         found.append(old)
@@ -37,6 +43,20 @@ def unrecorded(project: Project, address: Address) -> Address | None:
         return None
     entry = project.trail.latest(address, ("move",))
     return None if entry is not None and entry.facts.get("from") == str(old) else old
+
+
+def renamed_deployment(project: Project, want: Resource, here: str) -> Address | None:
+    """The old name under which a deployment still lives ``here``, where nobody has signed yet that it moved."""
+    trail = project.trail
+    moves = [one for one in trail.select(ENTRIES) if one.kind == "move" and one.location == here]
+    for old in trail.names(want.address)[1:]:
+        found = trail.select(f"address = ? AND kind IN ({_LIVES}) ORDER BY seq DESC, id DESC", (old,))
+        last = next((one for one in found if one.location == here), None)
+        if last is None or last.kind == "destroy" or last.ingredients.get("provider", want.provider) != want.provider:
+            continue
+        if not any(one.facts.get("from") == old and one.seq > last.seq for one in moves):
+            return Address.parse(old)
+    return None
 
 
 def forgettable(project: Project, declared: frozenset[Address]) -> list[Entry]:
@@ -62,14 +82,23 @@ def _moved_on(last: Entry, moves: Sequence[Entry]) -> bool:
 
 
 def record_moves(made: Plan, project: Project, workshop: ProjectWorkshop) -> Iterator[Event]:
-    """Signs the new names first, so that everything after finds history under them."""
+    """Signs the new names first, so that everything after finds history under them.
+
+    What runs gets its name before that is signed: whoever is interrupted in between signs it the next time.
+    """
     wanted = {} if made.selection.trial else {want.address: want for want in project.resources}
     for step in made.steps:
         if step.action is Action.DELETE or step.address not in wanted:
             continue
-        old = unrecorded(project, step.address)
-        if old is not None:
-            yield from _signed("move", wanted[step.address], Action.MOVE, {"from": str(old)}, f"was {old}", workshop)
+        old = workshop.world.moved_from(step.address)
+        if old is None:
+            continue
+        want, facts = wanted[step.address], {"from": str(old)}
+        if want.address.section == "deployments":
+            if step.blocked_by or step.waits_for:
+                continue
+            facts["location"] = cast(Movable, provider(want.provider)).move(old, want.address, project.context())
+        yield from _signed("move", want, Action.MOVE, facts, f"was {old}", workshop)
 
 
 def record_forgotten(made: Plan, before: Sequence[Event], workshop: ProjectWorkshop) -> Iterator[Event]:

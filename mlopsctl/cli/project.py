@@ -45,7 +45,10 @@ class Project:
 
     @cached_property
     def trail(self) -> TrailLog:
-        return open_trail(self.repo, self.state, self.manifest.project.log)
+        trail = open_trail(self.repo, self.state, self.manifest.project.log)
+        moved = self.manifest.moved.items()
+        trail.moved = {str(new): str(old) for new, old in moved if new.section == "deployments"}
+        return trail
 
     def signer(self) -> Signer | IdentitySigner:
         """The key or identity that signs here. Raises EvidenceError where there is none."""
@@ -135,7 +138,12 @@ class Project:
             trail=self.trail,
             project=self.manifest.project.name,
             tell=tell,
+            names=self.names,
         )
+
+    def names(self, address: Address) -> list[Address]:
+        """A deployment's address and those that it had before, newest first."""
+        return [Address.parse(name) for name in self.trail.names(address)]
 
     def log_file(self, address: Address) -> Path:
         """Where the full log of the newest attempt of a step is kept."""

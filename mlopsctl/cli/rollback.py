@@ -51,7 +51,7 @@ def earlier(project: Project, want: Resource, to: str) -> Entry:
     """The deployment's entry to go back to. Raises MlopsError where there is none."""
     if to:
         entry = project.trail.find(to)
-        if entry.kind != "result" or entry.address != str(want.address):
+        if entry.kind != "result" or entry.address not in project.trail.names(want.address):
             raise MlopsError(
                 f"entry {entry.id[:12]} is no deployment of {want.address}",
                 hint=f"mlopsctl show {want.address} --history lists them",

@@ -46,8 +46,9 @@ def show(
     want = project.resource(address)
     project.need_trail()
     if history:
-        entries = [one for name in names_of(project, want.address) for one in project.trail.entries(address=str(name))]
-        _history(str(want.address), sorted(entries, key=lambda entry: (entry.seq, entry.id)), format)
+        names = names_of(project, want.address)
+        entries = {one.id: one for name in names for one in project.trail.entries(address=str(name))}
+        _history(str(want.address), sorted(entries.values(), key=lambda entry: (entry.seq, entry.id)), format)
         return 0
     found = next(one for one in survey(project.resources, ProjectWorld(project)) if one.step.address == want.address)
     _print(_one(found), format)

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import cast
 
+from ..audit.called import ENTRIES, read_names
 from ..audit.code import CodeTree
 from ..audit.contest import LOOKED_AT, heads
 from ..canonical import canonical, digest_of
@@ -39,8 +40,8 @@ class Sites:
     def at(self, want: Resource, observed: Observed | None) -> Site:
         """Where the deployment stands, as it is declared or, with a Spec of None, no longer declared."""
         last = self.last(want)
-        in_force = self._unchanged(want, last) or self.in_force(last)
-        commit = last.commit if last else ""
+        in_force = _by_name(self._unchanged(want, last) or self.in_force(last), str(want.address))
+        commit = self._declared_by(want, last)
         head, repo = self._head[0], self._project.repo
         same = not commit or commit == head
         return Site(
@@ -51,7 +52,22 @@ class Sites:
             self._weakens(want, in_force),
             self._announced(want),
             self.contested(want),
+            self._called(want),
         )
+
+    def _declared_by(self, want: Resource, last: Entry | None) -> str:
+        """The commit that declared what runs last, by the name that it has."""
+        moved = self._project.trail.latest(want.address, ("move",))
+        newest = max((one for one in (last, moved) if one is not None), key=lambda one: one.seq, default=None)
+        return newest.commit if newest is not None else ""
+
+    def _called(self, want: Resource) -> str:
+        """The other name that the deployment has here now, "" where this one is its own."""
+        if not (trail := self._project.trail).called().now.get(str(want.address)):
+            return ""
+        here = cast(Deployment, provider(want.provider)).lives_at(want.address, self._context)
+        now = read_names(one for one in trail.select(ENTRIES) if one.location == here).now.get(str(want.address), "")
+        return now if now not in trail.names(want.address) else ""
 
     def _announced(self, want: Resource) -> tuple[str, ...]:
         if not is_shared(want.provider):
@@ -127,9 +143,17 @@ class Sites:
 
     def to_record(self, want: Resource, *, held: bool) -> tuple[Mapping[str, Json], CodeTree]:
         """What the entry of a deployment says of its controls: the manifest's; while it is held, those in force stay."""
-        before = self.in_force(self.last(want)) if held else None
+        before = _by_name(self.in_force(self.last(want)), str(want.address)) if held else None
         found = before or controls(want, self._project.resources)
         body = canonical(cast(Json, found))
         oid, trees = build_trees({FILE: TreeFile("100644", object_id("blob", body))})
         objects = [("tree", tree) for tree in trees.values()]
         return {"controls": digest_of(cast(Json, found))}, CodeTree(oid, (*objects, ("blob", body)))
+
+
+def _by_name(found: Controls | None, now: str) -> Controls | None:
+    """The controls of a deployment under the name that it has now."""
+    if found is None or found["deployment"] == now:
+        return found
+    of = {now if address == found["deployment"] else address: one for address, one in found["of"].items()}
+    return {**found, "deployment": now, "of": of}

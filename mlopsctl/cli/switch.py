@@ -41,8 +41,8 @@ def switching(deployment: str, verb: str, *, offline: bool = False) -> Iterator[
         sign_queued(project)
         with ProjectWorkshop(project, _note, offline=offline) as workshop:
             site = workshop.world.site(want, workshop.world.read(want, None))
-            if site.elsewhere:
-                raise barred(want, (site.not_managed(),))
+            if why := site.not_managed():
+                raise barred(want, (why,))
             yield want, workshop
 
 

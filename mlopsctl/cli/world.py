@@ -24,7 +24,7 @@ from ..types import GUARD, Address, Change, Digest, Entry, Input, Json, Need, Ob
 from ..versions import Version
 from . import withdrawn
 from .messages import in_full
-from .names import forgettable, names_of, unrecorded
+from .names import forgettable, names_of, renamed_deployment, unrecorded
 from .overrides import overrides
 from .project import Project
 from .sites import Sites
@@ -225,15 +225,30 @@ class ProjectWorld:
         return tuple(name for name in pins if not at_hand(name, self.project.root, self.project.tree))
 
     def moved_from(self, address: Address) -> Address | None:
+        if address.section == "deployments":
+            return self._old_home(address)
         return unrecorded(self.project, address) if self.project.manifest.moved else None
+
+    def _old_home(self, address: Address) -> Address | None:
+        """Where each clone has a deployment of its own, each moves its own."""
+        if len(self._trail.names(address)) == 1:
+            return None
+        want = self.project.resource(str(address))
+        module = cast(Deployment, provider(want.provider))
+        if not hasattr(module, "move"):
+            return None
+        old = renamed_deployment(self.project, want, module.lives_at(address, self._context))
+        return old if old is not None and not self.sites.at(want, None).not_managed() else None
 
     def forgettable(self, declared: frozenset[Address]) -> Sequence[Entry]:
         return forgettable(self.project, declared)
 
     def undeclared(self, declared: frozenset[Address]) -> Sequence[tuple[Resource, Observed]]:
         found = []
+        # By an old name it is declared as well, and by one that it is about to have.
+        known = {name for one in declared if one.section == "deployments" for name in self.project.names(one)}
         for address, name in self._trail.deployments():
-            if address in declared:
+            if address in known or not declared.isdisjoint(self.project.names(address)):
                 continue
             want = Resource(address, name, None)
             seen = provider(name).read(want, None, self._context)

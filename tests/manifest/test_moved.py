@@ -20,6 +20,7 @@ targets:
   cpu: {}
 deployments:
   live: {target: cpu}
+  own: {target: cpu, use: command, to: somewhere, program: p, digest: 'sha256:0000000000000000000000000000000000000000000000000000000000000000'}
 moved:
 """
 
@@ -35,6 +36,7 @@ def test_the_old_name_is_known_by_the_new_one() -> None:
         "train.new": "train.old",
         "gates.good": "gates.fine",
     }
+    assert moved("{from: deployments.old, to: deployments.live}") == {"deployments.live": "deployments.old"}
 
 
 def test_every_instance_moves_along() -> None:
@@ -56,7 +58,7 @@ def test_every_instance_moves_along() -> None:
         (["{from: old, to: train.new}"], "MLO1040", "no address"),
         (["{from: [a], to: train.new}"], "MLO1040", "no address"),
         (["{from: data.old, to: train.new}"], "MLO1041", "two sections"),
-        (["{from: deployments.old, to: deployments.live}"], "MLO1041", "cannot be renamed"),
+        (["{from: deployments.old, to: deployments.own}"], "MLO1041", "cannot be renamed yet"),
         (["{from: train.new, to: train.new}"], "MLO1041", "to itself"),
         (["{from: train.old, to: train.nwe}"], "MLO1041", "not declared"),
         (["{from: train.a, to: train.new}", "{from: train.b, to: train.a}"], "MLO1041", "continues another move"),

@@ -110,7 +110,7 @@ def notes(want: Resource, inputs: Inputs) -> tuple[str, ...]:
 
 def read(want: Resource, made_from: Digest | None, ctx: Context) -> Observed | None:
     """What this clone deployed here last, and whether it still is what runs: no socket and no process is used."""
-    here, home = location(ctx.state), Home.of(ctx.state, want.address)
+    here, home = location(ctx.state), _home(want.address, ctx)
     if not here:
         return None
     config = home.read("config")
@@ -122,10 +122,12 @@ def read(want: Resource, made_from: Digest | None, ctx: Context) -> Observed | N
     if entry is None and config:
         # Another machine deployed after this one: what runs here is found by what it was made from.
         found = ctx.trail.result(Digest(str(config.get("made_from"))))
-        entry = found if found is not None and found.address == str(want.address) else None
+        names = map(str, ctx.names(want.address))
+        entry = found if found is not None and found.address in names else None
     if entry is None:
         return _unattested(want, home) if config else None
-    facts = {**entry.facts, "location": here, "endpoint": home.endpoint or entry.facts.get("endpoint", "")}
+    named = {**entry.facts, "address": str(want.address)}
+    facts = {**named, "location": here, "endpoint": home.endpoint or entry.facts.get("endpoint", "")}
     return entry.observed()._replace(facts=facts, drift=home.trouble(entry.made_from), mark=home.mark())
 
 
@@ -159,7 +161,8 @@ def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
     """
     from ...adapters.origin import check_again
 
-    home, artifact = Home.of(ctx.state, want.address), _artifact(inputs)
+    home, artifact = _home(want.address, ctx), _artifact(inputs)
+    home.forget_name()
     digest = str(artifact.digest)
     here = make_location(ctx.state)
     origin = check_again(artifact.seen, ctx.trail, ctx.store, ctx.scratch) if artifact.seen else {}
@@ -383,25 +386,32 @@ def changing(want: Resource, seen: Observed | None, ctx: Context) -> Iterator[Ma
     """Holds the deployment's own lock, whoever broke that of the clone, and reads its state folder again."""
     from ...adapters.lock import locked
 
-    home = Home.of(ctx.state, want.address)
+    home = _home(want.address, ctx)
     with locked(home.lock, "mlopsctl", f"changes {want.address}"):
         yield home.mark()
 
 
 def attest(address: Address, entry: str, ctx: Context) -> None:
     """Puts the entry's id into the state folder."""
-    Home.of(ctx.state, address).attest(entry)
+    _home(address, ctx).attest(entry)
+
+
+def move(old: Address, new: Address, ctx: Context) -> str:
+    """Gives what runs another name, beside which it notices nothing; the id of this clone."""
+    from ...adapters.lock import locked
+
+    was = Home.of(ctx.state, old)
+    with locked(was.lock, "mlopsctl", f"renames {old}"):
+        was.rename(Home.of(ctx.state, new))
+    return location(ctx.state)
 
 
 def remove(seen: Observed, ctx: Context) -> Outcome:
     """Ends the processes by their ids and removes the state folder, releases and halt with it."""
     facts = {name: seen.facts[name] for name in ("address", "location", "artifact") if name in seen.facts}
-    home = Home.of(ctx.state, Address.parse(str(seen.facts["address"])))
+    home = _home(Address.parse(str(seen.facts["address"])), ctx)
     home.stop()
-    if home.folder.exists():
-        gone = home.folder.with_name(f".{home.folder.name}.{os.urandom(4).hex()}")
-        home.folder.rename(gone)
-        shutil.rmtree(gone)
+    home.remove()
     return Outcome(facts={**facts, "location": location(ctx.state)})
 
 
@@ -424,7 +434,7 @@ def resume(address: Address, ctx: Context) -> None:
 
 
 def _deployed(address: Address, ctx: Context) -> Home:
-    home = Home.of(ctx.state, address)
+    home = _home(address, ctx)
     if not home.folder.is_dir():
         raise ProviderError(
             f"nothing of {address} runs on this machine",
@@ -434,6 +444,12 @@ def _deployed(address: Address, ctx: Context) -> Home:
     return home
 
 
+def _home(address: Address, ctx: Context) -> Home:
+    """The state folder: that of the name, or of the one before until the move is made."""
+    homes = [Home.of(ctx.state, name) for name in ctx.names(address)]
+    return next((home for home in homes if home.folder.is_dir()), homes[0])
+
+
 def lives_at(address: Address, ctx: Context) -> str:
     """The id of this clone."""
     return location(ctx.state)
@@ -441,7 +457,7 @@ def lives_at(address: Address, ctx: Context) -> str:
 
 def glance(address: Address, ctx: Context) -> Probe:
     """What the state folder and the process table say."""
-    home = Home.of(ctx.state, address)
+    home = _home(address, ctx)
     if not home.endpoint:
         return Probe("down", "never started here")
     halted = f"halted: {home.read('halt').get('reason', '')}" if (home.folder / "halt.json").exists() else ""
@@ -454,7 +470,7 @@ def probe(address: Address, ctx: Context) -> Probe:
     """Asks the server how it is (at most 2 s)."""
     from ...serving.client import NoAnswer, ask
 
-    home = Home.of(ctx.state, address)
+    home = _home(address, ctx)
     if not home.endpoint:
         return Probe("down", "never started here")
     halted = home.read("halt")

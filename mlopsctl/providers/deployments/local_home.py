@@ -132,6 +132,44 @@ class Home(NamedTuple):
                 code="MLO1505",
             )
 
+    def rename(self, new: Home) -> None:
+        """Makes ``new`` the name of what lives here; once it is, nothing is done.
+
+        The processes hold on to the folder by its path, so that it stays where it was made, and names are links to it. Raises
+        ProviderError where something else lives under the new name.
+        """
+        if not self.folder.is_dir():
+            return
+        if new.folder.is_dir() and new.folder.resolve() != self.folder.resolve():
+            raise ProviderError(
+                f"{new.folder.name} has a server of its own here, so {self.folder.name} cannot take its name",
+                hint=f"mlopsctl destroy --target {new.folder.name} ends that one; then apply again",
+                code="MLO1557",
+            )
+        new.forget_name()
+        if new.folder.is_dir():
+            if self.folder.is_symlink():
+                self.folder.unlink()
+        elif self.folder.is_symlink():
+            self.folder.rename(new.folder)
+        else:
+            new.folder.symlink_to(self.folder.name)
+
+    def forget_name(self) -> None:
+        """Removes a name whose folder is gone."""
+        if self.folder.is_symlink() and not self.folder.exists():
+            self.folder.unlink()
+
+    def remove(self) -> None:
+        """Removes the state folder, and the name that is a link to it."""
+        body = self.folder.resolve()
+        if self.folder.is_symlink():
+            self.folder.unlink()
+        if body.exists():
+            gone = body.with_name(f".{body.name}.{os.urandom(4).hex()}")
+            body.rename(gone)
+            shutil.rmtree(gone)
+
     def stop(self) -> None:
         """Ends supervisor and server, by their ids, and waits until they are gone."""
         # The server ends with its supervisor; it is ended by its own id where that was killed before it could.
