@@ -171,17 +171,19 @@ class Ledger:
             before = json.loads(self.index.meta("base", base))
             # A signature by a key holds for ever; a proof of an identity holds under the trust root that it was checked with.
             self.index.reset(signatures=before[3:] != list(self.expected[3:]))
-        try:
-            self._take_in(new_lines(self.log, self.journal, self.index, tip))
-        except Gone:
-            self.index.reset()
-            self._take_in(new_lines(self.log, self.journal, self.index, tip))
+        # Around it all: what was read must be gone before the collector may walk it.
+        with no_collector():
+            try:
+                self._take_in(new_lines(self.log, self.journal, self.index, tip))
+            except Gone:
+                self.index.reset()
+                self._take_in(new_lines(self.log, self.journal, self.index, tip))
         self.index.set_meta("base", base)
         self.index.set_meta("key", key)
 
     def _take_in(self, lines: Iterable[Line]) -> None:
         self._nothing_known = self.index.is_empty()
-        with no_collector(), self.index.load():
+        with self.index.load():
             judge = self._judge(lazy=True)
             judged = judge.judge_records(list(self._kept(judge, lines)))
             for digest, policy in judge.policies.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sqlite3
 from contextlib import closing
@@ -11,6 +12,7 @@ import pytest
 
 from mlopsctl.adapters.signatures import verify_digest, verify_signature
 from mlopsctl.audit import dsse
+from mlopsctl.audit.entry import Record
 from mlopsctl.audit.sharing import pull_trail
 from mlopsctl.audit.trail import TrailLog
 from mlopsctl.types import Entry
@@ -225,3 +227,20 @@ def test_the_fast_parser_takes_no_second_spelling(data: bytes, monkeypatch: pyte
     monkeypatch.setattr(dsse, "_seen", 1000)
     with pytest.raises(ValueError):
         dsse.strict_json(data)
+
+
+def test_what_was_read_is_gone_before_the_collector_may_walk_it(
+    clone: Clone, entries: list[Entry], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clone.forget()
+    held: list[int] = []
+    enable = gc.enable
+
+    def counted() -> None:
+        held.append(sum(isinstance(one, Record) for one in gc.get_objects()))
+        enable()
+
+    monkeypatch.setattr(gc, "enable", counted)
+    before = sum(isinstance(one, Record) for one in gc.get_objects())
+    clone.trail.sync()
+    assert held == [before] and entries
