@@ -14,6 +14,9 @@ CLOSING = ("result", "failure", "destroy")
 """Kinds of entries that end an intent: they name it as ``facts["intent"]``."""
 
 KINDS = (INTENT, *CLOSING)
+
+_UNTOUCHED = frozenset({"MLO6001", "MLO6021", "MLO6022", "MLO6023", "MLO8021"})
+"""Codes of attempts that gave way before they touched the place."""
 LOOKED_AT = 64
 """So many of a deployment's newest entries are looked at: whatever ends an intent comes after it."""
 
@@ -42,6 +45,24 @@ def standing(entries: Iterable[Entry]) -> tuple[Intent, ...]:
         for entry in found
         if entry.kind == INTENT and entry.facts.get("does") and entry.id not in ended
     )
+
+
+def half_done(newest: Entry | None) -> str:
+    """Why nobody knows what a deployment runs after its newest entry of KINDS; "" where that says it.
+
+    An attempt that failed, was killed, or was ended by somebody else, may have changed the place before.
+    """
+    if newest is None or newest.kind not in (INTENT, "failure"):
+        return ""
+    if newest.kind == INTENT:
+        return f"nobody knows how far the change came that {newest.signer} {_what(newest)} (entry {newest.id[:12]})"
+    if not newest.facts.get("intent") or newest.facts.get("code") in _UNTOUCHED:
+        return ""
+    return f"nobody knows what the attempt left that failed at {newest.at} (entry {newest.id[:12]})"
+
+
+def _what(entry: Entry) -> str:
+    return f"{'announced' if entry.facts.get('does') else 'ended from outside'} at {entry.at}"
 
 
 def _lifts(entry: Entry) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import permutations
 
-from mlopsctl.intents import standing
+from mlopsctl.intents import half_done, standing
 from mlopsctl.types import Entry
 
 
@@ -41,3 +41,12 @@ def test_two_that_met_in_a_merge_both_stand() -> None:
 def test_it_says_who_when_and_what() -> None:
     text = str(standing([entry("i" * 64, 1, "intent", does="deploy", artifact="dirhash:1234")])[0])
     assert text == "ada announced at 2026-01-01T00:00:00Z to deploy dirhash:1234 (entry iiiiiiiiiiii)"
+
+
+def test_after_an_attempt_that_may_have_changed_the_place_nobody_knows_what_runs() -> None:
+    assert half_done(None) == half_done(entry("r", 2, "result")) == half_done(entry("d", 2, "destroy")) == ""
+    assert "ada announced at 2026-01-02" in half_done(entry("i", 2, "intent", does="deploy"))
+    assert "ada ended from outside" in half_done(entry("l", 2, "intent", lifts=["i"]))
+    assert "that failed at 2026-01-02" in half_done(entry("f", 2, "failure", intent="i", code="MLO1062"))
+    assert half_done(entry("f", 2, "failure", intent="i", code="MLO6022")) == "", "it gave way and touched nothing"
+    assert half_done(entry("f", 2, "failure", code="MLO1062")) == "", "it was never announced, so nothing was touched"

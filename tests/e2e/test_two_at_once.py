@@ -189,6 +189,23 @@ def test_an_attempt_of_ones_own_that_failed_half_way_bars_nothing(ours: Path, sh
     must(APPLY, ours)
 
 
+def test_what_an_attempt_left_half_way_is_mended_also_where_the_manifest_goes_back(ours: Path, shelf: Path) -> None:
+    """The last result says what ran before the attempt, and no longer what runs."""
+    before = on(shelf)
+    with pytest.MonkeyPatch.context() as patch:
+        late = PROGRAM.replace(
+            b'    facts = {"endpoint"', b'    sys.exit(spec["previous"] is not None)\n    facts = {"endpoint"'
+        )
+        patch.setattr("tests.shelf.PROGRAM", late)
+        declare(ours, "It fails late", live=block(shelf))
+        another_model(ours, 3.0)
+        assert shell(APPLY, ours).returncode == 1 and on(shelf) != before
+    must("git revert --no-edit HEAD HEAD~1", ours)
+    assert "nobody knows what the attempt left" in must("mlopsctl plan", ours)
+    must(APPLY, ours)
+    assert on(shelf) == before and "No changes" in must("mlopsctl plan", ours)
+
+
 # --- Intents ------------------------------------------------------------------------------------------------------
 
 

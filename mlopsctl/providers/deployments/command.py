@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import EvidenceError, ProviderError
+from ...intents import KINDS, half_done
 from ...provider import (
     Context,
     Inputs,
@@ -143,7 +144,9 @@ def read(want: Resource, made_from: Digest | None, ctx: Context) -> Observed | N
         return None
     # What was adopted lies there under a label that somebody else gave it.
     label = str(last.facts.get("label") or last.facts.get("intent", ""))
-    return last.observed()._replace(mark=Mark(label, str(last.facts.get("artifact", ""))) if label else None)
+    mark = Mark(label, str(last.facts.get("artifact", ""))) if label else None
+    # The program may have changed the place before it failed or was killed: what the last result says is a guess then.
+    return last.observed()._replace(mark=mark, drift=half_done(ctx.trail.latest(want.address, (*KINDS, ADOPTION))))
 
 
 def diff(want: Resource, inputs: Inputs, seen: Observed | None) -> tuple[Action, Reason]:
@@ -159,6 +162,8 @@ def diff(want: Resource, inputs: Inputs, seen: Observed | None) -> tuple[Action,
         return Action.UPDATE, Reason("replaces an adopted endpoint, of which nobody verified what it runs")
     if seen.made_from != fingerprint(parts):
         return new, Reason("another artifact, program or place is wanted")
+    if seen.drift:
+        return new, Reason(seen.drift)
     return Action.NOOP, Reason("up to date")
 
 
