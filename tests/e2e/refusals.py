@@ -48,7 +48,8 @@ def scraps(folder: Path) -> list[str]:
     """Temporary files and torn lines below ``.git/mlops``."""
     state = folder / ".git" / "mlops"
     found = [str(path.relative_to(state)) for name in ("work", "store/tmp") for path in (state / name).glob("*")]
-    found += [str(path.relative_to(state)) for path in state.rglob(".*")]
+    # The lock of a deployment's place is a file that stays; only who holds it counts.
+    found += [str(path.relative_to(state)) for path in state.rglob(".*") if path.suffix != ".lock"]
     for path in (state / "journal").glob("*.jsonl"):
         body = path.read_bytes()
         if body and not body.endswith(b"\n"):
