@@ -369,6 +369,7 @@ class Walk:
             outputs=outputs,
             outcome=Outcome(outputs, {**facts, "message": verdict.text} if unassessed else facts, outcome.made_with),
             sources=found.sources,
+            held=found.held,
         )
         self._seen[want.address], self._verdicts[want.address] = observed, verdict
         action = found.step.action.name

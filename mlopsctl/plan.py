@@ -150,6 +150,8 @@ class Assessment(NamedTuple):
     sources: Mapping[str, TreeFile]
     judged: Mapping[Address, Verdict | None] = {}
     """Of a deployment with ``version:``: what its gates say of that version, in place of the newest one."""
+    held: bool = False
+    """Of a deployment: whether it goes to an artifact that was agreed to before, so that nobody is asked again."""
 
 
 def make_plan(
@@ -309,7 +311,8 @@ def assess(
         free_at=free_at,
         nth_model=nth,
     )
-    return Assessment(step, want.spec, observed, inputs, parts, sources, pinned.verdicts if pinned else {})
+    judged = pinned.verdicts if pinned else {}
+    return Assessment(step, want.spec, observed, inputs, parts, sources, judged, bool(held))
 
 
 def _swapped(

@@ -69,8 +69,12 @@ class Workshop(Protocol):
         outcome: Outcome | None = None,
         facts: Mapping[str, Json] | None = None,
         sources: Mapping[str, TreeFile] | None = None,
+        held: bool = False,
     ) -> Observed:
-        """Signs one entry and puts it into the journal, durably."""
+        """Signs one entry and puts it into the journal, durably.
+
+        A deployment that is ``held`` was approved by nobody this time: the controls in force stay what they are.
+        """
 
     def here(self, digest: Digest) -> bool:
         """Whether the bytes can be had from the local store or a mirror (fetching them from there)."""

@@ -212,6 +212,7 @@ class ProjectWorkshop:
         outcome: Outcome | None = None,
         facts: Mapping[str, Json] | None = None,
         sources: Mapping[str, TreeFile] | None = None,
+        held: bool = False,
     ) -> Observed:
         self._failed = self._failed or kind == "failure"
         given = dict(facts or (outcome.facts if outcome else {}))
@@ -220,7 +221,7 @@ class ProjectWorkshop:
         superseded = [str(given.pop("supersedes"))] if "supersedes" in given else []
         code = self._code(want, sources or {})
         if kind == "result" and want.address.section == "deployments":
-            held = any(hold.to for hold in self.world.holds(want))
+            held = held or any(hold.to for hold in self.world.holds(want))
             controls, code = self.world.sites.to_record(want, held=held)
             given |= {**controls, "settings": settings(want)}
         if announced := self._announcer.ended(want.address):

@@ -181,9 +181,8 @@ def test_a_protected_deployment_with_looser_controls_needs_people_who_govern(pro
     assert "weakens" not in must("mlopsctl plan", project), "what was approved is in force now"
 
 
-def test_a_merge_that_changes_the_winner_deploys_nothing_by_itself(project: Path, shelf: Path, tmp_path: Path) -> None:
-    """Two clones made one model each from the same code, and it came out different."""
-    other = tmp_path / "other"
+def two_results(project: Path) -> None:
+    """Has the training step make one of two models, by what the environment says: its code is the same."""
     for name, weight in (("one", 1.0), ("two", 2.0)):
         write_model(project, weight)
         (project / "model.onnx").rename(project / f"{name}.onnx")
@@ -194,13 +193,26 @@ def test_a_merge_that_changes_the_winner_deploys_nothing_by_itself(project: Path
     env: {CHOICE: env:CHOICE}
 """
     manifest.write_text(re.sub(r"  m: .*\n", lambda _: step, manifest.read_text()))
-    declare(project, live=block(shelf))
-    hub = tmp_path / "hub.git"
+
+
+def share(project: Path, hub: Path) -> None:
     must(f"git clone -q --bare . {hub} && git remote add origin {hub} && git fetch -q && mlopsctl push", project)
+
+
+def make_elsewhere(project: Path, other: Path) -> None:
+    """Two clones make one model each from the same code; of the two results the other clone's will be in force."""
     shutil.copytree(project, other, symlinks=True)
     must("CHOICE=two mlopsctl apply -y --target targets.cpu --offline", other)
     # The result with fewer entries before it is in force.
     must("mlopsctl apply -y --offline --target data.rows --replace data.rows", project)
+
+
+def test_a_merge_that_changes_the_winner_deploys_nothing_by_itself(project: Path, shelf: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    two_results(project)
+    declare(project, live=block(shelf))
+    share(project, tmp_path / "hub.git")
+    make_elsewhere(project, other)
     must(f"CHOICE=one {APPLY} --offline", project)
     mine = on(shelf)
     must("mlopsctl push", other)
@@ -212,6 +224,34 @@ def test_a_merge_that_changes_the_winner_deploys_nothing_by_itself(project: Path
     assert on(shelf) == mine
     must(f"{APPLY} --replace deployments.live", project)
     assert on(shelf) != mine
+
+
+def test_what_a_changed_winner_holds_is_brought_back_under_the_controls_that_were_approved(
+    project: Path, shelf: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    two_people(project)
+    two_results(project)
+    declare(project, live=block(shelf, "approvals: {count: 1}"))
+    share(project, tmp_path / "hub.git")
+    make_elsewhere(project, other)
+    assert shell(f"CHOICE=one {APPLY} --offline", project).returncode == 5
+    must(f"{person('ann')} mlopsctl approve live -y && {APPLY} --offline", project)
+    mine = on(shelf)
+    shutil.rmtree(shelf / "current")
+    (shelf / "current").write_text("in the way")
+    assert shell(f"{APPLY} --offline --replace deployments.live", project).returncode == 1
+    (shelf / "current").unlink()
+    must("mlopsctl push", other)
+    must("mlopsctl pull", project)
+    must("sed -i 's/min: 0.7/min: 0.5/' mlops.yaml", project)
+    declare(project, "No approvals, and a low bar", live=block(shelf))
+    must(APPLY, project)
+    assert on(shelf) == mine, "what was approved once serves again"
+    plan = must("mlopsctl plan --replace deployments.live", project)
+    assert "weakens gates.accuracy min 0.7 -> 0.5" in plan and "approvals is switched off" in plan
+    assert shell(f"{APPLY} --replace deployments.live", project).returncode == 5, "nobody approved anything looser"
+    assert on(shelf) == mine
 
 
 def test_a_pin_and_a_promotion_hold_until_unhold(project: Path, shelf: Path, tmp_path: Path) -> None:
