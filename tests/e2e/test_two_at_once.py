@@ -174,6 +174,36 @@ def test_whoever_looked_may_replace_it(ours: Path, theirs: Path, shelf: Path) ->
     assert "0 applied" in must(APPLY, ours)
 
 
+def test_a_program_that_cannot_say_what_runs_is_asked_again_and_not_passed_over(
+    ours: Path, shelf: Path, tmp_path: Path
+) -> None:
+    mute = PROGRAM.replace(
+        b'elif verb == "probe":\n',
+        b'elif verb == "probe":\n    os.path.exists(shelf + "/mute") and sys.exit("no route")\n',
+    )
+    fresh = tmp_path / "fresh"
+    fresh.mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tests.shelf.PROGRAM", mute)
+        declare(ours, "It may be mute", live=block(shelf))
+        must(APPLY, ours)
+        declare(ours, "Elsewhere", live=block(fresh))
+        (fresh / "mute").touch()
+        must(APPLY, ours)
+        assert on(fresh), "where nothing was deployed yet, nobody has to answer"
+    another_model(ours, 3.0)
+    before = on(fresh)
+    for verb in ("apply -y", "pin live", "destroy --all -y"):
+        done = shell(f"{BEFORE}mlopsctl {verb}", ours)
+        assert (done.returncode, "MLO1515" in done.stdout, "no route" in done.stdout) == (1, True, True), done.stdout
+        assert on(fresh) == before
+    assert "mlopsctl apply --replace deployments.live" in done.stdout
+    must(f"{APPLY} --replace deployments.live", ours)
+    assert on(fresh) != before
+    (fresh / "mute").unlink()
+    must(f"{BEFORE}mlopsctl destroy --all -y", ours)
+
+
 def test_an_attempt_of_ones_own_that_failed_half_way_bars_nothing(ours: Path, shelf: Path) -> None:
     """The program changed the place, and then it said that it failed."""
     broken = PROGRAM.replace(b'    facts = {"endpoint"', b'    sys.exit(1)\n    facts = {"endpoint"')

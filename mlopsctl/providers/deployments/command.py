@@ -12,7 +12,7 @@ import os
 import re
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -292,7 +292,10 @@ def _locks(ctx: Context) -> Path:
 
 
 def _labelled(want: Resource, seen: Observed | None, ctx: Context) -> Mark | None:
-    """What the program says lies at the place; None where it says nothing, or where nothing lies there yet."""
+    """What the program says lies at the place; None where it names no label, or where nothing lies there yet.
+
+    Raises ProviderError where it fails at a place that was deployed to: silence is not the same as no label.
+    """
     from ...adapters.program import load_program
 
     if want.spec is not None:
@@ -302,12 +305,28 @@ def _labelled(want: Resource, seen: Observed | None, ctx: Context) -> Mark | Non
         pinned, code = _attested(seen.outputs, ctx)
     else:
         return None
-    found: Mapping[str, Json] = {}
+    place = want.spec.to if want.spec is not None else seen.facts.get("location") if seen is not None else ""
     # A place that was never deployed to need not answer.
-    with suppress(ProviderError):
+    known = seen is not None and str(seen.facts.get("location") or "") == str(place or "")
+    found: Mapping[str, Json] = {}
+    try:
         found = _ask("probe", want.address, pinned, code, ctx._replace(log=None))
+    except ProviderError as error:
+        if known and not ctx.over:
+            raise _silent(want, error) from None
     label = found.get("label")
     return Mark(label, str(found.get("artifact") or "")) if label and isinstance(label, str) else None
+
+
+def _silent(want: Resource, error: ProviderError) -> ProviderError:
+    again = "" if want.spec is not None else "declare it again, and "
+    return ProviderError(
+        f"nobody knows what {want.address} runs, because its program failed to say so, and nothing was changed: "
+        f"{error.message}",
+        hint=f"mend what keeps probe from answering ({error.hint}); once you looked at what runs: "
+        f"{again}mlopsctl apply --replace {want.address}",
+        code="MLO1515",
+    )
 
 
 def _verified(artifact: Input, ctx: Context) -> Input:
