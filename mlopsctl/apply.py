@@ -16,6 +16,7 @@ from .budgets import Deadline, allowed, used_up
 from .canonical import decimal
 from .crew import Crew, Ended, Restoring, Told
 from .errors import MlopsError, RebuiltError, StaleError
+from .looks import final_rows
 from .order import Ready, keys
 from .plan import Assessment, assess, removal
 from .provider import Context, provider, with_meaning
@@ -147,6 +148,9 @@ class Walk:
         elif (stuck := next((need.address for need in _awaited(want) if self._is_stuck(need)), None)) is not None:
             self._stuck[address] = f"waits for {stuck}"
             yield Event("skip", str(address), text=f"waits for {stuck}")
+        elif self._is_looked_at(want):
+            self._ready.put_back(address)
+            return
         else:
             yield from self._look(want)
         if address not in self._jobs and address not in self._kept:
@@ -154,7 +158,8 @@ class Walk:
 
     def _look(self, want: Resource) -> Iterator[Event]:
         found = self._kept.pop(want.address, None)
-        if found is None:
+        # While it waited for room, its final rows may have judged another model.
+        if found is None or final_rows(want, self._shop.world):
             try:
                 found = assess(want, self._seen, self._verdicts, self._shop.world, self._selection)
             except MlopsError as error:
@@ -193,6 +198,11 @@ class Walk:
         if held and all(step is None or step.action in AT_REST for step in known):
             return f"the plan held it back ({held}), and that has gone since"
         return ""
+
+    def _is_looked_at(self, want: Resource) -> bool:
+        """Whether a gate under way measures on the same final rows: only when it is recorded is its look counted."""
+        rows = final_rows(want, self._shop.world)
+        return bool(rows) and any(rows & final_rows(job.want, self._shop.world) for job in self._jobs.values())
 
     def _is_stuck(self, need: Need) -> bool:
         """A guard without a verdict holds its step back: unknown is not passed."""

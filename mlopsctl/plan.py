@@ -12,7 +12,7 @@ from .costs import cost, expected, times
 from .drift import looked
 from .errors import MlopsError
 from .holds import Hold
-from .looks import looks, nth_model
+from .looks import Release, looks, nth_model, refuse_looks, sealed
 from .provider import (
     MEANING,
     Inputs,
@@ -93,6 +93,12 @@ class World(Protocol):
     def measured(self, data: Observed, view: str) -> tuple[str, ...]:
         """The digests of the models that were measured on the rows of a view, in the order in which they were."""
 
+    def is_final(self, data: Address) -> bool:
+        """Whether the manifest says ``final: true`` of a dataset."""
+
+    def models_judged(self, address: Address, data: Observed) -> Release:
+        """The models that the rows of a dataset have judged, ever and since the last release."""
+
     def others(self, seen: Observed) -> tuple[str, ...]:
         """Results of the same ingredients that are not in force, in words; they came in with a merge."""
 
@@ -172,6 +178,8 @@ def make_plan(
     With ``why`` every step lists all that it is made from.
     """
     wanted, left_out = trials.chosen(*chosen(resources, selection), selection, world.last_result)
+    if selection.trial:
+        refuse_looks(wanted, world, "a trial", "leave such gates out: --exclude gates.NAME; mlopsctl apply measures")
     found = survey(wanted, world, selection)
     if selection.refresh:
         steps, nothing = _looked(found, world, selection)
@@ -270,7 +278,7 @@ def assess(
     blocked = (() if held or site.elsewhere else _blockers(want, verdicts)) + _untrusted(want, inputs)
     blocked += pinned.bars(changes=action is not Action.NOOP) if pinned and not site.elsewhere else ()
     blocked += world.withdrawn(inputs, observed if action is Action.NOOP else None)
-    blocked += world.lacks(want) if action is not Action.NOOP else ()
+    blocked += (*world.lacks(want), *sealed(want, inputs, world)) if action is not Action.NOOP else ()
     waiting: tuple[str, ...] = ()
     rules: tuple[Rule, ...] = ()
     soak = Wait()

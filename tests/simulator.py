@@ -15,6 +15,7 @@ from mlopsctl.apply import Walk
 from mlopsctl.approvals import People
 from mlopsctl.canonical import digest_of
 from mlopsctl.holds import KINDS, Hold, holds
+from mlopsctl.looks import Release
 from mlopsctl.plan import make_plan
 from mlopsctl.provider import Context, Inputs, provider
 from mlopsctl.site import Site
@@ -145,6 +146,12 @@ class Simulator:
 
     def measured(self, data: Observed, view: str) -> tuple[str, ...]:
         return ()
+
+    def is_final(self, data: Address) -> bool:
+        return False
+
+    def models_judged(self, address: Address, data: Observed) -> Release:
+        return Release()
 
     def root_pinned(self) -> bool:
         return True

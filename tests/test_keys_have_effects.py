@@ -186,6 +186,8 @@ EFFECTS: dict[str, str] = {
     "data/command.split.by": _KEYS + "test_every_key_of_a_split_moves_rows",
     "data/command.split.key": _KEYS + "test_every_key_of_a_split_moves_rows",
     "data/command.split.seed": _KEYS + "test_every_key_of_a_split_moves_rows",
+    "data/dvc.final": "e2e/test_final.py::test_a_second_model_waits_for_the_release_of_the_first",
+    "data/command.final": "test_final.py::test_a_fetched_dataset_can_be_final_too",
     "data/dvc.label": _DVC + "test_where_nothing_is_set_aside_everything_is_there_to_train_on",
     "data/dvc.path": _DVC + "test_a_tracked_table_gives_views_and_facts",
     "gates/scan.formats": _SCAN + "test_a_pickle_passes_only_where_its_suffix_is_allowed",

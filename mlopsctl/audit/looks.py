@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
+from ..looks import Look
 from ..provider import MEANING
-from ..types import Digest, Json, Observed
-from .forward import skim
+from ..types import Digest, Entry, Json, Observed
+from .forward import made_with, skim
 from .statement import MEMBER
 from .trail import TrailLog
 
@@ -25,9 +26,31 @@ def measured_on(trail: TrailLog, data: Observed, view: str, meaning: Meaning) ->
     if own is None:
         return ()
     found: tuple[str, ...] = trail.remembered(
-        f"measured on {view} {own}", lambda: _models(trail, _same_rows(trail, data, view, own, meaning))
+        f"measured on {view} {own}",
+        lambda: tuple(look.model for look in _looks(trail, _same_rows(trail, data, view, own, meaning))),
     )
     return found
+
+
+def looks_at(trail: TrailLog, data: Observed, meaning: Meaning) -> tuple[Look, ...]:
+    """The first measurement of each model on the rows of any view of a dataset, oldest first."""
+    views = {view: own for view, own in data.outputs.items() if view != MEANING}
+    same = {other for view, own in views.items() for other in _same_rows(trail, data, view, own, meaning)}
+    return _looks(trail, sorted(same))
+
+
+def deployed(trail: TrailLog, models: Iterable[str]) -> list[tuple[str, Entry]]:
+    """Each deployment of what was made of these models, with the model, oldest first; by trusted entries alone."""
+    found = []
+    for model in models:
+        made = made_with(trail, [model])
+        artifacts = {out for one in made if one.address.startswith("targets.") for out in one.outputs.values()}
+        found += [
+            (model, one)
+            for one in made_with(trail, sorted(artifacts))
+            if one.trusted and one.kind == "result" and one.address.startswith("deployments.")
+        ]
+    return sorted(found, key=lambda one: (one[1].seq, one[1].id))
 
 
 def _same_rows(trail: TrailLog, data: Observed, view: str, own: Digest, meaning: Meaning) -> list[str]:
@@ -45,7 +68,7 @@ def _membership(data: Observed, view: str, meaning: Meaning) -> str:
     return str((known or {}).get("membership", {}).get(view, ""))
 
 
-def _models(trail: TrailLog, views: list[str]) -> tuple[str, ...]:
+def _looks(trail: TrailLog, views: list[str]) -> tuple[Look, ...]:
     marks = ",".join("?" * len(views))
     where = (
         # A trial that measures on these rows tells its author as much about them as a result does.
@@ -53,6 +76,9 @@ def _models(trail: TrailLog, views: list[str]) -> tuple[str, ...]:
         f" AND id IN (SELECT id FROM inputs WHERE digest IN ({marks})) ORDER BY seq, id"
     )
     rows = trail.ledger.index.members(where, views, (f"$.predicate.{MEMBER}.ingredients.inputs",))
-    given = [json.loads(row[-1])[0] or {} for row in rows]
-    # A gate that asks for other inputs than a model and rows looks at the same rows with each of its models.
-    return tuple(dict.fromkeys(digest for inputs in given for digest in inputs.get("model", ())))
+    found: dict[str, Look] = {}
+    for _, seq, at, signer, _, address, _, _, text in rows:
+        # A gate that asks for other inputs than a model and rows looks at the same rows with each of its models.
+        for model in (json.loads(text)[0] or {}).get("model", ()):
+            found.setdefault(model, Look(Digest(model), address, at, signer, seq))
+    return tuple(found.values())

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import GateError, MlopsError, UsageError
-from ..looks import looks, nth_model
+from ..looks import looks, nth_model, refuse_looks
 from ..plan import survey
 from ..provider import MEANING, Context, Inputs, fingerprint, ingredients, provider, with_meaning
 from ..types import Digest, Input, Json, Observed, Outcome, Resource, Status, Verdict
@@ -82,7 +82,9 @@ def run(
 def _wanted(project: Project, name: str, view: str) -> tuple[Resource, Inputs]:
     """The gate and its inputs as they stand, with another view where one is asked for. Raises MlopsError."""
     want = project.resource(name if name.startswith("gates.") else f"gates.{name}")
-    found = next(one for one in survey(project.resources, ProjectWorld(project)) if one.step.address == want.address)
+    world = ProjectWorld(project)
+    refuse_looks((want,), world, "gate run", "mlopsctl apply measures the one model of a release")
+    found = next(one for one in survey(project.resources, world) if one.step.address == want.address)
     inputs: Inputs = tuple(found.inputs)
     if view:
         want, inputs = _on_view(project, want, inputs, view)

@@ -15,6 +15,7 @@ from ..audit.trust import committer
 from ..audit.winners import results, swapped, swapped_input
 from ..errors import EvidenceError, MlopsError
 from ..holds import Hold
+from ..looks import Release
 from ..provider import Context, Deployment, Inputs, provider
 from ..site import Site
 from ..slots import Machine, demand, lacks
@@ -127,6 +128,22 @@ class ProjectWorld:
 
     def measured(self, data: Observed, view: str) -> tuple[str, ...]:
         return measured_on(self._trail, data, view, self._meaning)
+
+    def is_final(self, data: Address) -> bool:
+        return data in self._final
+
+    @cached_property
+    def _final(self) -> frozenset[Address]:
+        return frozenset(one.address for one in self.project.resources if getattr(one.spec, "final", False))
+
+    def models_judged(self, address: Address, data: Observed) -> Release:
+        from .final import release
+
+        found: Release = self._trail.remembered(
+            f"release of {address} {data.entry}",
+            lambda: release(self.project, self.sites, address, data, self._meaning),
+        )
+        return found
 
     def _meaning(self, digest: Digest) -> Mapping[str, Json] | None:
         """What the store of this clone has of it; nothing is fetched for a count."""

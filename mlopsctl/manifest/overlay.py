@@ -71,6 +71,12 @@ def _check_resource(root: Node, keys: Sequence[str], path: str) -> None:
         raise _refused(path, "names no section whose values can be set", did_you_mean(section, SETTABLE))
     block = root.get(section)
     known = block.value if block is not None and isinstance(block.value, dict) else {}
+    if section == "data" and keys[2:] == ["final"]:
+        raise _refused(
+            path,
+            "is what keeps trials away from these rows",
+            "write it into mlops.yaml and commit it: that is what people approve",
+        )
     if "[" in name:
         raise _refused(path, "names one instance, and a value is set for all of them", f"write {section}.NAME.KEY=…")
     if name not in known:

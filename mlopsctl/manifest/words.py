@@ -23,7 +23,6 @@ LATER_KEYS: Mapping[str, tuple[str, ...]] = {
         "retention",
         "columns",
         "partition",
-        "final",
         "from",
         "validation",
         "import",

@@ -17,6 +17,7 @@ from ...provider import (
     no_sources,
     nothing_to_remove,
     nothing_to_verify,
+    policy,
     read_from_trail,
     result,
     run,
@@ -52,6 +53,11 @@ class Spec:
         None,
         doc="How rows are shared out between training and testing; by default 20 % test where there is a label.",
         looser="any",
+    )
+    final: bool = policy(
+        False,
+        doc="Whether its rows judge one model a release: no other one is measured on them before a deployment.",
+        looser=(True, False),
     )
     timeout: float = run(3600.0, doc="How long the program may take.", quantity="duration")
 

@@ -18,6 +18,7 @@ from ...provider import (
     diff_by_fingerprint,
     nothing_to_remove,
     nothing_to_verify,
+    policy,
     read_from_trail,
     result,
 )
@@ -54,6 +55,11 @@ class Spec:
         None,
         doc="How rows are shared out between training and testing; by default 20 % test where there is a label.",
         looser="any",
+    )
+    final: bool = policy(
+        False,
+        doc="Whether its rows judge one model a release: no other one is measured on them before a deployment.",
+        looser=(True, False),
     )
 
 
