@@ -139,12 +139,14 @@ def test_a_plan_says_who_could_agree_and_what_a_pull_request_may_not_do(protecte
     """Nobody but the key that trained may approve; what is not made yet has no approvals yet."""
     trust = protected / "trust.yaml"
     trust.write_text(trust.read_text().replace("roles: [approve, train]", "roles: [train]"))
+    own = re.search(r"^signers:\n  (\w+):", trust.read_text(), re.MULTILINE)
+    assert own is not None
     must("mlopsctl trust apply -y && git commit -qam 'Nobody may approve' && echo '# more' >> train.py", protected)
     plan = follows("plan", must("GITHUB_REF=refs/pull/7/merge mlopsctl plan --format json", protected))
     step = next(step for step in plan["steps"] if step["address"] == "deployments.local")
     rules = {rule["name"]: rule for rule in step["rules"]}
     assert rules["approvals"]["met"] is None and rules["approvals"]["text"].endswith(
-        "only root can, so add signers to trust.yaml: mlopsctl trust apply"
+        f"only {own[1]} can, so add signers to trust.yaml: mlopsctl trust apply"
     )
     assert rules["committed"]["met"] is False
     assert rules["review"] == {
