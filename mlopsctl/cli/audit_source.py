@@ -18,9 +18,8 @@ from ..audit.past import as_of
 from ..audit.sharing import adopt_fetched, fetch_state
 from ..audit.trail import TrailLog
 from ..audit.verify import Expected
-from ..errors import ManifestError, MlopsError, UsageError
-from . import console
-from .project import MANIFEST, Project, open_commit, open_project, prefix_of
+from ..errors import MlopsError, UsageError
+from .project import Project, open_readable
 from .trail import open_trail, warn
 
 if TYPE_CHECKING:
@@ -55,7 +54,7 @@ def here() -> tuple[TrailLog, Path, Project | None]:
     """The trail around the current folder, the clone's own folder of mlopsctl, and the project where there is one."""
     project = None
     try:
-        project = _readable()
+        project = open_readable()
         trail, state = project.trail, project.state
     except MlopsError as error:
         if error.code not in ("MLO1006", "MLO1007"):
@@ -68,21 +67,6 @@ def here() -> tuple[TrailLog, Path, Project | None]:
     if fetch_state(trail) == "missing":
         raise MlopsError("this clone has not fetched the trail yet", hint="mlopsctl pull --trail-only", code="MLO8005")
     return trail, state, project
-
-
-def _readable() -> Project:
-    """The project as it lies there, or as it was committed where its manifest is not valid: what was signed can be read
-    while somebody edits, and which trail is expected is known all the same."""
-    try:
-        return open_project()
-    except ManifestError as error:
-        repo = find_repo(Path.cwd())
-        try:
-            found = open_commit(repo, "HEAD", prefix_of(repo))
-        except MlopsError:
-            raise error from None
-        console.note(f"{MANIFEST} is not valid, and read as it was committed: {error.message.splitlines()[0]}")
-        return found
 
 
 def folder_trail(path: Path, root: str = "") -> tuple[TrailLog, Folder]:

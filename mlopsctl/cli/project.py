@@ -13,11 +13,12 @@ from ..adapters.git import CommitTree, Repo, WorkTree, find_repo
 from ..adapters.keys import Signer
 from ..adapters.store import LocalStore
 from ..audit.trail import TrailLog
-from ..errors import MlopsError
+from ..errors import ManifestError, MlopsError
 from ..manifest import Manifest, load_manifest
 from ..manifest.yaml_positions import MAX_BYTES
 from ..provider import NO_SCRATCH, Context, Tree
 from ..types import Address, Resource
+from . import console
 from .trail import fetch_first, open_trail, signing_key
 
 if TYPE_CHECKING:
@@ -194,6 +195,21 @@ def open_project(start: Path | None = None, settings: Sequence[str] = ()) -> Pro
 
         return Project(repo, root, tree, load_overlaid(text, MANIFEST, tree.read, settings))
     return Project(repo, root, tree, load_manifest(text, MANIFEST, tree.read))
+
+
+def open_readable() -> Project:
+    """The project as it lies there, or as it was committed where its manifest is not valid: what was signed can be read
+    while somebody edits, and which trail is expected is known all the same."""
+    try:
+        return open_project()
+    except ManifestError as error:
+        repo = find_repo(Path.cwd())
+        try:
+            found = open_commit(repo, "HEAD", prefix_of(repo))
+        except MlopsError:
+            raise error from None
+        console.note(f"{MANIFEST} is not valid, and read as it was committed: {error.message.splitlines()[0]}")
+        return found
 
 
 def open_commit(repo: Repo, revision: str, prefix: str = "") -> Project:

@@ -15,7 +15,7 @@ from ..types import Entry, Json
 from . import console
 from .names import names_of
 from .options import Format, check_format
-from .project import Project, open_project
+from .project import Project, open_project, open_readable
 from .world import ProjectWorld
 
 
@@ -39,10 +39,10 @@ def show(
     if history and (address is None or resolved):
         what = "--resolved shows the manifest, --history the trail" if resolved else "--history is that of one address"
         raise UsageError(what, hint="mlopsctl show gates.accuracy --history", code="MLO6406")
-    project = open_project()
     if address is None or resolved:
-        _print(_resolved(project, address), format)
+        _print(_resolved(open_project(), address), format)
         return 0
+    project = open_readable()
     want = project.resource(address)
     project.need_trail()
     if history:

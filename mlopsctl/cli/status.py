@@ -16,7 +16,7 @@ from ..types import Address, Resource, is_unverified
 from . import console
 from .announced import announcements
 from .overrides import overrides
-from .project import Project, open_project
+from .project import Project, open_readable
 from .queue import queued
 from .withdrawn import last_good, withdrawn
 from .world import ProjectWorld
@@ -50,6 +50,8 @@ def status(
 ) -> int:
     """Where everything stands, by what lies on disk. Nothing is executed, and nothing is connected to without --refresh.
 
+    Where the manifest on disk is not valid, it counts as it was committed.
+
     Examples:
 
       mlopsctl status
@@ -58,7 +60,7 @@ def status(
 
       mlopsctl status local --format json
     """
-    project = open_project()
+    project = open_readable()
     project.need_trail()
     wanted = project.resource(address).address if address else None
     world = ProjectWorld(project)

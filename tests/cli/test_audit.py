@@ -165,7 +165,7 @@ def test_the_trail_is_read_while_the_manifest_is_not_valid(clone: Clone, capsys:
         assert mlopsctl(verb) == 0
         said = capsys.readouterr()
         assert "read as it was committed" in said.err
-    assert mlopsctl(["status"]) == 3
+    assert mlopsctl(["plan"]) == 3
 
     run(clone.folder, "commit", "-qam", "not valid either")
     assert mlopsctl(["audit", "verify"]) == 3

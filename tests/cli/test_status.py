@@ -35,6 +35,21 @@ def test_what_is_outdated_says_why(project: Path) -> None:
     assert "outdated" in said and "train.py" in said
 
 
+def test_while_the_manifest_is_not_valid_the_committed_one_counts(project: Path) -> None:
+    before = must("mlopsctl status", project)
+    shown = must("mlopsctl show train.classifier", project)
+    manifest = project / "mlops.yaml"
+    manifest.write_text(manifest.read_text() + "data: [\n")
+    note = "mlops.yaml is not valid, and read as it was committed"
+    said = must("mlopsctl status", project)
+    assert note in said and said.endswith(before)
+    assert must("mlopsctl show train.classifier", project).endswith(shown)
+    json.loads(must("mlopsctl status --format json 2>/dev/null", project))
+    assert shell("mlopsctl show", project).returncode == 3, "the manifest itself is what lies there"
+    must("git commit -qam Broken", project)
+    assert shell("mlopsctl status", project).returncode == 3
+
+
 def test_wrong_words(project: Path) -> None:
     done = shell("mlopsctl status trian.classifier", project)
     assert done.returncode == 1 and "MLO1012" in done.stdout and "train.classifier" in done.stdout
