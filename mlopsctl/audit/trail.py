@@ -329,9 +329,11 @@ class TrailLog:
         code: CodeTree | None = None,
         location: str = "",
         supersedes: Sequence[str] = (),
+        before: Callable[[str], None] | None = None,
     ) -> Entry:
         """Signs one entry and puts it into the journal, durably; from then on every reader of this clone sees it.
 
+        ``before`` is told the entry's id while nobody can see it yet.
         Raises EvidenceError where there is no trail or key, the key lacks the role, or the entry is too large.
         """
         if kind not in KINDS:
@@ -359,11 +361,14 @@ class TrailLog:
                 location=location, supersedes=list(supersedes),
             )  # fmt: skip
             line = signed_line(statement(fields, commit), signer, address or kind)
-            contradiction = fingerprint_problem(read_line(line))
+            signed = read_line(line)
+            contradiction = fingerprint_problem(signed)
             if contradiction is not None:
                 raise ValueError(contradiction[2])
             if code is not None and not self.ledger.index.has_code(code.oid):
                 self.ledger.log.keep_objects(code.objects)
+            if before is not None:
+                before(signed.id)
             entry = self.journal_line(line, state)
             # A note that many entries hang on is written whole each time: the longer the trail, the rarer.
             if time.monotonic() - self._flushed > max(self._pause, self.ledger.index.last_row() / 500):

@@ -117,11 +117,15 @@ class Announcer:
         wanted = getattr(want.spec, "to", "") if inputs else ""
         location = str(wanted or (last.location if last else ""))
         entry = self._project.trail.append(
-            INTENT, address=str(want.address), facts=facts, commit=commit, location=location
+            INTENT, address=str(want.address), facts=facts, commit=commit, location=location, before=self._own_too
         )
         self._open[want.address] = entry.id
-        self._keep([*(one for one in announced_here(self._project) if one not in left), entry.id])
+        self._keep([one for one in announced_here(self._project) if one not in left])
         return entry.id
+
+    def _own_too(self, announced: str) -> None:
+        """Known as this clone's before it can be seen: after a kill in between it would wait for itself."""
+        self._keep([*announced_here(self._project), announced])
 
     def _share(self, want: Resource, remote: str, *, push: bool) -> None:
         trail = self._project.trail

@@ -7,12 +7,14 @@ import os
 import shutil
 from pathlib import Path
 from subprocess import PIPE, STDOUT, Popen
+from typing import Any
 
 import pytest
 
 from mlopsctl.audit.sharing import pull_trail
+from mlopsctl.audit.trail import TrailLog
 from mlopsctl.cli.announce import Announcer
-from mlopsctl.cli.announced import open_intents
+from mlopsctl.cli.announced import foreign_intents, open_intents
 from mlopsctl.cli.project import Project, open_project
 from mlopsctl.cli.world import ProjectWorld
 from mlopsctl.errors import StaleError
@@ -202,6 +204,25 @@ def test_a_program_that_cannot_say_what_runs_is_asked_again_and_not_passed_over(
     assert on(fresh) != before
     (fresh / "mute").unlink()
     must(f"{BEFORE}mlopsctl destroy --all -y", ours)
+
+
+def test_an_announcement_is_ones_own_from_the_moment_it_is_signed(ours: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found, want = announcer(ours)
+    signs = TrailLog.journal_line
+
+    def killed(log: TrailLog, *given: Any) -> None:
+        signs(log, *given)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TrailLog, "journal_line", killed)
+        with pytest.raises(KeyboardInterrupt):
+            found.announce(want, ())
+    project, _ = opened(ours)
+    assert len(open_intents(project, LIVE)) == 1 and foreign_intents(project, LIVE) == ()
+    another_model(ours)
+    must(APPLY, ours)
+    assert open_intents(opened(ours)[0], LIVE) == ()
 
 
 def test_an_attempt_of_ones_own_that_failed_half_way_bars_nothing(ours: Path, shelf: Path) -> None:
