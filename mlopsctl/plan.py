@@ -311,7 +311,15 @@ def assess(
         waiting,
         "; ".join(held_by),
         verdict,
-        by_name.notes(want, inputs) + looks(nth) + times(took, budget) + site.announced if busy else (),
+        (
+            by_name.notes(want, inputs)
+            + looks(nth)
+            + times(took, budget)
+            + _left_behind(want, observed)
+            + site.announced
+            if busy
+            else ()
+        ),
         site.weakens,
         rules=rules,
         took=took,
@@ -321,6 +329,16 @@ def assess(
     )
     judged = pinned.verdicts if pinned else {}
     return Assessment(step, want.spec, observed, inputs, parts, sources, judged, bool(held))
+
+
+def _left_behind(want: Resource, observed: Observed | None) -> tuple[str, ...]:
+    """What goes on running where a deployment was, once it is made at another place."""
+    # What every clone has of its own lies with the clone, and moves along.
+    shared = not getattr(provider(want.provider), "PER_CLONE", True)
+    was = observed.facts.get("location") if observed is not None and shared else ""
+    if not was or getattr(want.spec, "to", "") in ("", was):
+        return ()
+    return (f"what runs at {was} stays there; to take it down first: mlopsctl destroy --target {want.address.typed}",)
 
 
 def _swapped(

@@ -159,8 +159,11 @@ def test_destroy_looks_where_it_was_deployed_and_not_where_the_manifest_says_sin
     assert on(shelf) == now, "what somebody else deployed there stays"
     must("git reset -q --hard HEAD~1", theirs)
     declare(theirs, "Elsewhere", live=block(other))
-    must(f"{BEFORE}mlopsctl destroy --all -y", theirs)
+    plan = " ".join(must("mlopsctl plan", theirs).split())
+    assert f"what runs at {shelf} stays there; to take it down first: mlopsctl destroy --target live" in plan
+    must(f"{BEFORE}mlopsctl destroy --target live -y", theirs)
     assert not on(shelf), "one's own goes"
+    assert "stays there" not in must("mlopsctl plan", theirs)
     assert opened(theirs)[0].trail.entries(str(LIVE), ("intent",))[-1].location == str(shelf)
 
 
