@@ -444,5 +444,6 @@ def summary(events: Sequence[Event], plan: Plan) -> dict[str, Json]:
         "blocked": count["block"],
         "failed": count["fail"],
         "stale": count["stale"],
-        "unchanged": sum(step.action in AT_REST for step in plan.steps),
+        # A rename leaves what stands as it is, and is counted by its event.
+        "unchanged": sum(step.action in AT_REST and step.action is not Action.MOVE for step in plan.steps),
     }

@@ -1,18 +1,17 @@
-"""manifest + observed -> Plan. Pure: the world is asked through ``World`` and nothing is changed."""
+"""manifest + observed -> Plan. Pure: ``world`` is asked, and nothing is changed."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from . import trials
-from .approvals import People
 from .controls import controls_on, unapproved
 from .costs import cost, expected, times
 from .drift import looked
 from .errors import MlopsError
 from .holds import Hold
-from .looks import Release, looks, nth_model, refuse_looks, sealed
+from .looks import looks, nth_model, refuse_looks, sealed
 from .provider import (
     MEANING,
     Inputs,
@@ -26,7 +25,7 @@ from .reasons import in_words, is_unknown
 from .renames import forgotten, renamed
 from .selection import chosen, is_named
 from .site import Site
-from .soak import Running, Wait, comes_after, ran
+from .soak import Wait, comes_after, ran
 from .types import (
     GUARD,
     Action,
@@ -50,99 +49,10 @@ from .types import (
     is_unverified,
 )
 from .versions import Version, asked
+from .world import World
 
 EVERYTHING = Selection()
 """Nothing was asked beyond the manifest."""
-
-
-class World(Protocol):
-    """What a plan may ask; every answer is read-only."""
-
-    def sources(self, want: Resource) -> Mapping[str, TreeFile]: ...
-
-    def read(self, want: Resource, made_from: Digest | None) -> Observed | None: ...
-
-    def last(self, address: Address) -> Entry | None:
-        """The newest attempt for the address, a result or a failure."""
-
-    def last_result(self, address: Address) -> Entry | None: ...
-
-    def holds(self, want: Resource) -> tuple[Hold, ...]: ...
-
-    def version(self, want: Resource) -> Version:
-        """What ``version:`` of a deployment stands for."""
-
-    def site(self, want: Resource, observed: Observed | None) -> Site:
-        """Where a deployment is looked at from; ``want`` has no Spec where it is no longer declared."""
-
-    def swapped(self, want: Resource, before: Observed, parts: Mapping[str, Json]) -> str:
-        """In words, the change of winner after a merge that alone tells parts from what was made; "" for any other."""
-
-    def withdrawn(self, inputs: Inputs, own: Observed | None) -> tuple[str, ...]:
-        """The withdrawals in force that inputs, or a result that stands, follow from: one line each."""
-
-    def inputs_of(self, entry_id: str, want: Resource) -> Inputs | None:
-        """The inputs an older deployment was made of; None where the trail no longer knows them."""
-
-    def changed_files(self, old_tree: str, sources: Mapping[str, TreeFile]) -> tuple[Change, ...]:
-        """The files that differ from a code tree that the trail keeps."""
-
-    def made_here(self, want: Resource) -> Mapping[str, str]:
-        """The versions that would be recorded now, as far as no program has to be asked for them."""
-
-    def measured(self, data: Observed, view: str) -> tuple[str, ...]:
-        """The digests of the models that were measured on the rows of a view, in the order in which they were."""
-
-    def is_final(self, data: Address) -> bool:
-        """Whether the manifest says ``final: true`` of a dataset."""
-
-    def models_judged(self, address: Address, data: Observed) -> Release:
-        """The models that the rows of a dataset have judged, ever and since the last release."""
-
-    def others(self, seen: Observed) -> tuple[str, ...]:
-        """Results of the same ingredients that are not in force, in words; they came in with a merge."""
-
-    def people(self, want: Resource, inputs: Inputs) -> People:
-        """Who made what the deployment rests on, and who approved it."""
-
-    def under_review(self) -> str:
-        """The pull request that this apply runs for, "" where it is none, and always for a plan."""
-
-    def reviewed(self) -> str:
-        """The pull request that this runs for, of a plan too: it says there what apply would refuse."""
-
-    def root_pinned(self) -> bool:
-        """Whether something outside of the trail says which root is the right one."""
-
-    def unverified(self, inputs: Inputs) -> Sequence[str]:
-        """One line an imported model behind the artifact among the inputs whose origin is not proved."""
-
-    def champion(self, want: Resource, inputs: Inputs) -> Inputs:
-        """What a gate with ``against:`` compares with, by the trail: no edge of the graph, and () where there is nothing."""
-
-    def running(self, address: Address) -> Running:
-        """What a declared deployment runs by the trail, and since when."""
-
-    def now(self) -> str:
-        """This moment in UTC."""
-
-    def lacks(self, want: Resource) -> tuple[str, ...]:
-        """What the step asks for and this machine has not, one line each."""
-
-    def lost(self, seen: Observed) -> tuple[str, ...]:
-        """The names of those outputs of a result that no store holds which can be reached from here."""
-
-    def uncached(self, sources: Mapping[str, TreeFile]) -> tuple[str, ...]:
-        """The files of DVC among these whose data is neither in the working folder nor in DVC's cache."""
-
-    def moved_from(self, address: Address) -> Address | None:
-        """The name that the resource had, until that is signed."""
-
-    def forgettable(self, declared: frozenset[Address]) -> Sequence[Entry]:
-        """The last results of what this branch declared once and does no more, deployments aside."""
-
-    def undeclared(self, declared: frozenset[Address]) -> Sequence[tuple[Resource, Observed]]:
-        """Deployments that run here and that the manifest no longer declares."""
 
 
 class Assessment(NamedTuple):
@@ -230,6 +140,26 @@ def survey(resources: Sequence[Resource], world: World, selection: Selection = E
     return found
 
 
+class _Given(NamedTuple):
+    """What a step is made from, and what keeps it from being made of today's results."""
+
+    inputs: Inputs
+    verdicts: Mapping[Address, Verdict | None]
+    held: bool
+    """Whether signed words, and not the manifest, say what is deployed."""
+    held_by: tuple[str, ...]
+    pinned: Version | None
+
+
+class _Bars(NamedTuple):
+    """What bars a step, whom it waits for, and the rules of a deployment that say so."""
+
+    blocked: tuple[str, ...]
+    waiting: tuple[str, ...]
+    rules: tuple[Rule, ...]
+    free_at: str
+
+
 def assess(
     want: Resource,
     seen: Mapping[Address, Observed | None],
@@ -238,65 +168,37 @@ def assess(
     selection: Selection = EVERYTHING,
 ) -> Assessment:
     """What one resource needs now, given what stands behind the resources it needs."""
-    holds = world.holds(want) if want.address.section == "deployments" else ()
-    held = _held_inputs(want, holds, world)
-    pinned = world.version(want) if asked(want.spec) and not held else None
-    verdicts = verdicts if pinned is None else {**verdicts, **pinned.verdicts}
-    today = tuple(Input(need, seen.get(need.address)) for need in want.needs)
-    today += tuple(world.champion(want, today)) if getattr(want.spec, "against", "") else ()
-    inputs = held or (pinned.given(want) if pinned else today)
-    _check_outputs(want, inputs)
-    by_name = provider(want.provider)
+    given = _given(want, seen, verdicts, world)
+    _check_outputs(want, given.inputs)
     sources = world.sources(want)
-    parts = trials.marked(want, ingredients(want, sources, inputs), selection)
+    parts = trials.marked(want, ingredients(want, sources, given.inputs), selection)
     made_from = fingerprint(parts) if parts is not None else None
     observed = world.read(want, made_from)
-    held_by = [*map(str, holds), *([pinned.text] if pinned and pinned.inputs else [])]
-    if not (held or pinned) and observed is not None and (swap := _swapped(want, observed, parts, world, selection)):
-        held = inputs = world.inputs_of(observed.entry, want) or inputs
+    swap = _swapped(want, observed, parts, world, selection) if observed and not (given.held or given.pinned) else ""
+    if swap and observed:
+        given = given._replace(
+            inputs=world.inputs_of(observed.entry, want) or given.inputs,
+            held=True,
+            held_by=(*given.held_by, f"{swap}; mlopsctl apply --replace {want.address} takes it"),
+        )
         parts, made_from = dict(observed.ingredients), observed.made_from
-        held_by.append(f"{swap}; mlopsctl apply --replace {want.address} takes it")
-    action, reason = by_name.diff(want, inputs, observed)
-    if action is Action.NOOP and is_named(want.address, selection.replaced):
-        action, reason = Action.REPLACE, Reason("made anew on purpose (--replace)")
-    elif action is not Action.NOOP:
-        # What was made here before says nothing about an endpoint that others made.
-        before = None if is_unverified(observed) else world.last_result(want.address)
-        action, reason = _explain(want, action, reason, inputs, parts, sources, world, before)
+    action, reason = _wanted(want, given.inputs, observed, parts, sources, world, selection)
     site = world.site(want, observed) if want.address.section == "deployments" else Site()
     # Only its name changes: nothing is made, and whoever must agree to a release agrees to that too.
     moves = action is Action.NOOP and want.address.section == "deployments" and bool(world.moved_from(want.address))
-    if action is not Action.NOOP and (other := site.not_managed()):
+    held_by = list(given.held_by)
+    for other in _left_alone(want, action, site, selection):
         action, reason = Action.NOOP, Reason(other)
         held_by.append(other)
-    if site.contested and not site.elsewhere and not is_named(want.address, selection.replaced):
-        contested = f"contested by {site.contested}; look at what runs, then: mlopsctl apply --replace {want.address}"
-        action, reason = Action.NOOP, Reason(contested)
-        held_by.append(contested)
-    verdict = trials.judged(want, observed, inputs, selection) if action is Action.NOOP and observed else None
-    # A rollback was judged when it was signed; what blocks today's model says nothing about the older one.
-    blocked = (() if held or site.elsewhere else _blockers(want, verdicts)) + _untrusted(want, inputs)
-    blocked += pinned.bars(changes=action is not Action.NOOP) if pinned and not site.elsewhere else ()
-    blocked += world.withdrawn(inputs, observed if action is Action.NOOP else None)
-    blocked += (*world.lacks(want), *sealed(want, inputs, world)) if action is not Action.NOOP else ()
-    waiting: tuple[str, ...] = ()
-    rules: tuple[Rule, ...] = ()
-    soak = Wait()
-    if (action is not Action.NOOP or moves) and want.address.section == "deployments":
-        if not (held or ran(observed, inputs)):
-            soak = comes_after(want, inputs, verdicts, world)
-        more, waiting, rules = controls_on(want, inputs, verdicts, world, site)
-        blocked += more
-        if held:
-            # Its artifact was agreed to when it went out first; whatever else would change was not.
-            blocked, waiting, rules = blocked + unapproved(want, site, world), (), ()
-        elif observed is not None and observed.made_from != made_from and site.ahead:
-            blocked += (f"HEAD being an ancestor of what runs: mlopsctl rollback {want.address.typed} goes back",)
-    free_at = "" if blocked else soak.free_at
-    blocked += (soak.why,) if soak.why else ()
     busy = action is not Action.NOOP
+    bars = _bars(want, given, observed, made_from, site, world, busy=busy, moves=moves)
     took, budget = expected(want.spec, lambda: world.last_result(want.address)) if busy else (None, None)
-    nth = nth_model(inputs, world) if busy and want.address.section == "gates" else None
+    nth = nth_model(given.inputs, world) if busy and want.address.section == "gates" else None
+    by_name = provider(want.provider)
+    notes: tuple[str, ...] = ()
+    if busy:
+        notes = by_name.notes(want, given.inputs) + looks(nth) + times(took, budget)
+        notes += _left_behind(want, observed) + site.announced
     step = Step(
         want.address,
         want.provider,
@@ -306,29 +208,102 @@ def assess(
         made_from,
         want.needs,
         # What is made anew replaces what stands: a saved plan does that once.
-        _relies_on(inputs, observed if action in (Action.NOOP, Action.REPLACE) else None),
-        blocked,
-        waiting,
+        _relies_on(given.inputs, observed if action in (Action.NOOP, Action.REPLACE) else None),
+        bars.blocked,
+        bars.waiting,
         "; ".join(held_by),
-        verdict,
-        (
-            by_name.notes(want, inputs)
-            + looks(nth)
-            + times(took, budget)
-            + _left_behind(want, observed)
-            + site.announced
-            if busy
-            else ()
-        ),
+        None if busy or observed is None else trials.judged(want, observed, given.inputs, selection),
+        notes,
         site.weakens,
-        rules=rules,
+        rules=bars.rules,
         took=took,
         budget=budget,
-        free_at=free_at,
+        free_at=bars.free_at,
         nth_model=nth,
     )
-    judged = pinned.verdicts if pinned else {}
-    return Assessment(step, want.spec, observed, inputs, parts, sources, judged, bool(held))
+    judged = given.pinned.verdicts if given.pinned else {}
+    return Assessment(step, want.spec, observed, given.inputs, parts, sources, judged, given.held)
+
+
+def _given(
+    want: Resource,
+    seen: Mapping[Address, Observed | None],
+    verdicts: Mapping[Address, Verdict | None],
+    world: World,
+) -> _Given:
+    """What stands behind the needs today, or what a signed hold or the manifest's version puts in its place."""
+    holds = world.holds(want) if want.address.section == "deployments" else ()
+    held = _held_inputs(want, holds, world)
+    pinned = world.version(want) if asked(want.spec) and not held else None
+    today = tuple(Input(need, seen.get(need.address)) for need in want.needs)
+    today += tuple(world.champion(want, today)) if getattr(want.spec, "against", "") else ()
+    return _Given(
+        held or (pinned.given(want) if pinned else today),
+        verdicts if pinned is None else {**verdicts, **pinned.verdicts},
+        bool(held),
+        (*map(str, holds), *([pinned.text] if pinned and pinned.inputs else [])),
+        pinned,
+    )
+
+
+def _wanted(
+    want: Resource,
+    inputs: Inputs,
+    observed: Observed | None,
+    parts: Mapping[str, Json] | None,
+    sources: Mapping[str, TreeFile],
+    world: World,
+    selection: Selection,
+) -> tuple[Action, Reason]:
+    """What the provider, the options and the history say is to be done, wherever the deployment stands."""
+    action, reason = provider(want.provider).diff(want, inputs, observed)
+    if action is not Action.NOOP:
+        # What was made here before says nothing about an endpoint that others made.
+        before = None if is_unverified(observed) else world.last_result(want.address)
+        return _explain(want, action, reason, inputs, parts, sources, world, before)
+    if is_named(want.address, selection.replaced):
+        return Action.REPLACE, Reason("made anew on purpose (--replace)")
+    return action, reason
+
+
+def _left_alone(want: Resource, action: Action, site: Site, selection: Selection) -> Iterator[str]:
+    """Why a deployment is left as it is, whatever it should run."""
+    if action is not Action.NOOP and (other := site.not_managed()):
+        yield other
+    if site.contested and not site.elsewhere and not is_named(want.address, selection.replaced):
+        yield f"contested by {site.contested}; look at what runs, then: mlopsctl apply --replace {want.address}"
+
+
+def _bars(
+    want: Resource,
+    given: _Given,
+    observed: Observed | None,
+    made_from: Digest | None,
+    site: Site,
+    world: World,
+    *,
+    busy: bool,
+    moves: bool,
+) -> _Bars:
+    """What keeps a step from being done; ``busy`` where there is something to make, ``moves`` where only a name changes."""
+    inputs, pinned = given.inputs, given.pinned
+    # A rollback was judged when it was signed; what blocks today's model says nothing about the older one.
+    blocked = () if given.held or site.elsewhere else _blockers(want, given.verdicts)
+    blocked += _untrusted(want, inputs)
+    blocked += pinned.bars(changes=busy) if pinned and not site.elsewhere else ()
+    blocked += world.withdrawn(inputs, None if busy else observed)
+    blocked += (*world.lacks(want), *sealed(want, inputs, world)) if busy else ()
+    if want.address.section != "deployments" or not (busy or moves):
+        return _Bars(blocked, (), (), "")
+    soak = Wait() if given.held or ran(observed, inputs) else comes_after(want, inputs, given.verdicts, world)
+    more, waiting, rules = controls_on(want, inputs, given.verdicts, world, site)
+    blocked += more
+    if given.held:
+        # Its artifact was agreed to when it went out first; whatever else would change was not.
+        blocked, waiting, rules = blocked + unapproved(want, site, world), (), ()
+    elif observed is not None and observed.made_from != made_from and site.ahead:
+        blocked += (f"HEAD being an ancestor of what runs: mlopsctl rollback {want.address.typed} goes back",)
+    return _Bars(blocked + ((soak.why,) if soak.why else ()), waiting, rules, "" if blocked else soak.free_at)
 
 
 def _left_behind(want: Resource, observed: Observed | None) -> tuple[str, ...]:

@@ -10,9 +10,9 @@ from threading import Event as Signal
 from typing import Protocol
 
 from .errors import MlopsError
-from .plan import World
 from .provider import Context, Inputs
 from .types import Address, Digest, Json, Observed, Outcome, Resource, TreeFile, Verdict
+from .world import World
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,12 @@ def write_model(folder: Path, weight: float) -> None:
     save_model(model, folder / "model.onnx")
 
 
+def another_model(project: Path, weight: float = 2.0) -> None:
+    """Commits a model with another weight than 1."""
+    write_model(project, weight)
+    must("git commit -qam 'Another model'", project)
+
+
 def block(shelf: Path, keys: str = "") -> str:
     """The manifest's entry of a deployment on this shelf; ``keys`` are more lines of it."""
     digest = hashlib.sha256(PROGRAM).hexdigest()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..canonical import digest_of
 from ..errors import ApprovalError, GateError, MlopsError, StaleError, UsageError
-from ..provider import Context, Inputs, fingerprint, ingredients, provider
+from ..provider import Context, Inputs, ingredients, provider
 from ..soak import comes_after
 from ..types import (
     ADOPTION,
@@ -29,7 +29,7 @@ from ..types import (
 )
 from . import console
 from .adoption import not_taken
-from .switch import judge, refuse_blocked, shared, switching
+from .switch import judge, record_running, refuse_blocked, shared, switching
 from .withdrawn import refuse_inputs
 from .workshop import ProjectWorkshop
 
@@ -102,18 +102,9 @@ def _record(workshop: ProjectWorkshop, want: Resource, found: Outcome, reason: s
             ADOPTION, want, status="unverified", made_from=runs, outputs=kept, outcome=Outcome(kept, facts)
         )
     (artifact,) = (item for item in taken if item.role != GUARD)
-    parts = ingredients(want, {}, taken)
     adopted |= {"state": "taken over", "artifact": str(artifact.digest)}
     facts = {**found.facts, "target": str(artifact.need.address), "adopted": adopted}
-    return workshop.record(
-        "result",
-        want,
-        status="done",
-        made_from=fingerprint(parts) if parts else None,
-        parts=parts,
-        outputs=kept,
-        outcome=Outcome(kept, facts),
-    )
+    return record_running(workshop, want, taken, Outcome(kept, facts), kept)
 
 
 _IDENTITY = ("location", "label", "artifact")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Annotated, cast
 
@@ -16,7 +16,7 @@ from ..provider import Deployment, Inputs, fingerprint, ingredients, provider
 from ..ratchet import Controls, as_in_force
 from ..soak import artifact_of
 from ..swap import swapping
-from ..types import GUARD, Address, Digest, Entry, Observed, Resource, Verdict
+from ..types import GUARD, Address, Digest, Entry, Observed, Outcome, Resource, Verdict
 from . import console
 from .announced import is_shared
 from .project import Project, open_project
@@ -203,21 +203,23 @@ def deploy(workshop: ProjectWorkshop, want: Resource, inputs: Inputs, hold: Call
 
     Nothing is signed where somebody else changed what runs. Raises MlopsError after recording that it failed.
     """
-    parts = ingredients(want, {}, inputs)
     seen = workshop.world.read(want, None)
     try:
         with swapping(want, seen, workshop.context(want.address, inputs)) as context:
             hold()
             outcome = provider(want.provider).apply(want, inputs, context)
-        return workshop.record(
-            "result",
-            want,
-            status="done",
-            made_from=fingerprint(parts) if parts else None,
-            parts=parts,
-            outputs=workshop.keep(outcome.outputs),
-            outcome=outcome,
-        )
+        return record_running(workshop, want, inputs, outcome, workshop.keep(outcome.outputs))
     except MlopsError as error:
         workshop.failed(want, error)
         raise
+
+
+def record_running(
+    workshop: ProjectWorkshop, want: Resource, inputs: Inputs, outcome: Outcome, outputs: Mapping[str, Digest]
+) -> Observed:
+    """Signs that the deployment runs what is among these inputs."""
+    parts = ingredients(want, {}, inputs)
+    made_from = fingerprint(parts) if parts else None
+    return workshop.record(
+        "result", want, status="done", made_from=made_from, parts=parts, outputs=outputs, outcome=outcome
+    )

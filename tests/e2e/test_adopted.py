@@ -13,7 +13,7 @@ from mlopsctl.cli.project import open_project
 from mlopsctl.types import Address, Entry
 from tests.audit.test_predicates import documented
 from tests.quickstart import must, shell
-from tests.shelf import BEFORE, PROGRAM, block, declare, make_small, on, write_model
+from tests.shelf import BEFORE, PROGRAM, block, declare, on
 
 APPLY = f"{BEFORE}mlopsctl apply -y"
 IMPORT = f"{BEFORE}mlopsctl import deployments.live"
@@ -30,29 +30,12 @@ _FORGET = b"""    os.path.exists(shelf + "/answer") and os.remove(shelf + "/answ
 """
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project whose trail knows two artifacts, and that never deployed one."""
-    folder = make_small(tmp_path_factory.mktemp("made") / "small")
-    must("mlopsctl apply -y && git checkout -q -b warm", folder)
-    write_model(folder, 2.0)
-    must("git commit -qam 'Another model' && mlopsctl apply -y && git checkout -q main && git branch -qD warm", folder)
-    return folder
-
-
 @pytest.fixture
-def shelf(tmp_path: Path) -> Path:
-    place = tmp_path / "shelf"
-    place.mkdir()
-    return place
-
-
-@pytest.fixture
-def project(made: Path, tmp_path: Path, shelf: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def project(two_models: Path, tmp_path: Path, shelf: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The project declares a place; its program answers a probe with what lies in the file ``answer`` there."""
     program = PROGRAM.replace(b'elif verb == "probe":\n', _PROBE).replace(_APPLY, _FORGET + _APPLY)
     monkeypatch.setattr("tests.shelf.PROGRAM", program)
-    folder = Path(shutil.copytree(made, tmp_path / "small", symlinks=True))
+    folder = Path(shutil.copytree(two_models, tmp_path / "small", symlinks=True))
     declare(folder, live=block(shelf))
     return folder
 

@@ -9,18 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.test_control import another_model, made, two_people
+from tests.e2e.test_control import two_people
 from tests.quickstart import must, shell
-from tests.shelf import BEFORE, block, declare, on
+from tests.shelf import BEFORE, another_model, block, declare, on
 
 APPLY = f"{BEFORE}mlopsctl apply -y"
 
-__all__ = ["made"]
-
 
 @pytest.fixture
-def project(made: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(made, tmp_path / "small", symlinks=True))
+def project(two_models: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(two_models, tmp_path / "small", symlinks=True))
 
 
 @pytest.fixture

@@ -10,25 +10,15 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.test_control import made
 from tests.quickstart import must, shell
 from tests.shelf import BEFORE, block, declare, on, write_model
 
 APPLY = f"{BEFORE}mlopsctl apply -y"
 
-__all__ = ["made"]
-
 
 @pytest.fixture
-def project(made: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(made, tmp_path / "small", symlinks=True))
-
-
-@pytest.fixture
-def shelf(tmp_path: Path) -> Path:
-    place = tmp_path / "shelf"
-    place.mkdir()
-    return place
+def project(two_models: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(two_models, tmp_path / "small", symlinks=True))
 
 
 def gate(project: Path, keys: str) -> None:

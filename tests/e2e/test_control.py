@@ -14,31 +14,14 @@ from mlopsctl.cli.trail import read_pin
 from mlopsctl.types import Entry
 from tests.cli.test_approve import admit, person
 from tests.quickstart import must, shell, take_down
-from tests.shelf import BEFORE, PROGRAM, block, declare, make_small, on, write_model
+from tests.shelf import BEFORE, PROGRAM, another_model, block, declare, on, write_model
 
 APPLY = f"{BEFORE}mlopsctl apply -y"
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project whose trail knows two models already, so that only deployments are left to make."""
-    folder = make_small(tmp_path_factory.mktemp("made") / "small")
-    must("mlopsctl apply -y && git checkout -q -b warm", folder)
-    another_model(folder)
-    must("mlopsctl apply -y && git checkout -q main && git branch -qD warm", folder)
-    return folder
-
-
 @pytest.fixture
-def project(made: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(made, tmp_path / "small", symlinks=True))
-
-
-@pytest.fixture
-def shelf(tmp_path: Path) -> Path:
-    place = tmp_path / "shelf"
-    place.mkdir()
-    return place
+def project(two_models: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(two_models, tmp_path / "small", symlinks=True))
 
 
 @pytest.fixture
@@ -47,11 +30,6 @@ def live(project: Path, shelf: Path) -> Path:
     declare(project, live=block(shelf))
     must(APPLY, project)
     return project
-
-
-def another_model(project: Path) -> None:
-    write_model(project, 2.0)
-    must("git commit -qam 'Another model'", project)
 
 
 def entry_of(project: Path) -> str:
@@ -293,8 +271,8 @@ def test_a_pin_and_a_promotion_hold_until_unhold(project: Path, shelf: Path, tmp
         ("resume train.m", "MLO1541", 1),
     ],
 )
-def test_what_cannot_be_held(made: Path, tmp_path: Path, line: str, code: str, status: int) -> None:
-    project = Path(shutil.copytree(made, tmp_path / "small", symlinks=True))
+def test_what_cannot_be_held(two_models: Path, tmp_path: Path, line: str, code: str, status: int) -> None:
+    project = Path(shutil.copytree(two_models, tmp_path / "small", symlinks=True))
     declare(project, live=block(tmp_path))
     done = shell(f"mlopsctl {line}", project)
     assert (done.returncode, code in done.stdout) == (status, True), done.stdout

@@ -68,7 +68,7 @@ def test_a_renamed_deployment_goes_on(live: Path) -> None:
     assert answers(live, "front")
     must("mlopsctl halt front --reason drill && mlopsctl resume front", live)
     said = must("mlopsctl apply -y", live)
-    assert "1 applied" in said and runs(live, "front") == before
+    assert "Apply: 1 applied, 5 unchanged." in said and runs(live, "front") == before
     assert "No changes" in must("mlopsctl plan --detailed-exitcode", live)
     assert answers(live, "front") and first in must("mlopsctl audit trace deployments.front", live)
     history = must("mlopsctl show deployments.front --history", live)

@@ -21,33 +21,16 @@ from mlopsctl.errors import StaleError
 from mlopsctl.types import Address, Resource
 from tests.audit.test_predicates import documented
 from tests.quickstart import BIN, must, shell
-from tests.shelf import BEFORE, PROGRAM, block, declare, make_small, on, write_model
+from tests.shelf import BEFORE, PROGRAM, another_model, block, declare, on
 
 APPLY = f"{BEFORE}mlopsctl apply -y"
 LIVE = Address("deployments", "live")
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project whose trail knows two models, so that only deployments are left to make."""
-    folder = make_small(tmp_path_factory.mktemp("made") / "small")
-    must("mlopsctl apply -y && git checkout -q -b warm", folder)
-    another_model(folder)
-    must("mlopsctl apply -y && git checkout -q main && git branch -qD warm", folder)
-    return folder
-
-
 @pytest.fixture
-def shelf(tmp_path: Path) -> Path:
-    place = tmp_path / "shelf"
-    place.mkdir()
-    return place
-
-
-@pytest.fixture
-def ours(made: Path, tmp_path: Path, shelf: Path) -> Path:
+def ours(two_models: Path, tmp_path: Path, shelf: Path) -> Path:
     """The project with one shared deployment that runs, and nobody to share the trail with."""
-    project = Path(shutil.copytree(made, tmp_path / "ours", symlinks=True))
+    project = Path(shutil.copytree(two_models, tmp_path / "ours", symlinks=True))
     declare(project, live=block(shelf))
     must(APPLY, project)
     return project
@@ -72,11 +55,6 @@ def clone(ours: Path, place: Path) -> Path:
     shutil.copytree(ours, place, symlinks=True)
     another_model(place)
     return place
-
-
-def another_model(project: Path, weight: float = 2.0) -> None:
-    write_model(project, weight)
-    must("git commit -qam 'Another model'", project)
 
 
 def slow(project: Path, shelf: Path) -> None:
