@@ -16,7 +16,7 @@ _NAMED = 5
 
 
 class Asked(Protocol):
-    """What is asked of the world here; see ``plan.World``."""
+    """What is asked of the world here; see ``world.World``."""
 
     def last_result(self, address: Address) -> Entry | None: ...
 

@@ -48,7 +48,7 @@ def since_release(looks: Sequence[Look], deployments: Iterable[tuple[str, int]])
 
 
 class Asked(Protocol):
-    """What is asked of the world here; see ``plan.World``."""
+    """What is asked of the world here; see ``world.World``."""
 
     def measured(self, data: Observed, view: str) -> tuple[str, ...]: ...
 

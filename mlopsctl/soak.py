@@ -85,7 +85,7 @@ def wait(
 
 
 class Asked(Protocol):
-    """What is asked of the world here; see ``plan.World``."""
+    """What is asked of the world here; see ``world.World``."""
 
     def running(self, address: Address) -> Running: ...
 
