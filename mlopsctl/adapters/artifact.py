@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from ..canonical import canonical, decimal
 from ..errors import EvidenceError, ProviderError
@@ -92,15 +92,20 @@ def evidence(
     inputs: Json,
     outputs: Json,
     figures: Mapping[str, Json],
+    device: str = "cpu",
+    proof: Literal["emulated", "device-run"] = "device-run",
 ) -> dict[str, Json]:
-    """The facts of a target: what it was made of and how well it agreed; ``proof`` is ``device-run``, because the
-    comparison ran the artifact itself on the very architecture it is for."""
+    """The facts of a target that was run and compared: what it was made of and how well it agreed.
+
+    ``proof`` is ``device-run`` where the comparison ran the artifact itself on the very device it is for, and
+    ``emulated`` where a simulator or emulator stood in for the device.
+    """
     return {
         "model": model,
-        "device": "cpu",
+        "device": device,
         "arch": arch,
         "runtime": runtime,
-        "proof": "device-run",
+        "proof": proof,
         "view": view,
         "n": found.n,
         "agreement": decimal(found.share, 9),
@@ -114,8 +119,47 @@ def evidence(
     }
 
 
+def unrun(
+    folder: Path,
+    model: Digest,
+    *,
+    proof: Literal["emitted", "compiled"],
+    why: str,
+    runtime: str,
+    device: str,
+    arch: str,
+    inputs: Json,
+    outputs: Json,
+    figures: Mapping[str, Json],
+) -> dict[str, Json]:
+    """The facts of an artifact that was written (``emitted``) or built by its tools (``compiled``), but not run.
+
+    ``why`` says what was missing and how to get it; ``judge_agreement`` shows it with ``not_assessed``.
+    """
+    return {
+        "model": model,
+        "device": device,
+        "arch": arch,
+        "runtime": runtime,
+        "proof": proof,
+        "not_assessed": why,
+        "agreement": None,
+        "max_abs_diff": None,
+        "n": 0,
+        "size": size_of(folder),
+        "inputs": inputs,
+        "outputs": outputs,
+        "figures": dict(figures),
+    }
+
+
 def judge_agreement(facts: Mapping[str, Json], *, tolerance: float, min_agreement: float) -> Verdict:
-    """Whether a recorded comparison is good enough for the bars as they stand now; it is never made again for them."""
+    """Whether a recorded comparison is good enough for the bars as they stand now; it is never made again for them.
+
+    An artifact that was not run is ``not_assessed``, with the reason that was recorded.
+    """
+    if facts.get("not_assessed"):
+        return Verdict(Status.NOT_ASSESSED, f"{facts['proof']}, never compared: {facts['not_assessed']}")
     try:
         share, scaled = float(facts["agreement"]), float(facts["max_scaled_diff"])
         rows = f"all {facts['n']} rows agree" if share == 1 else f"{share:.4%} of {facts['n']} rows agree"

@@ -26,7 +26,6 @@ _COLOUR = {OK: "green", NOTE: "yellow", PROBLEM: "red"}
 EXTRAS = {
     "dvc": ("dvc", "DVC beside mlopsctl (dvc pull, dvc push)"),
     "parquet": ("pyarrow", "Parquet datasets"),
-    "tvm": ("tvm", "targets with use: tvm"),
     "s3": ("boto3", "S3 clients in training code"),
     "docker": ("docker", "Docker clients in training code"),
     "schema": ("jsonschema", "checks of manifests against the JSON Schema"),
@@ -90,7 +89,7 @@ def doctor(
 
 def everything() -> Iterator[Check]:
     """All checks; one that fails unforeseen is itself a finding."""
-    for look in (_python, _git, _packages, _extras, _sandbox, _tools, _key):
+    for look in (_python, _git, _packages, _extras, _sandbox, _tools, _compilers, _key):
         yield from _guarded(look)
     yield from _guarded(_project)
 
@@ -167,6 +166,16 @@ def _tools() -> Iterator[Check]:
             yield Check(tool, OK, found)
         else:
             yield Check(tool, NOTE, f"not found; it is for {purpose}", "install it with your system's packages")
+
+
+def _compilers() -> Iterator[Check]:
+    from ..adapters.tools import TOOLS, find
+
+    for name, tool in TOOLS.items():
+        if place := find(name):
+            yield Check(name, OK, f"{'installed' if tool.module else place}; {tool.purpose}")
+        else:
+            yield Check(name, NOTE, f"not installed; it is for {tool.purpose}", tool.install)
 
 
 def _key() -> Iterator[Check]:

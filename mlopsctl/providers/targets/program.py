@@ -145,7 +145,8 @@ def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
             "agreement_with_itself": decimal(itself.share, 9),
             "max_abs_diff_with_itself": decimal(itself.max_abs_diff, 10),
         },
-        **ports,
+        inputs=ports["inputs"],
+        outputs=ports["outputs"],
     )
     return Outcome({"artifact": artifact}, facts)
 

@@ -16,6 +16,7 @@ from ...adapters.artifact import (
     write_description,
 )
 from ...adapters.lineage import model_and_view
+from ...adapters.tools import require
 from ...budgets import Budget, budget, priority_field
 from ...errors import ProviderError
 from ...provider import (
@@ -98,7 +99,7 @@ def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
 
     spec: Spec = want.spec
     require_host(spec.arch)
-    _require_tvm()
+    require(("tvm",), "use: tvm")
     model, data = known(inputs, "model"), known(inputs, "data")
     if model.facts.get("kind") == "opaque":
         raise ProviderError(
@@ -146,18 +147,6 @@ def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
 
 def _figures(description: Mapping[str, Any], spec: Spec) -> dict[str, Json]:
     return {"opset": description["opset"], "ir": description["ir"], "mcpu": spec.mcpu, "batch": spec.batch}
-
-
-def _require_tvm() -> None:
-    # Looked up, not imported: TVM itself is loaded by the worker only.
-    from importlib.util import find_spec
-
-    if find_spec("tvm") is None:
-        raise ProviderError(
-            "use: tvm needs Apache TVM, which is not installed",
-            hint="it needs the extra: pip install 'mlopsctl[tvm]'",
-            code="MLO1411",
-        )
 
 
 def _build(model: Path, out: Path, spec: Spec) -> dict[str, str]:

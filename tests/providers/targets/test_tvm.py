@@ -60,7 +60,7 @@ def test_a_missing_extra_is_told_with_the_line_that_installs_it(
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ProviderError) as error:
         bench.make(target, folder, ONNX)
-    assert error.value.hint == "it needs the extra: pip install 'mlopsctl[tvm]'"
+    assert error.value.hint == "pip install 'mlopsctl[tvm]'"
 
 
 @needs_tvm
