@@ -180,7 +180,7 @@ def _files(old: Mapping[str, TreeFile], new: Mapping[str, TreeFile]) -> tuple[Ch
     )
 
 
-_FIGURES = ("rows", "column_count", "agreement", "max_abs_diff", "size", "proof", "runtime", "figures")
+_FIGURES = ("rows", "column_count", "agreement", "max_abs_diff", "metrics", "size", "proof", "runtime", "figures")
 
 
 def _figures(old: Assessment | None, new: Assessment) -> tuple[Change, ...]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from ..canonical import canonical, decimal
 from ..errors import EvidenceError, ProviderError
+from ..measures.words import metrics_words
 from ..types import Address, Digest, Input, Json, Status, Verdict
 
 if TYPE_CHECKING:
@@ -94,8 +95,10 @@ def evidence(
     figures: Mapping[str, Json],
     device: str = "cpu",
     proof: Literal["emulated", "device-run"] = "device-run",
+    metrics: Mapping[str, Json] | None = None,
 ) -> dict[str, Json]:
-    """The facts of a target that was run and compared: what it was made of and how well it agreed.
+    """The facts of a target that was run and compared: what it was made of, how well it agreed, and what a metric gives for
+    both (``comparison``).
 
     ``proof`` is ``device-run`` where the comparison ran the artifact itself on the very device it is for, and
     ``emulated`` where a simulator or emulator stood in for the device.
@@ -112,6 +115,7 @@ def evidence(
         "max_abs_diff": decimal(found.max_abs_diff, 10),
         "max_scaled_diff": decimal(found.max_scaled_diff, 10),
         "p99_scaled_diff": decimal(found.p99_scaled_diff, 10),
+        **({"metrics": dict(metrics)} if metrics else {}),
         "size": size_of(folder),
         "inputs": inputs,
         "outputs": outputs,
@@ -164,6 +168,7 @@ def judge_agreement(facts: Mapping[str, Json], *, tolerance: float, min_agreemen
         share, scaled = float(facts["agreement"]), float(facts["max_scaled_diff"])
         rows = f"all {facts['n']} rows agree" if share == 1 else f"{share:.4%} of {facts['n']} rows agree"
         text = f"{rows}, numbers differ by at most {facts['max_abs_diff']} ({facts['proof']})"
+        text += f"; {said}" if (said := metrics_words(facts)) else ""
     except (KeyError, ValueError, TypeError) as error:
         raise EvidenceError(
             f"the entry of this artifact holds no comparison ({error})",

@@ -71,6 +71,18 @@ def labels(table: Table, data_facts: Mapping[str, Json]) -> Array:
     return column
 
 
+def groups(table: Table, data_facts: Mapping[str, Json]) -> Array | None:
+    """Which rows belong together, where the split keeps groups whole [rows]; None where it keeps none."""
+    import numpy as np
+
+    split = data_facts.get("split")
+    by = split.get("by") if isinstance(split, dict) else None
+    if not by or by not in table.columns:
+        return None
+    _, found = np.unique(np.asarray(table.columns[by]).astype(str), return_inverse=True)
+    return np.asarray(found)
+
+
 def _together(table: Table, features: Sequence[str], item: Mapping[str, Any]) -> Array:
     import numpy as np
 

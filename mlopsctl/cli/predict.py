@@ -156,7 +156,7 @@ def _predictions(found: Answers, rows: int) -> list[Any] | None:
     """The class of each row, where the outputs tell one."""
     if not found.classes:
         return None
-    from ..providers.gates.predictions import classify
+    from ..measures.predictions import classify
 
     try:
         told = classify(dict(found.outputs), found.classes, found.classes, rows)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..audit.trace import Node
+from ..measures.words import metrics_words
 from ..types import Entry
 from .plan import Paint
 from .text import printable
@@ -77,7 +78,9 @@ def _origin(origin: dict[str, Any]) -> str:
 def figures(entry: Entry) -> str:
     """What was measured, in one line."""
     found = ((name, entry.facts.get(name)) for name in _FIGURES)
-    return ", ".join(f"{name} {words(value)}" for name, value in found if value not in (None, "", [], {}))
+    said = [f"{name} {words(value)}" for name, value in found if value not in (None, "", [], {})]
+    beside = metrics_words(entry.facts)
+    return ", ".join([*said, *([beside] if beside else [])])
 
 
 def words(value: Any) -> str:

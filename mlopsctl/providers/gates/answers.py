@@ -10,10 +10,10 @@ from urllib.parse import urlsplit
 
 from ...adapters.table import Table, feature_names
 from ...errors import EvidenceError, ProviderError
+from ...measures.measure import Answers
+from ...measures.predictions import program_outputs
 from ...provider import Context
 from ...types import Digest, Input, Json
-from .measure import Answers
-from .predictions import program_outputs
 
 
 class Limits(NamedTuple):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from ...adapters.lineage import data_address
 from ...budgets import Budget, budget, priority_field
 from ...errors import GateError, ManifestError, ProviderError
+from ...measures.names import LOSSES, SHARES
 from ...provider import (
     Context,
     Inputs,
@@ -40,13 +41,13 @@ from .exposure import refuse_seen_rows
 from .measured import what_is_measured
 from .power import power_line
 from .regression import both, check_keys, judge_drop
-from .verdict import LOSSES, SHARES, Bars, Measured, judge_measurement
+from .verdict import Bars, Measured, judge_measurement
 
 if TYPE_CHECKING:
     from ...adapters.table import Table
+    from ...measures.measure import Answers, PerRow, Question
+    from ...measures.metrics import Array
     from .answers import Found
-    from .measure import Answers, PerRow, Question
-    from .measures import Array
 
 RESULT_VERSION = 1
 LATER_KEYS = (
@@ -187,9 +188,9 @@ def assess(want: Resource, inputs: Inputs, ctx: Context) -> Assessed:
     """Measures, without judging: ``value`` is None, with a ``reason``, where there is none."""
     import numpy as np
 
-    from ...adapters.features import labels
+    from ...adapters.features import groups, labels
     from ...adapters.table import read_table
-    from .measure import Question, measure, number
+    from ...measures.measure import Question, measure, number
 
     spec: Spec = want.spec
     data = _given(inputs, "data")
@@ -210,7 +211,7 @@ def assess(want: Resource, inputs: Inputs, ctx: Context) -> Assessed:
     ctx.tell(f"running the model on {table.rows} rows")
     answers, made_with = _answer(inputs, about, table, spec, ctx)
     question = Question(spec.metric, spec.confidence, spec.positive)
-    facts, rows = measure(question, truth, answers, about, _groups(table, about))
+    facts, rows = measure(question, truth, answers, about, groups(table, about))
     champion = next((item for item in inputs if item.role == CHAMPION), None)
     if champion is not None:
         ctx.tell(f"running the champion on {table.rows} rows")
@@ -230,9 +231,10 @@ def _compared(
     ctx: Context,
 ) -> dict[str, Json]:
     """The champion's value and the drop, on the rows that it was not trained on."""
+    from ...adapters.features import groups
     from ...adapters.table import read_table
+    from ...measures.compare import UNFIT, compare, unfit
     from .answers import Limits, of_model
-    from .compare import UNFIT, compare, unfit
     from .overlap import unseen
 
     assert champion.seen is not None  # noqa: S101 — the trail named it
@@ -244,7 +246,7 @@ def _compared(
     keep = unseen(table, column, tables)
     try:
         theirs, _ = of_model(champion, about, table, Limits(spec.timeout, spec.memory), ctx)
-        found = compare(question, truth, answers, theirs, keep, about, _groups(table, about))
+        found = compare(question, truth, answers, theirs, keep, about, groups(table, about))
     except ProviderError as error:
         if error.code not in UNFIT:
             raise
@@ -263,18 +265,6 @@ def _answer(inputs: Inputs, about: Mapping[str, Json], table: Table, spec: Spec,
     if spec.target:
         return answers.of_artifact(model, _given(inputs, "artifact"), about, table, limits, ctx)
     return answers.of_model(model, about, table, limits, ctx)
-
-
-def _groups(table: Table, about: Mapping[str, Json]) -> Array | None:
-    """Which rows belong together, where the split keeps groups whole [rows]."""
-    import numpy as np
-
-    split = about.get("split")
-    by = split.get("by") if isinstance(split, dict) else None
-    if not by or by not in table.columns:
-        return None
-    _, found = np.unique(np.asarray(table.columns[by]).astype(str), return_inverse=True)
-    return np.asarray(found)
 
 
 def _given(inputs: Inputs, role: str) -> Input:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-import numpy as np  # noqa: TID253 — imported only when a gate measures
+import numpy as np  # noqa: TID253 — imported only when something is measured
 
 from ...adapters.cells import RowKey, canonical_cell, cell_text
 from ...adapters.table import Table
-from .measures import Array
+from ...measures.metrics import Array
 
 
 def unseen(view: Table, column: str, trained: Iterable[Table]) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import sqrt
 
-from .verdict import PROPORTIONS
+from ...measures.names import PROPORTIONS
 
 LEAST_UNITS = 200
 _STEPS = (0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)

@@ -7,14 +7,8 @@ from math import ceil
 from typing import NamedTuple
 
 from ...errors import EvidenceError
+from ...measures.names import SHARES
 from ...types import Json, Status, Verdict
-
-CLASS_METRICS = ("accuracy", "balanced_accuracy", "f1", "roc_auc", "log_loss", "ece")
-PROPORTIONS = ("accuracy", "balanced_accuracy")
-SHARES = ("accuracy", "balanced_accuracy", "f1", "roc_auc", "ece")
-"""Metrics that lie between 0 and 1."""
-LOSSES = ("log_loss", "rmse", "mae", "ece")
-"""Metrics of which less is better."""
 
 
 class Bars(NamedTuple):

@@ -11,7 +11,6 @@ from typing import Any, Literal
 from ...adapters.artifact import (
     MACHINES,
     Known,
-    class_count,
     evidence,
     judge_agreement,
     known,
@@ -122,9 +121,9 @@ def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
 def _compared(
     want: Resource, inputs: Inputs, folder: Path, file: str, figures: Mapping[str, Json], ctx: Context
 ) -> dict[str, Json]:
-    from ...adapters.agreement import compare
+    from ...adapters.comparison import compare_on
     from ...adapters.features import feed
-    from ...adapters.inference import inspect_model, run_model
+    from ...adapters.inference import inspect_model, run_fully, run_model
     from ...adapters.table import read_table
 
     spec: Spec = want.spec
@@ -133,11 +132,10 @@ def _compared(
     described = inspect_model(folder / file)
     table = read_table(ctx.store.path(data.digest), data.facts["format"])
     ctx.tell(f"comparing artifact and model on {table.rows} rows")
-    found = compare(
-        run_model(original, feed(table, data.facts, inspect_model(original)["inputs"])),
-        run_model(folder / file, feed(table, data.facts, described["inputs"])),
-        classes=class_count(data.facts),
-    )
+    own = inspect_model(original)
+    before = run_fully(original, feed(table, data.facts, own["inputs"]))
+    after = run_model(folder / file, feed(table, data.facts, described["inputs"]))
+    found = compare_on(table, data.facts, before.outputs, after, description=own, keys=before.keys)
     ports = {"inputs": described["inputs"], "outputs": described["outputs"]}
     write_description(
         folder,
@@ -150,7 +148,8 @@ def _compared(
     return evidence(
         folder,
         model.digest,
-        found,
+        found.agreement,
+        metrics=found.metrics,
         view=spec.view,
         runtime="onnxruntime",
         arch=MACHINES.get(platform.machine(), platform.machine()),

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Literal
 
 from ...adapters.artifact import (
-    class_count,
     evidence,
     judge_agreement,
     known,
@@ -80,9 +79,9 @@ def judge(want: Resource, seen: Observed, inputs: Inputs) -> Verdict:
 
 def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
     """Optimises the model in a limited process, runs both on the whole view and keeps how far they differ."""
-    from ...adapters.agreement import compare
+    from ...adapters.comparison import compare_on
     from ...adapters.features import feed
-    from ...adapters.inference import inspect_model, run_model
+    from ...adapters.inference import inspect_model, run_fully, run_model
     from ...adapters.table import read_table
 
     spec: Spec = want.spec
@@ -103,11 +102,9 @@ def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
     table = read_table(ctx.store.path(data.digest), data.facts["format"])
     ctx.tell(f"comparing artifact and model on {table.rows} rows")
     feeds = feed(table, data.facts, description["inputs"])
-    found = compare(
-        run_model(original, feeds),
-        run_model(artifact / "model.onnx", feeds),
-        classes=class_count(data.facts),
-    )
+    before = run_fully(original, feeds)
+    after = run_model(artifact / "model.onnx", feeds)
+    found = compare_on(table, data.facts, before.outputs, after, description=description, keys=before.keys)
     write_description(
         artifact,
         runtime="onnxruntime",
@@ -120,7 +117,8 @@ def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
     facts = evidence(
         artifact,
         model.digest,
-        found,
+        found.agreement,
+        metrics=found.metrics,
         view=spec.view,
         runtime="onnxruntime",
         arch=spec.arch,

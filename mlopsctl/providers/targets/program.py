@@ -89,6 +89,7 @@ def judge(want: Resource, seen: Observed, inputs: Inputs) -> Verdict:
 def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
     """Packs the model's folder, and asks the packed program and the original about every row of the view."""
     from ...adapters.agreement import compare
+    from ...adapters.comparison import program_metrics
     from ...adapters.inference import run_program
     from ...adapters.table import feature_names, read_table
 
@@ -115,14 +116,18 @@ def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
     features = feature_names(table, data.facts)
     rows = _rows(table, features)
     ctx.tell(f"asking artifact and model about {table.rows} rows")
-    outputs = _columns(run_program(argv, original, rows, root=ctx.root))
+    answers = run_program(argv, original, rows, root=ctx.root)
+    outputs = _columns(answers)
 
-    def against(folder: Path) -> Agreement:
-        again = _columns(run_program(argv, folder, rows, root=ctx.root))
-        return compare(outputs, again, classes=class_count(data.facts))
+    def ask(folder: Path) -> list[Any]:
+        return run_program(argv, folder, rows, root=ctx.root)
 
-    found = against(trial)
-    itself = found if found.exact else against(original)
+    def against(again: Sequence[Any]) -> Agreement:
+        return compare(outputs, _columns(again), classes=class_count(data.facts))
+
+    packed = ask(trial)
+    found = against(packed)
+    itself = found if found.exact else against(ask(original))
     ports = {"inputs": _ports(table, features), "outputs": [_port(*item) for item in outputs.items()]}
     write_description(
         artifact,
@@ -137,6 +142,7 @@ def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
         artifact,
         model.digest,
         found,
+        metrics=program_metrics(table, data.facts, answers, packed),
         view=spec.view,
         runtime="program",
         arch=MACHINES.get(platform.machine(), platform.machine()),

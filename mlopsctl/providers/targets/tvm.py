@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ...adapters.artifact import (
-    class_count,
     evidence,
     judge_agreement,
     known,
@@ -91,9 +90,9 @@ def judge(want: Resource, seen: Observed, inputs: Inputs) -> Verdict:
 
 def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
     """Compiles the model in a limited process, runs both on the whole view and keeps how far they differ."""
-    from ...adapters.agreement import compare
+    from ...adapters.comparison import compare_on
     from ...adapters.features import feed
-    from ...adapters.inference import inspect_model, run_model
+    from ...adapters.inference import inspect_model, run_fully
     from ...adapters.library import run_library
     from ...adapters.table import read_table
 
@@ -126,15 +125,14 @@ def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
     table = read_table(ctx.store.path(data.digest), data.facts["format"])
     ctx.tell(f"comparing artifact and model on {table.rows} rows")
     feeds = feed(table, data.facts, description["inputs"])
-    found = compare(
-        run_model(original, feeds),
-        run_library(artifact, feeds, ctx.scratch, seconds=spec.timeout, memory=spec.memory, processor=spec.mcpu),
-        classes=class_count(data.facts),
-    )
+    before = run_fully(original, feeds)
+    after = run_library(artifact, feeds, ctx.scratch, seconds=spec.timeout, memory=spec.memory, processor=spec.mcpu)
+    found = compare_on(table, data.facts, before.outputs, after, description=description, keys=before.keys)
     facts = evidence(
         artifact,
         model.digest,
-        found,
+        found.agreement,
+        metrics=found.metrics,
         view=spec.view,
         runtime="tvm",
         arch=spec.arch,

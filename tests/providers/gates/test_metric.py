@@ -16,9 +16,9 @@ from sklearn import metrics as reference
 from mlopsctl.adapters.store import LocalStore
 from mlopsctl.canonical import canonical
 from mlopsctl.errors import GateError, ManifestError, ProviderError
+from mlopsctl.measures.measure import Answers, Question, measure, number
 from mlopsctl.provider import Context, Trail, Tree, fingerprint, ingredients
 from mlopsctl.providers.gates import metric
-from mlopsctl.providers.gates.measure import Answers, Question, measure, number
 from mlopsctl.providers.gates.metric import Spec
 from mlopsctl.types import Address, Digest, Input, Need, Observed, Resource, Status
 from tests.adapters.onnx_models import linear

@@ -28,6 +28,20 @@ def test_the_artifact_agrees_with_the_model_on_every_row(bench: Bench, folder: P
     assert len(canonical(made.facts)) < 4096
 
 
+def test_a_metric_of_artifact_and_model_stands_side_by_side(bench: Bench, folder: Path) -> None:
+    write_mlp(folder / "model.onnx")
+    made = bench.make(target, folder, ONNX)
+    metrics = made.facts["metrics"]
+    assert (metrics["metric"], metrics["n"]) == ("accuracy", ROWS)
+    assert metrics["artifact"] == metrics["original"]
+    low, high = (float(limit) for limit in metrics["artifact"]["ci"])
+    assert low < float(metrics["artifact"]["value"]) < high
+    assert metrics["drop"]["value"] == "0"
+    seen = Observed("sha256:0", {}, made.facts)  # type: ignore[arg-type]
+    want = Resource(Address("targets", "cpu"), "targets/onnxruntime", target.Spec())
+    assert "; accuracy " in target.judge(want, seen, ()).text
+
+
 def test_the_description_says_how_to_serve_it(bench: Bench, folder: Path) -> None:
     write_mlp(folder / "model.onnx")
     artifact = bench.make(target, folder, ONNX).outputs["artifact"]

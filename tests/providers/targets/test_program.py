@@ -44,6 +44,19 @@ def test_the_packed_program_answers_as_the_original_on_every_row(bench: Bench, f
     ]
 
 
+def test_a_program_that_answers_with_the_label_has_a_metric(bench: Bench, folder: Path) -> None:
+    plain = "import json, sys\nfor line in sys.stdin: print(int(json.loads(line)['a'] > 0))\n"
+    metrics = bench.make(target, folder, write_model(folder, plain)).facts["metrics"]
+    assert (metrics["metric"], metrics["n"]) == ("accuracy", ROWS)
+    assert metrics["artifact"] == metrics["original"]
+
+
+def test_a_program_whose_answers_no_metric_can_read_says_so(bench: Bench, folder: Path) -> None:
+    metrics = bench.make(target, folder, write_model(folder, STEADY)).facts["metrics"]
+    assert metrics["metric"] is None
+    assert "MLO1310" in metrics["reason"]
+
+
 def test_the_artifact_holds_the_model_and_nothing_that_running_it_left(bench: Bench, folder: Path) -> None:
     code = f"""{STEADY}
 try:

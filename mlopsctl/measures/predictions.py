@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np  # noqa: TID253 — imported only when a gate measures
+import numpy as np  # noqa: TID253 — imported only when something is measured
 
-from ...errors import ProviderError
+from ..errors import ProviderError
 
 Array = np.ndarray[Any, Any]
 

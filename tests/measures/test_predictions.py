@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from mlopsctl.adapters.inference import inspect_model, run_fully
 from mlopsctl.errors import ProviderError
-from mlopsctl.providers.gates.predictions import class_order, classify, numbers_of, program_outputs, values_of
+from mlopsctl.measures.predictions import class_order, classify, numbers_of, program_outputs, values_of
 from tests.adapters.onnx_models import linear
 
 Array = np.ndarray[Any, Any]

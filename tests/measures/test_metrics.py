@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn import metrics as reference
 
-from mlopsctl.providers.gates import measures
-from mlopsctl.providers.gates.measures import BINS, point
+from mlopsctl.measures import metrics
+from mlopsctl.measures.metrics import BINS, point
 
 Array = np.ndarray[Any, Any]
 
@@ -52,7 +52,7 @@ def resampled(n: int) -> tuple[Array, Array]:
 @given(classified())
 def test_accuracy(given: tuple[Array, Array, int]) -> None:
     truth, guess, _ = given
-    assert point(measures.accuracy(truth, guess)) == pytest.approx(reference.accuracy_score(truth, guess))
+    assert point(metrics.accuracy(truth, guess)) == pytest.approx(reference.accuracy_score(truth, guess))
 
 
 @pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true", "ignore:A single label was found")
@@ -60,21 +60,21 @@ def test_accuracy(given: tuple[Array, Array, int]) -> None:
 def test_balanced_accuracy(given: tuple[Array, Array, int]) -> None:
     truth, guess, _ = given
     expected = reference.balanced_accuracy_score(truth, guess)
-    assert point(measures.balanced_accuracy(truth, guess)) == pytest.approx(expected)
+    assert point(metrics.balanced_accuracy(truth, guess)) == pytest.approx(expected)
 
 
 @given(classified())
 def test_f1_macro(given: tuple[Array, Array, int]) -> None:
     truth, guess, _ = given
     expected = reference.f1_score(truth, guess, average="macro", zero_division=0)
-    assert point(measures.f1(truth, guess, None)) == pytest.approx(expected)
+    assert point(metrics.f1(truth, guess, None)) == pytest.approx(expected)
 
 
 @given(classified())
 def test_f1_of_one_class(given: tuple[Array, Array, int]) -> None:
     truth, guess, _ = given
     expected = reference.f1_score(truth == 1, guess == 1, zero_division=0)
-    assert point(measures.f1(truth, guess, 1)) == pytest.approx(expected)
+    assert point(metrics.f1(truth, guess, 1)) == pytest.approx(expected)
 
 
 @given(classified())
@@ -82,15 +82,15 @@ def test_an_invalid_answer_is_wrong_and_no_class_of_its_own(given: tuple[Array, 
     truth, guess, classes = given
     guess[0] = -1
     labels = [c for c in range(classes) if c in truth or c in guess]
-    assert point(measures.accuracy(truth, guess)) == pytest.approx(reference.accuracy_score(truth, guess))
+    assert point(metrics.accuracy(truth, guess)) == pytest.approx(reference.accuracy_score(truth, guess))
     expected = reference.f1_score(truth, guess, labels=labels, average="macro", zero_division=0)
-    assert point(measures.f1(truth, guess, None)) == pytest.approx(expected)
+    assert point(metrics.f1(truth, guess, None)) == pytest.approx(expected)
 
 
 @given(scored(2))
 def test_roc_auc_of_two_classes(given: tuple[Array, Array]) -> None:
     truth, scores = given
-    assert point(measures.roc_auc(truth, scores)) == pytest.approx(reference.roc_auc_score(truth, scores[:, 1]))
+    assert point(metrics.roc_auc(truth, scores)) == pytest.approx(reference.roc_auc_score(truth, scores[:, 1]))
 
 
 @given(scored())
@@ -99,44 +99,44 @@ def test_roc_auc_of_many_classes(given: tuple[Array, Array]) -> None:
     if scores.shape[1] == 2:
         return
     each = [reference.roc_auc_score(truth == c, scores[:, c]) for c in np.unique(truth)]
-    assert point(measures.roc_auc(truth, scores)) == pytest.approx(np.mean(each))
+    assert point(metrics.roc_auc(truth, scores)) == pytest.approx(np.mean(each))
 
 
 def test_roc_auc_of_many_classes_is_scikit_learns_macro_ovr() -> None:
     rng = np.random.default_rng(0)
     truth, scores = rng.integers(0, 4, 200), rng.dirichlet(np.ones(4), 200)
     expected = reference.roc_auc_score(truth, scores, multi_class="ovr", average="macro")
-    assert point(measures.roc_auc(truth, scores)) == pytest.approx(expected)
+    assert point(metrics.roc_auc(truth, scores)) == pytest.approx(expected)
 
 
 @given(scored())
 def test_log_loss(given: tuple[Array, Array]) -> None:
     truth, scores = given
     expected = reference.log_loss(truth, scores, labels=range(scores.shape[1]))
-    assert point(measures.log_loss(truth, scores)) == pytest.approx(expected)
+    assert point(metrics.log_loss(truth, scores)) == pytest.approx(expected)
 
 
 def test_log_loss_of_a_certain_and_wrong_answer_is_finite() -> None:
-    assert point(measures.log_loss(np.array([0]), np.array([[0.0, 1.0]]))) == pytest.approx(36.04, abs=0.01)
+    assert point(metrics.log_loss(np.array([0]), np.array([[0.0, 1.0]]))) == pytest.approx(36.04, abs=0.01)
 
 
 @given(regressed())
 def test_errors_of_numbers(given: tuple[Array, Array]) -> None:
     truth, guess = given
-    assert point(measures.mae(truth, guess)) == pytest.approx(reference.mean_absolute_error(truth, guess))
-    assert point(measures.rmse(truth, guess)) == pytest.approx(reference.root_mean_squared_error(truth, guess))
+    assert point(metrics.mae(truth, guess)) == pytest.approx(reference.mean_absolute_error(truth, guess))
+    assert point(metrics.rmse(truth, guess)) == pytest.approx(reference.root_mean_squared_error(truth, guess))
     if np.ptp(truth) > 0:
         expected = reference.r2_score(truth, guess)
-        assert point(measures.r2(truth, guess)) == pytest.approx(expected, rel=1e-6, abs=1e-6)
+        assert point(metrics.r2(truth, guess)) == pytest.approx(expected, rel=1e-6, abs=1e-6)
     else:
-        assert np.isnan(point(measures.r2(truth, guess)))
+        assert np.isnan(point(metrics.r2(truth, guess)))
 
 
 def test_r2_survives_a_large_offset() -> None:
     rng = np.random.default_rng(0)
     truth = 1e9 + rng.normal(size=500)
     guess = truth + 0.1 * rng.normal(size=500)
-    assert point(measures.r2(truth, guess)) == pytest.approx(reference.r2_score(truth, guess), abs=1e-6)
+    assert point(metrics.r2(truth, guess)) == pytest.approx(reference.r2_score(truth, guess), abs=1e-6)
 
 
 @given(scored())
@@ -148,7 +148,7 @@ def test_ece_by_its_definition(given: tuple[Array, Array]) -> None:
         inside = (confidence > low / BINS) & (confidence <= (low + 1) / BINS)
         if inside.any():
             expected += inside.mean() * abs((guess == truth)[inside].mean() - confidence[inside].mean())
-    assert point(measures.ece(truth, guess, scores)) == pytest.approx(expected)
+    assert point(metrics.ece(truth, guess, scores)) == pytest.approx(expected)
 
 
 @settings(deadline=None)
@@ -157,15 +157,15 @@ def test_weights_are_repeated_rows(given: tuple[Array, Array]) -> None:
     truth, scores = given
     rows, weights = resampled(len(truth))
     guess = scores.argmax(axis=1)
-    pairs: list[tuple[measures.Measure, measures.Measure]] = [
-        (measures.accuracy(truth, guess), measures.accuracy(truth[rows], guess[rows])),
-        (measures.log_loss(truth, scores), measures.log_loss(truth[rows], scores[rows])),
-        (measures.ece(truth, guess, scores), measures.ece(truth[rows], guess[rows], scores[rows])),
-        (measures.r2(truth * 1.0, scores[:, 0]), measures.r2(truth[rows] * 1.0, scores[rows, 0])),
+    pairs: list[tuple[metrics.Measure, metrics.Measure]] = [
+        (metrics.accuracy(truth, guess), metrics.accuracy(truth[rows], guess[rows])),
+        (metrics.log_loss(truth, scores), metrics.log_loss(truth[rows], scores[rows])),
+        (metrics.ece(truth, guess, scores), metrics.ece(truth[rows], guess[rows], scores[rows])),
+        (metrics.r2(truth * 1.0, scores[:, 0]), metrics.r2(truth[rows] * 1.0, scores[rows, 0])),
     ]
     if len(np.unique(truth[rows])) == len(np.unique(truth)):
-        pairs.append((measures.roc_auc(truth, scores), measures.roc_auc(truth[rows], scores[rows])))
-        pairs.append((measures.balanced_accuracy(truth, guess), measures.balanced_accuracy(truth[rows], guess[rows])))
+        pairs.append((metrics.roc_auc(truth, scores), metrics.roc_auc(truth[rows], scores[rows])))
+        pairs.append((metrics.balanced_accuracy(truth, guess), metrics.balanced_accuracy(truth[rows], guess[rows])))
     for whole, repeated in pairs:
         assert whole.values(weights)[0] == pytest.approx(point(repeated), nan_ok=True)
 
@@ -175,12 +175,12 @@ def test_groups_change_no_value(given: tuple[Array, Array]) -> None:
     truth, scores = given
     groups, guess = np.arange(len(truth)) // 3, scores.argmax(axis=1)
     for make in (
-        lambda g: measures.accuracy(truth, guess, g),
-        lambda g: measures.balanced_accuracy(truth, guess, g),
-        lambda g: measures.f1(truth, guess, None, g),
-        lambda g: measures.roc_auc(truth, scores, g),
-        lambda g: measures.ece(truth, guess, scores, g),
-        lambda g: measures.rmse(truth, guess, g),
+        lambda g: metrics.accuracy(truth, guess, g),
+        lambda g: metrics.balanced_accuracy(truth, guess, g),
+        lambda g: metrics.f1(truth, guess, None, g),
+        lambda g: metrics.roc_auc(truth, scores, g),
+        lambda g: metrics.ece(truth, guess, scores, g),
+        lambda g: metrics.rmse(truth, guess, g),
     ):
         assert make(groups).units == groups.max() + 1
         assert point(make(groups)) == pytest.approx(point(make(None)))
@@ -189,14 +189,14 @@ def test_groups_change_no_value(given: tuple[Array, Array]) -> None:
 def test_a_resample_that_lost_a_class_is_undefined_and_not_wrong() -> None:
     truth, guess = np.array([0, 0, 1]), np.array([0, 1, 1])
     lost = np.array([[2.0, 1.0, 0.0]])
-    assert np.isnan(measures.balanced_accuracy(truth, guess).values(lost)[0])
-    assert np.isnan(measures.roc_auc(truth, np.eye(2)[guess]).values(lost)[0])
+    assert np.isnan(metrics.balanced_accuracy(truth, guess).values(lost)[0])
+    assert np.isnan(metrics.roc_auc(truth, np.eye(2)[guess]).values(lost)[0])
 
 
 def test_the_null_of_ece_is_what_calibrated_models_show() -> None:
     rng = np.random.default_rng(0)
     top = rng.uniform(0.5, 1, 400)
     scores = np.stack([1 - top, top], axis=1)
-    shown = [point(measures.ece((rng.random(400) < top).astype(int), np.ones(400, int), scores)) for _ in range(200)]
-    assert measures.ece_null(scores, seed=1) == pytest.approx(np.mean(shown), rel=0.08)
+    shown = [point(metrics.ece((rng.random(400) < top).astype(int), np.ones(400, int), scores)) for _ in range(200)]
+    assert metrics.ece_null(scores, seed=1) == pytest.approx(np.mean(shown), rel=0.08)
     assert np.mean(shown) > 0.03

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-import numpy as np  # noqa: TID253 — imported only when a gate measures
+import numpy as np  # noqa: TID253 — imported only when something is measured
 
-from ...errors import ProviderError
-from ...types import Json
-from . import intervals, measures
+from ..errors import ProviderError
+from ..types import Json
+from . import intervals, metrics
 from .intervals import LEAST_UNITS, Interval
 from .measure import Answers, Question, number, positive_class, read_classes
-from .measures import Array, Measure, point
+from .metrics import Array, Measure, point
+from .names import CLASS_METRICS, LOSSES
 from .predictions import values_of
-from .verdict import CLASS_METRICS, LOSSES
 
 UNFIT = ("MLO1305", "MLO1308", "MLO1310", "MLO1311")
 """A champion that cannot answer these rows: they have other columns or classes than the ones it was made for."""
@@ -93,22 +93,22 @@ def _measure(
     """The metric of one model as a measure, None where an answer is no number; and the strata to draw rows within."""
     if question.metric not in CLASS_METRICS:
         truth, guess = labels.astype(np.float64), values_of(answers.outputs, len(labels))
-        of_numbers = {"rmse": measures.rmse, "mae": measures.mae, "r2": measures.r2}[question.metric]
+        of_numbers = {"rmse": metrics.rmse, "mae": metrics.mae, "r2": metrics.r2}[question.metric]
         return (of_numbers(truth, guess, groups) if np.isfinite(guess).all() else None), None
     truth, said = read_classes(question, labels, answers, data_facts)
     strata = truth if groups is None else None
     if question.metric == "accuracy":
-        return measures.accuracy(truth, said.guess, groups), strata
+        return metrics.accuracy(truth, said.guess, groups), strata
     if question.metric == "balanced_accuracy":
-        return measures.balanced_accuracy(truth, said.guess, groups), strata
+        return metrics.balanced_accuracy(truth, said.guess, groups), strata
     if question.metric == "f1":
         positive = positive_class(question, said.classes, data_facts)
-        return measures.f1(truth, said.guess, positive, groups), strata
+        return metrics.f1(truth, said.guess, positive, groups), strata
     if said.scores is None or np.isnan(said.scores).any():
         return None, None
     if question.metric == "log_loss":
-        return measures.log_loss(truth, said.scores, groups), None
-    return measures.roc_auc(truth, said.scores, groups), strata
+        return metrics.log_loss(truth, said.scores, groups), None
+    return metrics.roc_auc(truth, said.scores, groups), strata
 
 
 def _given(

@@ -9,9 +9,9 @@ import pytest
 
 from mlopsctl.adapters.table import Table
 from mlopsctl.errors import EvidenceError, ManifestError
-from mlopsctl.providers.gates import intervals
-from mlopsctl.providers.gates.compare import compare
-from mlopsctl.providers.gates.measure import Answers, Question
+from mlopsctl.measures import intervals
+from mlopsctl.measures.compare import compare
+from mlopsctl.measures.measure import Answers, Question
 from mlopsctl.providers.gates.overlap import unseen
 from mlopsctl.providers.gates.regression import both, check_keys, judge_drop
 from mlopsctl.types import Status, Verdict

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
 
-import numpy as np  # noqa: TID253 — imported only when a gate measures
+import numpy as np  # noqa: TID253 — imported only when something is measured
 
 Array = np.ndarray[Any, Any]
 

@@ -8,15 +8,15 @@ from decimal import Decimal
 from math import isfinite
 from typing import Any
 
-import numpy as np  # noqa: TID253 — imported only when a gate measures
+import numpy as np  # noqa: TID253 — imported only when something is measured
 
-from ...errors import ProviderError
-from ...types import Json
-from . import intervals, measures
+from ..errors import ProviderError
+from ..types import Json
+from . import intervals, metrics
 from .intervals import Interval
-from .measures import Array, Measure, point
+from .metrics import Array, Measure, point
+from .names import CLASS_METRICS
 from .predictions import Classes, class_order, classify, numbers_of, values_of
-from .verdict import CLASS_METRICS
 
 SCORE_METRICS = ("roc_auc", "log_loss", "ece")
 
@@ -119,16 +119,16 @@ def _of_guesses(
     guess, confidence = said.guess, question.confidence
     right = int((guess == truth).sum())
     if question.metric == "accuracy":
-        asked = measures.accuracy(truth, guess, groups)
+        asked = metrics.accuracy(truth, guess, groups)
         given = Interval(*intervals.wilson(right, len(truth), confidence), "wilson") if groups is None else None
         return {"correct": right, **_figures(asked, confidence, given)}
     if question.metric == "balanced_accuracy":
         counts = [(int((guess[truth == c] == c).sum()), int((truth == c).sum())) for c in np.unique(truth)]
-        asked = measures.balanced_accuracy(truth, guess, groups)
+        asked = metrics.balanced_accuracy(truth, guess, groups)
         limits = intervals.mean_of_proportions(counts, confidence)
         return _figures(asked, confidence, Interval(*limits, "wilson limits combined") if groups is None else None)
     positive = positive_class(question, said.classes, data_facts)
-    asked = measures.f1(truth, guess, positive, groups)
+    asked = metrics.f1(truth, guess, positive, groups)
     # By its place in the sorted classes: a label may be somebody's name.
     average = "macro" if positive is None else f"binary, positive is class {positive + 1} of {len(said.classes)}"
     given = None
@@ -146,17 +146,17 @@ def _of_guesses(
 def _of_scores(question: Question, truth: Array, said: Classes, groups: Array | None) -> dict[str, Json]:
     assert said.scores is not None  # noqa: S101 — asked before
     if question.metric == "log_loss":
-        return _figures(measures.log_loss(truth, said.scores, groups), question.confidence)
+        return _figures(metrics.log_loss(truth, said.scores, groups), question.confidence)
     if question.metric == "ece":
         # The class of the largest score, which is what the confidence is about, even where a label says another.
-        asked = measures.ece(truth, said.scores.argmax(axis=1), said.scores, groups)
-        null = measures.ece_null(said.scores, intervals.SEED)
-        gaps = asked.figures[:, : measures.BINS]
+        asked = metrics.ece(truth, said.scores.argmax(axis=1), said.scores, groups)
+        null = metrics.ece_null(said.scores, intervals.SEED)
+        gaps = asked.figures[:, : metrics.BINS]
         found = intervals.ece_interval(gaps, len(truth), point(asked), null, question.confidence)
-        return {"null": number(null), "bins": measures.BINS, **_figures(asked, question.confidence, found)}
+        return {"null": number(null), "bins": metrics.BINS, **_figures(asked, question.confidence, found)}
     if len(np.unique(truth)) < 2:
         return {"value": None, "ci": None, "reason": "all rows of the view have the same class"}
-    area = measures.roc_auc(truth, said.scores, groups)
+    area = metrics.roc_auc(truth, said.scores, groups)
     binary = said.scores.shape[1] == 2
     given = None
     if binary and groups is None and point(area) in (0.0, 1.0):
@@ -179,7 +179,7 @@ def _of_numbers(
     broken = int((~np.isfinite(guess)).sum())
     if broken:
         return {"output": "value", **_undefined(broken, len(labels))}, rows
-    asked = {"rmse": measures.rmse, "mae": measures.mae, "r2": measures.r2}[question.metric](truth, guess, groups)
+    asked = {"rmse": metrics.rmse, "mae": metrics.mae, "r2": metrics.r2}[question.metric](truth, guess, groups)
     return {"output": "value", **_figures(asked, question.confidence)}, rows
 
 

@@ -8,9 +8,9 @@ from math import pi, sqrt
 from statistics import NormalDist
 from typing import Any
 
-import numpy as np  # noqa: TID253 — imported only when a gate measures
+import numpy as np  # noqa: TID253 — imported only when something is measured
 
-from .measures import Measure
+from .metrics import Measure
 
 Array = np.ndarray[Any, Any]
 
@@ -176,7 +176,7 @@ def ece_interval(gaps: Array, n: int, value: float, null: float, confidence: flo
     The error of a sample lies above the true one, by 0 where every bin is clearly off and by what a calibrated model shows
     where none is. The interval allows for both: [value - most bias - z s, value + z s], s being the standard error with
     the signs of the bins held. Bootstrap intervals covered 0 to 93 % in simulations where this one covered at least
-    95 % (tests/providers/gates/test_intervals.py).
+    95 % (tests/measures/test_intervals.py).
     """
     method = "normal, bias bounded by the null"
     if len(gaps) < LEAST_UNITS:

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from mlopsctl.providers.gates import intervals, measures
-from mlopsctl.providers.gates.intervals import bootstrap, replicates, wilson
-from mlopsctl.providers.gates.measures import point
+from mlopsctl.measures import intervals, metrics
+from mlopsctl.measures.intervals import bootstrap, replicates, wilson
+from mlopsctl.measures.metrics import point
 
 
 @given(
@@ -75,7 +75,7 @@ def test_the_score_interval_of_an_area_covers() -> None:
     inside = []
     for _ in range(600):
         second = rng.normal(size=100) + truth
-        area = point(measures.roc_auc(truth, np.stack([-second, second], axis=1)))
+        area = point(metrics.roc_auc(truth, np.stack([-second, second], axis=1)))
         lo, hi = intervals.auc_interval(area, 40, 60, 0.95)
         inside.append(lo <= true <= hi)
     assert 0.93 <= covered(inside) <= 0.985
@@ -83,7 +83,7 @@ def test_the_score_interval_of_an_area_covers() -> None:
 
 def test_the_bootstrap_of_a_mean_is_scipys() -> None:
     loss = np.random.default_rng(3).exponential(size=400)
-    asked = measures.mae(loss, np.zeros(400))
+    asked = metrics.mae(loss, np.zeros(400))
     found = bootstrap(asked, point(asked), 0.95)
     expected = stats.bootstrap((loss,), np.mean, n_resamples=4000, method="percentile", rng=np.random.default_rng(0))
     limits = expected.confidence_interval
@@ -94,7 +94,7 @@ def test_the_bootstrap_of_an_area_keeps_both_classes_and_agrees_with_delong() ->
     rng = np.random.default_rng(4)
     truth = np.repeat([0, 1], [380, 20])
     second = rng.normal(size=400) + 1.2 * truth
-    asked = measures.roc_auc(truth, np.stack([-second, second], axis=1))
+    asked = metrics.roc_auc(truth, np.stack([-second, second], axis=1))
     drawn = replicates(asked, truth)
     assert np.isfinite(drawn).all()
     ups, downs = second[truth == 1], second[truth == 0]
@@ -108,7 +108,7 @@ def test_rows_of_a_group_go_together() -> None:
     groups = np.repeat(np.arange(250), 8)
     right = np.repeat(rng.random(250) < 0.8, 8)  # a whole group is right or wrong
     guess = np.where(right, 1, 0)
-    together = bootstrap(measures.accuracy(np.ones(2000, int), guess, groups), 0.8, 0.95)
+    together = bootstrap(metrics.accuracy(np.ones(2000, int), guess, groups), 0.8, 0.95)
     lo, hi = wilson(int(right.sum()), 2000, 0.95)
     assert together.lo is not None and together.hi is not None
     assert together.hi - together.lo > 2.3 * (hi - lo)
@@ -116,21 +116,21 @@ def test_rows_of_a_group_go_together() -> None:
 
 @pytest.mark.parametrize("n", [1, 50, 199])
 def test_few_rows_give_no_bootstrap(n: int) -> None:
-    asked = measures.mae(np.arange(n) * 1.0, np.zeros(n))
+    asked = metrics.mae(np.arange(n) * 1.0, np.zeros(n))
     found = bootstrap(asked, point(asked), 0.95)
     assert (found.lo, found.hi) == (None, None)
     assert "too few" in found.reason
 
 
 def test_no_spread_gives_no_interval() -> None:
-    asked = measures.f1(np.arange(300) % 3, np.arange(300) % 3, None)
+    asked = metrics.f1(np.arange(300) % 3, np.arange(300) % 3, None)
     assert "no spread" in bootstrap(asked, 1.0, 0.95).reason
 
 
 def test_a_class_that_resamples_lose_gives_no_interval() -> None:
     truth = np.array([1] + [0] * 299)
     groups = np.arange(300)
-    asked = measures.balanced_accuracy(truth, np.zeros(300, int), groups)
+    asked = metrics.balanced_accuracy(truth, np.zeros(300, int), groups)
     assert "lack a class" in bootstrap(asked, point(asked), 0.95).reason
 
 
@@ -142,20 +142,20 @@ def test_the_interval_of_ece_covers_though_ece_is_biased(n: int, off: float) -> 
     for _ in range(150):
         top = rng.uniform(0.5, 1, n)
         truth = (rng.random(n) < np.clip(top - off, 0, 1)).astype(int)
-        asked = measures.ece(truth, np.ones(n, int), np.stack([1 - top, top], axis=1))
-        found = intervals.ece_interval(asked.figures[:, : measures.BINS], n, point(asked), 0.0, 0.95)
+        asked = metrics.ece(truth, np.ones(n, int), np.stack([1 - top, top], axis=1))
+        found = intervals.ece_interval(asked.figures[:, : metrics.BINS], n, point(asked), 0.0, 0.95)
         assert found.lo is not None and found.hi is not None
         inside.append(found.lo <= off <= found.hi)
     assert covered(inside) >= 0.93
 
 
 def test_measuring_twice_gives_the_same_interval() -> None:
-    asked = measures.mae(np.random.default_rng(7).normal(size=300), np.zeros(300))
+    asked = metrics.mae(np.random.default_rng(7).normal(size=300), np.zeros(300))
     assert bootstrap(asked, point(asked), 0.95) == bootstrap(asked, point(asked), 0.95)
 
 
 def test_blocks_change_nothing_but_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = measures.mae(np.random.default_rng(8).normal(size=250), np.zeros(250))
+    asked = metrics.mae(np.random.default_rng(8).normal(size=250), np.zeros(250))
     whole = replicates(asked)
     monkeypatch.setattr(intervals, "_CELLS", 250 * 100)
     np.testing.assert_allclose(np.sort(replicates(asked)), np.sort(whole), rtol=1e-9)
