@@ -42,7 +42,8 @@ def adopt_running(name: str, source: str, reason: str, *, replace: bool, offline
         adopting: Adopting | None = getattr(provider(want.provider), "adopting", None)
         if adopting is None:
             raise not_taken(want)
-        _check(workshop, want, source, replace)
+        _check_place(want, source)
+        refuse_standing(workshop, want, replace)
         with (
             tempfile.TemporaryDirectory(prefix="mlopsctl-") as scratch,
             adopting(want, workshop.project.context(Path(scratch), console.note)) as found,
@@ -58,8 +59,7 @@ def adopt_running(name: str, source: str, reason: str, *, replace: bool, offline
     return shared(workshop.project, want, offline=offline)
 
 
-def _check(workshop: ProjectWorkshop, want: Resource, source: str, replace: bool) -> None:
-    """Raises MlopsError where this is no place, or no moment, to take anything over; before any program runs."""
+def _check_place(want: Resource, source: str) -> None:
     place = str(want.spec.to)
     if source and source != place:
         raise UsageError(
@@ -67,6 +67,10 @@ def _check(workshop: ProjectWorkshop, want: Resource, source: str, replace: bool
             hint="write the place as to: in the manifest, where it is reviewed",
             code="MLO6483",
         )
+
+
+def refuse_standing(workshop: ProjectWorkshop, want: Resource, replace: bool) -> None:
+    """Raises MlopsError where this is no moment to take anything over; before any program runs."""
     seen = workshop.world.read(want, None)
     site = workshop.world.site(want, seen)
     if site.quorum(want) is not None:
@@ -91,7 +95,7 @@ def _check(workshop: ProjectWorkshop, want: Resource, source: str, replace: bool
 
 
 def _record(workshop: ProjectWorkshop, want: Resource, found: Outcome, reason: str) -> Observed:
-    taken = _taken(workshop, want, str(found.facts.get("artifact", "")))
+    taken = as_ours(workshop, want, str(found.facts.get("artifact", "")))
     kept = workshop.keep(found.outputs)
     adopted: dict[str, Json] = {"reason": reason} if reason else {}
     if isinstance(taken, str):
@@ -110,14 +114,14 @@ def _record(workshop: ProjectWorkshop, want: Resource, found: Outcome, reason: s
 _IDENTITY = ("location", "label", "artifact")
 
 
-def _taken(workshop: ProjectWorkshop, want: Resource, digest: str) -> Inputs | str:
+def as_ours(workshop: ProjectWorkshop, want: Resource, digest: str) -> Inputs | str:
     """What the place runs as inputs of ours, where an apply could deploy that today; else why it stays unverified."""
     if not digest:
         return "its program does not say which artifact runs"
     made = workshop.project.trail.with_output(Digest(digest), "targets")
     output = next((need.output for need in want.needs if need.role == "artifact"), "")
     if made is None or made.kind != "result" or made.outputs.get(output) != digest:
-        return f"no target of this trail made what its program says runs, {digest[:19]}"
+        return f"no target of this trail made what it says runs, {digest[:19]}"
     if not made.trusted:
         return f"{made.address} is untrusted: {made.signer} may not compile"
     inputs = (

@@ -21,7 +21,7 @@ _WHY_NOT = {
     "gates": "figures are measured here and never taken over",
     "targets": "an artifact is compiled here and compared with its model",
     "train": "its manifest block says where it comes from",
-    "deployments": "a server that somebody else started is not taken over yet; apply starts one beside it",
+    "deployments": "nothing here can say what its place runs",
 }
 
 

@@ -25,7 +25,7 @@ def import_(
         str,
         typer.Argument(
             metavar="SOURCE",
-            help="The file or folder that it made elsewhere; of a deployment its place, as in to:.",
+            help="The file or folder that it made elsewhere; of a deployment its place, as in to:, or HOST:PORT.",
             show_default=False,
         ),
     ] = "",
@@ -46,6 +46,9 @@ def import_(
     Of a deployment with use: command its program is asked what runs. An artifact of this trail, good enough for an apply
     today, is taken over; anything else is recorded as unverified, and the next apply replaces it.
 
+    A use: local deployment takes the place of a server on this machine that mlopsctl serve or another clone started: ours is
+    started from the attested bytes, both are asked the same rows, and where they answer alike ours takes the port.
+
     Examples:
 
       mlopsctl import train.classifier ~/models/model.onnx --reason "trained before we had mlopsctl"
@@ -53,6 +56,8 @@ def import_(
       mlopsctl import train.classifier model.onnx --replace
 
       mlopsctl import deployments.production
+
+      mlopsctl import deployments.local 127.0.0.1:8080
 
       mlopsctl import --from-dvc
     """
@@ -68,6 +73,10 @@ def import_(
     project.need_commit()
     project.need_trail(offline=offline)
     if address and project.resource(address).address.section == "deployments":
+        if project.resource(address).provider == "deployments/local":
+            from .adopt_local import adopt_local
+
+            return adopt_local(address, source, reason, replace=replace)
         from .adopt_running import adopt_running
 
         return adopt_running(address, source, reason, replace=replace, offline=offline)

@@ -95,7 +95,8 @@ def inputs_to(workshop: ProjectWorkshop, want: Resource, entry: Entry) -> tuple[
         raise _lost(entry, "the trail no longer says what it was made from")
     refuse_inputs(workshop.project.trail, inputs, f"entry {entry.id[:12]}")
     unmeasured = judge(workshop, want, entry, inputs)
-    _fetch(workshop, entry, inputs)
+    if lacking := lacks(workshop, inputs):
+        raise _lost(entry, f"its {lacking} is in no store")
     return inputs, unmeasured
 
 
@@ -180,14 +181,16 @@ def _require(verdict: Verdict, judged: Resource, want: Resource, entry: Entry) -
         )
 
 
-def _fetch(workshop: ProjectWorkshop, entry: Entry, inputs: Inputs) -> None:
+def lacks(workshop: ProjectWorkshop, inputs: Inputs) -> str:
+    """Brings what is deployed here; the first of it that is nowhere, "" where all is here."""
     for item in inputs:
         if item.role == GUARD or item.seen is None:
             continue
         for name in (item.need.output, item.need.output + ".sig"):
             digest = item.seen.outputs.get(name, Digest(""))
             if digest and not workshop.here(digest):
-                raise _lost(entry, f"its {name} ({digest[:19]}) is in no store")
+                return f"{name} ({digest[:19]})"
+    return ""
 
 
 def _lost(entry: Entry, why: str) -> EvidenceError:

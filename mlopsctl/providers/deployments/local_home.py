@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import subprocess
@@ -20,6 +19,7 @@ from ...errors import ProviderError
 from ...serving.files import read_json, write_bytes, write_json
 from ...serving.processes import is_alive, stop
 from ...types import Address, Digest, Mark
+from .listeners import port_holder
 
 KEPT_VARIABLES = ("PATH", "HOME", "LANG", "TMPDIR", "LD_LIBRARY_PATH", "OMP_NUM_THREADS", "VIRTUAL_ENV")
 CANNOT_BIND = 4
@@ -224,43 +224,3 @@ def port_taken(host: str, port: int, why: str) -> ProviderError:
         hint="choose another port in to:, leave to: out for any free one, or stop the other program",
         code="MLO1504",
     )
-
-
-def port_holder(port: int) -> str:
-    """``process PID (NAME)`` that listens on a TCP port, as far as this user may know.
-
-    Source: proc(5), /proc/net/tcp: field 2 is the local address in hex, 4 the state (0A = listen), 10 the inode.
-    """
-    sockets = set()
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        try:
-            lines = Path(table).read_text().splitlines()[1:]
-        except OSError:
-            continue
-        for fields in map(str.split, lines):
-            if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port:
-                sockets.add(f"socket:[{fields[9]}]")
-    for process in Path("/proc").iterdir() if sockets else ():
-        if process.name.isdigit() and sockets & _open_files(process):
-            return f"process {process.name} ({_name(process)})"
-    return ""
-
-
-def _open_files(process: Path) -> set[str]:
-    found = set()
-    try:
-        for number in (process / "fd").iterdir():
-            # A file may be closed meanwhile, this listing's own among them.
-            with contextlib.suppress(FileNotFoundError):
-                found.add(os.readlink(number))
-    except OSError:  # the process ended, or belongs to somebody else
-        return found
-    return found
-
-
-def _name(process: Path) -> str:
-    try:
-        words = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
-        return " ".join(words).strip()[:80]
-    except OSError:
-        return "unknown"
