@@ -1,18 +1,17 @@
 """Optimises one ONNX model: ``python -I ort_optimise.py REQUEST.json``, run in an empty folder.
 
-The request holds ``model``, ``out``, ``memory`` (bytes of address space) and ``seconds`` (of processor time). The answer
-is written to ``answer.json``: the runtime's version and what it read in the model, or ``error``.
+The request holds ``model``, ``out``, ``limits`` (of ``model_check``), ``memory`` (bytes of address space) and ``seconds`` (of
+processor time). The answer is the runtime's version, ``findings`` (why the model was not taken), or ``error``.
 """
 
 from __future__ import annotations
 
-import ctypes
-import json
-import resource
-import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from mlopsctl.workers.doing import answer
 
 WEIGHTS = "model.onnx.data"
 """The file beside the artifact's model that holds its weights, where the original has such a file too."""
@@ -39,21 +38,16 @@ def optimise(model: str, out: str) -> dict[str, Any]:
     return {"onnxruntime": onnxruntime.__version__}
 
 
-def main() -> int:
-    request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    # A worker must not outlive an mlopsctl that was killed: prctl(2), PR_SET_PDEATHSIG.
-    ctypes.CDLL(None).prctl(1, int(signal.SIGKILL), 0, 0, 0)
-    resource.setrlimit(resource.RLIMIT_AS, (request["memory"], request["memory"]))
-    resource.setrlimit(resource.RLIMIT_CPU, (request["seconds"], request["seconds"]))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    answer: dict[str, Any]
+def _do(request: Mapping[str, Any]) -> dict[str, Any]:
+    from mlopsctl.workers.model_check import findings
+    from mlopsctl.workers.onnx_run import Refused, parse
+
     try:
-        answer = optimise(request["model"], request["out"])
-    except Exception as error:  # noqa: BLE001 — every failure of the runtime becomes an answer, never a traceback
-        answer = {"error": f"{type(error).__name__}: {error}"}
-    Path("answer.json").write_text(json.dumps(answer), encoding="utf-8")
-    return 0
+        found = findings(parse(request["model"]), request["model"], request["limits"])
+    except Refused as refused:
+        return {"error": str(refused)}
+    return {"findings": found} if found else optimise(request["model"], request["out"])
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(answer(_do))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from mlopsctl.adapters.model_fit import Limits
 from mlopsctl.adapters.worker import run_worker
 from mlopsctl.errors import ProviderError
 from mlopsctl.workers import ort_optimise
@@ -14,7 +15,8 @@ SCRIPT = Path(ort_optimise.__file__)
 
 
 def optimise(model: Path, out: Path, memory: int = 8 * 2**30) -> dict[str, str]:
-    return run_worker(SCRIPT, {"model": str(model), "out": str(out)}, seconds=60, memory=memory, task="optimising")
+    request = {"model": str(model), "out": str(out), "limits": Limits(external=True)._asdict()}
+    return run_worker(SCRIPT, request, seconds=60, memory=memory, task="optimising")
 
 
 def test_two_processes_write_the_same_bytes(tmp_path: Path) -> None:
@@ -31,7 +33,7 @@ def test_two_processes_write_the_same_bytes(tmp_path: Path) -> None:
 
 def test_a_broken_model_is_an_answer_and_no_traceback(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(b"not a protobuf")
-    assert "InvalidProtobuf" in optimise(tmp_path / "model.onnx", tmp_path / "out.onnx")["error"]
+    assert "is no ONNX model" in optimise(tmp_path / "model.onnx", tmp_path / "out.onnx")["error"]
 
 
 def test_too_little_memory_ends_the_worker_and_not_us(tmp_path: Path) -> None:

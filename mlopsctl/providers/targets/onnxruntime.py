@@ -130,12 +130,13 @@ def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
 
 
 def _optimise(model: Path, out: Path, spec: Spec) -> str:
+    from ...adapters.model_fit import Limits, refuse
     from ...adapters.worker import run_worker
     from ...workers import ort_optimise
 
     answer = run_worker(
         Path(ort_optimise.__file__),
-        {"model": str(model), "out": str(out)},
+        {"model": str(model), "out": str(out), "limits": Limits(external=True, max_elements=2**32)._asdict()},
         seconds=spec.timeout,
         memory=spec.memory,
         task="optimising with ONNX Runtime",
@@ -147,4 +148,5 @@ def _optimise(model: Path, out: Path, spec: Spec) -> str:
             " operators, so export with a lower opset or IR version",
             code="MLO1410",
         )
+    refuse("ONNX Runtime", [str(item["what"]) for item in answer.get("findings", ())], "train or export the model anew")
     return str(answer["onnxruntime"])
