@@ -165,18 +165,13 @@ def waits(want: Resource, release: Digest | None, people: People, quorum: Quorum
     """What people have to do before the deployment goes on, () where nothing is missing."""
     needed, whose = quorum.needed, f" by the role {quorum.role}, which loosening a control needs" if quorum.role else ""
     if release is None:
-        return (f"{needed} approvals{whose}, once its gates have measured",)
+        return (f"{needed} approval{'s' * (needed != 1)}{whose}, once its gates have measured",)
     have = count(quorum, release, people)
     if len(have.approvers) >= needed:
         return ()
     by = f" ({', '.join(have.approvers)})" if have.approvers else ""
     but = f"; not counted: {', '.join(have.refused)}" if have.refused else ""
-    return (f"{len(have.approvers)} of {needed} approvals{whose}{by}{but}: mlopsctl approve {name_of(want)}",)
-
-
-def name_of(want: Resource) -> str:
-    """The deployment as verbs take it."""
-    return str(want.address).partition(".")[2]
+    return (f"{len(have.approvers)} of {needed} approvals{whose}{by}{but}: mlopsctl approve {want.address.typed}",)
 
 
 def others_made(spec: Any, makers: Sequence[Maker]) -> tuple[str, ...]:

@@ -135,4 +135,4 @@ def _who(names: Sequence[str], needed: int) -> str:
     listed = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
     if len(names) >= needed:
         return f"{listed} can"
-    return f"only {listed or 'nobody'} can, so add signers to trust.yaml: mlopsctl trust apply"
+    return f"{f'only {listed}' if listed else 'nobody'} can, so add signers to trust.yaml: mlopsctl trust apply"

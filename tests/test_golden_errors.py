@@ -73,6 +73,9 @@ CASES = {
     "two-documents": Wrong(old="deployments:", new="---\ndeployments:"),
     "empty": Wrong(new="\n"),
     "each-over-nothing": Wrong(old="cpu: {}", new="cpu: {each: {a: []}}"),
+    "view-not-set-aside": Wrong(old="label: y, split: {test: 0.2, key: id}", new="label: y, split: none"),
+    "validation-not-set-aside": Wrong(old="{metric: accuracy, min: 0.7}", new="{metric: accuracy, min: 0.7, view: val}"),
+    "number-instead-of-keys": Wrong(old="live: {target: cpu}", new="live: {target: cpu, approvals: 2}"),
     "each-without-a-file": Wrong(old="cpu: {}", new="cpu: {each: clients.csv}"),
     "wrong-duration": Wrong(old="rate: 0.1}}", new="rate: 0.1}, timeout: 30}"),
     "each-not-named": Wrong(old="cpu: {}", new='cpu: {each: {a: [x, y]}}'),
@@ -99,9 +102,10 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (tmp_path / "train.py").write_text("print()\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CI", "true")
-    before = signal.getsignal(signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
     yield tmp_path
-    signal.signal(signal.SIGTERM, before)
+    for number, action in before.items():
+        signal.signal(number, action)
 
 
 @pytest.mark.parametrize("name", CASES)

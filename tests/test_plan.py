@@ -52,7 +52,7 @@ def test_what_is_known_to_have_changed_is_shown_beside_what_is_unknown(project: 
     rows, model = resource("data.rows", text="other"), resource("train.model", DATA_NEED, text="better")
     step = project.plan(rows, model, GATE, LIVE).steps[1]
     assert step.action is Action.UPDATE and step.made_from is None
-    assert step.reason.text == "text changed; waits for data.rows"
+    assert step.reason.text == "text model -> better; waits for data.rows"
     assert [(change.field, change.new) for change in step.reason.changes] == [
         ("text", "better"),
         ("input data", [{"unknown": True}]),
@@ -89,7 +89,7 @@ def test_a_change_reaches_exactly_what_is_made_from_it(project: Simulator) -> No
     changed = resource("train.model", need("data", "data.rows"), text="another model")
     plan = project.plan(DATA, changed, GATE, LIVE)
     assert [step.action.name for step in plan.steps] == ["NOOP", "UPDATE", "UPDATE", "UPDATE"]
-    assert plan.steps[1].reason.text == "text changed"
+    assert plan.steps[1].reason.text == "text model -> another model"
 
 
 def test_run_and_policy_fields_are_no_reason_to_run_again(project: Simulator) -> None:

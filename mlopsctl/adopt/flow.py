@@ -55,12 +55,12 @@ class Flow(NamedTuple):
 def flow_of(source: str) -> Flow | None:
     """The flow of a program, or None where it is no Python, or nested too deeply."""
     try:
-        return _flow_of(ast.parse(source), OUT in source)
+        return _flow_of(ast.parse(source))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
 
 
-def _flow_of(module: ast.Module, own: bool) -> Flow:
+def _flow_of(module: ast.Module) -> Flow:
     options = tuple(_options(module))
     names = _constants(module) | {
         f"args.{option.name}": str(option.default) for option in options if isinstance(option.default, str)
@@ -82,7 +82,14 @@ def _flow_of(module: ast.Module, own: bool) -> Flow:
             (writes if written else reads).append(posixpath.normpath(path))
     runs = any(_acts(node) for node in module.body)
     reads = [path for path in dict.fromkeys(reads) if path not in writes]
-    return Flow(tuple(reads), tuple(dict.fromkeys(writes)), options, runs, own, computed)
+    return Flow(tuple(reads), tuple(dict.fromkeys(writes)), options, runs, _names_out(module), computed)
+
+
+def _names_out(module: ast.Module) -> bool:
+    """Whether the program asks for the folder of its outputs; a docstring that mentions it does not."""
+    said = {id(node.value) for node in ast.walk(module) if isinstance(node, ast.Expr)}
+    texts = (node for node in ast.walk(module) if isinstance(node, ast.Constant) and isinstance(node.value, str))
+    return any(OUT in str(node.value) and id(node) not in said for node in texts)
 
 
 def _acts(node: ast.stmt) -> bool:

@@ -97,9 +97,9 @@ def _next_steps(proposal: Proposal) -> list[str]:
         lines += _comment("Before, models were measured in " + ", ".join(proposal.figures[:4]) + ".")
     lines += [
         "# gates:",
-        f"#   accuracy: {{model: {models[-1]}, metric: accuracy, min: 0.9}}    # wants 'label:' at the dataset",
+        f"#   accuracy: {{model: {models[-1]}, metric: accuracy, min: 0.9}}    # wants 'label:' and no 'split: none' there",
         "# targets:",
-        f"#   cpu: {{model: {models[-1]}}}",
+        f"#   cpu: {{model: {models[-1]}, view: all}}",
         "# deployments:",
         "#   local: {target: cpu}",
     ]

@@ -11,7 +11,7 @@ import typer
 
 from ..adapters.files import reader, write_atomically
 from ..errors import ManifestError, UsageError
-from ..manifest import Manifest, load_manifest
+from ..manifest import Manifest, check_views, load_manifest
 from ..manifest.edit import insert
 from ..provider import DEFAULT_USE, PROVIDERS
 from . import console
@@ -62,7 +62,7 @@ def add(
     block = ", ".join(f"{key}: {value}" for key, value in keys.items())
     chosen = name or _name(kind, {want.address.name for want in manifest.resources if want.address.section == section})
     after = insert(before, section, chosen, block, str(path))
-    load_manifest(after, str(path), reader(path.parent))
+    check_views(load_manifest(after, str(path), reader(path.parent)).resources)
     write_atomically(path, after, path.stat().st_mode & 0o777)
     console.out(f"{section}.{chosen} written to {path}: {chosen}: {{{block}}}")
     console.note("see what it would do: mlopsctl plan")

@@ -6,17 +6,22 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from ..errors import MlopsError
 from . import console
 
 UNEXPECTED = "MLO1999"
+TERMINATED = 143
 
 
 def run(argv: Sequence[str]) -> int:
     """Runs one command line and returns its exit code."""
     signal.signal(signal.SIGTERM, _terminated)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        # A terminal that is closed ends the steps in good order too; under nohup they go on.
+        signal.signal(signal.SIGHUP, _terminated)
     # Help and errors of the command-line library stay plain: its rich mode costs more than most verbs do.
     os.environ.setdefault("TYPER_USE_RICH", "0")
     try:
@@ -27,6 +32,11 @@ def run(argv: Sequence[str]) -> int:
     except KeyboardInterrupt:
         console.note("interrupted: nothing is half-done; the next apply goes on from here")
         return 130
+    except SystemExit as ended:
+        if ended.code == TERMINATED:
+            with suppress(OSError):  # of a terminal that was closed
+                console.note("terminated: nothing is half-done; the next apply goes on from here")
+        raise
     except BrokenPipeError:
         # The reader (head, less) has gone: that is no failure of ours.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -70,7 +80,14 @@ def _invoke(argv: list[str]) -> int:
 
 
 def _terminated(number: int, frame: Any) -> None:
-    raise SystemExit(143)
+    # Once is enough: the end of a session sends both, and the second must not stop what ends the steps.
+    signal.signal(signal.SIGTERM, _ending)
+    signal.signal(signal.SIGHUP, _ending)
+    raise SystemExit(TERMINATED)
+
+
+def _ending(number: int, frame: Any) -> None:
+    """Does nothing, and unlike an ignored signal is not handed down to the programs that are started."""
 
 
 def _environment_failed(error: OSError) -> int:

@@ -9,6 +9,7 @@ import typer
 
 from ..adapters import watch
 from ..adapters.git import WorkTree
+from ..manifest import check_views
 from ..plan import EVERYTHING, make_plan
 from ..planned import drifted, pending, settled
 from ..types import Plan, Selection
@@ -92,6 +93,7 @@ def plan_project(project: Project, asked: Selection = EVERYTHING, *, head: bool 
 
     With ``head`` it also names the commit and whether tracked files differ from it, with ``why`` all inputs of steps.
     """
+    check_views(project.resources)
     commit, _, dirty = project.repo.head() if head else ("", "", False)
     project.trail.expect(want.address for want in project.resources)
     made = make_plan(

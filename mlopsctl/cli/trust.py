@@ -20,9 +20,10 @@ from ..audit.changes import (
     read_proposal,
 )
 from ..audit.trust import Policy, committer, read_policy
+from ..crypto.keys import can_verify
 from ..errors import EvidenceError, MlopsError, UsageError
 from ..types import Json
-from ..verifiers import is_identity, key_id, parts, public_key
+from ..verifiers import is_identity, is_ssh, key_id, parts, public_key
 from . import console
 from .options import Format, check_format
 from .project import Project, open_project
@@ -223,6 +224,13 @@ def _proposed(project: Project) -> dict[str, Any] | None:
 
 def sign(project: Project, given: Proposal, lines: Sequence[str], yes: bool, out: Path | None) -> int:
     """Shows the change, asks, signs, and appends it or hands it on."""
+    for name, key in _keys(given.policy):
+        if not (is_identity(key) or is_ssh(key) or can_verify(key)):
+            raise EvidenceError(
+                f"the key of {name} is cut off or mistyped: nothing that it signs could ever be verified",
+                hint="copy the whole line: mlopsctl key show NAME prints it",
+                code="MLO7019",
+            )
     for line in lines:
         console.out(f"  {line}")
     if not yes and not _agreed():
@@ -239,6 +247,11 @@ def sign(project: Project, given: Proposal, lines: Sequence[str], yes: bool, out
     console.out(f"in force: entry {entry.id[:12]}, {have}")
     console.note("  next: mlopsctl push --trail-only, and commit trust.yaml")
     return 0
+
+
+def _keys(policy: Policy) -> list[tuple[str, str]]:
+    """Every key that a policy lets sign, with whose it is."""
+    return [(rule.name, rule.key) for rule in policy.signers.values()] + [("the root", key) for key in policy.root_keys]
 
 
 def _agreed() -> bool:

@@ -12,7 +12,7 @@ import typer
 
 from ..adapters.files import reader, start_of
 from ..errors import ManifestError
-from ..manifest import Manifest, load_manifest
+from ..manifest import Manifest, check_views, load_manifest
 from ..manifest.yaml_positions import MAX_BYTES
 from ..types import Json
 from . import console
@@ -84,7 +84,9 @@ def _read(path: Path) -> Manifest:
     except FileNotFoundError:
         hint = "mlopsctl init --template quickstart my-project"
         raise ManifestError(f"there is no manifest at {path}", hint=hint, code="MLO3032") from None
-    return load_manifest(text, str(path), reader(path.parent))
+    manifest = load_manifest(text, str(path), reader(path.parent))
+    check_views(manifest.resources)
+    return manifest
 
 
 def _text(findings: list[ManifestError], warnings: list[str]) -> None:

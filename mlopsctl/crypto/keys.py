@@ -73,6 +73,14 @@ def _loaded(key: str) -> tuple[Any, Any]:
     return public, ec.ECDSA(hash_of(public.curve.key_size))
 
 
+def can_verify(key: str) -> bool:
+    """Whether an EC key is whole and lies on its curve, which its beginning does not say."""
+    try:
+        return bool(_loaded(key))
+    except (ValueError, TypeError):
+        return False
+
+
 def hash_of(size: int) -> Any:
     """The hash that goes with a curve of this many bits. Raises ValueError for other curves than P-256/384/521."""
     from cryptography.hazmat.primitives import hashes

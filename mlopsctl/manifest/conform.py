@@ -144,9 +144,8 @@ class _Conform:
             return self._quantity(node, measure, path, float in members)
         fitting = [member for member in members if _fits(node, member)]
         if not fitting:
-            return self._wrong(
-                node, path, " or ".join(describe(member) for member in members if member is not NoneType)
-            )
+            wanted = " or ".join(describe(member) for member in members if member is not NoneType)
+            return self._wrong(node, path, wanted, next((kind for kind in members if _form(kind)[1]), None))
         chosen = _closest(node, fitting)
         origin, is_dataclass = _form(chosen)
         if is_dataclass:
@@ -219,8 +218,11 @@ class _Conform:
             return _BAD
         return float(found) if fractions else found
 
-    def _wrong(self, node: Node, path: str, wanted: str) -> Any:
+    def _wrong(self, node: Node, path: str, wanted: str, keys_of: type | None = None) -> Any:
         code, hint = "MLO3016", f"write {wanted} here"
+        if keys_of is not None:
+            key = path.rpartition(".")[2]
+            hint = f"write {key}: {{…}} with " + " or ".join(f"{name}:" for name in fields_of(keys_of))
         braces = isinstance(node.value, dict) and node.flow and node.value
         if braces and wanted.startswith("text") and all(item.value is None for item in node.value.values()):
             code, hint = "MLO3005", 'a placeholder in braces needs quotes: "{…}"'

@@ -256,13 +256,17 @@ def last_line(plan: Plan) -> str:
     if found["read"] and found["noop"] + found["read"] == len(plan.steps):
         return f"Drift: {found['read']} of {len(plan.steps)} resources are not as they were attested."
     if plan.selection.refresh_only:
-        return f"No drift: {len(plan.steps)} resources are as they were attested."
+        return f"No drift: {_are(plan)} as {'it was' if len(plan.steps) == 1 else 'they were'} attested."
     if found["noop"] == len(plan.steps):
         word = f", and {', '.join(stopped)} not passed" if stopped else ""
         word += f", {found['blocked']} blocked" if found["blocked"] else ""
-        return f"No changes: {len(plan.steps)} resources are as the manifest says{word}."
+        return f"No changes: {_are(plan)} as the manifest says{word}."
     words = ("create", "update", "replace", "import", "move", "delete", "forget")
     named = [f"{found[word]} to {word}" for word in words if found[word]]
     tail = f", {found['read']} drifted" if found["read"] else ""
     tail += "".join(f", {found[word]} {word}" for word in ("blocked", "waiting") if found[word])
     return f"Plan: {', '.join(named)}, {found['noop']} unchanged{tail}."
+
+
+def _are(plan: Plan) -> str:
+    return "1 resource is" if len(plan.steps) == 1 else f"{len(plan.steps)} resources are"

@@ -43,5 +43,6 @@ def release_text(
     lines.append("Who made it")
     lines += [f"  {maker.address}  signed by {maker.signer}" for maker in makers]
     role = f" and hold the role {quorum.role}" if quorum.role else ""
-    lines.append(f"Needs {quorum.needed} approvals by people who neither wrote nor trained it{role}.")
+    many = f"{quorum.needed} approval{'s' * (quorum.needed != 1)}"
+    lines.append(f"Needs {many} by people who neither wrote nor trained it{role}.")
     return lines

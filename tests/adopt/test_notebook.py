@@ -128,3 +128,14 @@ def test_a_notebook_becomes_a_script_and_an_entry(tmp_path: Path) -> None:
     why = " ".join(next(entry.why for entry in found.proposal.entries if entry.section == "train"))
     assert "cell 3 uses 'gone'" in why and "change the script" in why
     assert any("quiet.ipynb" in line and "writes no file" in line for line in found.proposal.unknown)
+
+
+def test_a_word_about_the_folder_of_outputs_is_no_use_of_it(tmp_path: Path) -> None:
+    """A docstring that names it changes nothing about where the cells write."""
+    cells = ('"""Outputs go to $MLOPS_OUT in the end."""', "open('a.txt', 'w').write('1')")
+    found, manifest = proposed(tmp_path / "one", {"n.ipynb": notebook(*cells)})
+    assert "writes a.txt" in found.proposal.taken[0].stage.why[1]
+    assert spec(manifest, "train.n").run == ("python n.py", "cp -R a.txt {out}/")
+    own = ("import os", "open(os.environ['MLOPS_OUT'] + '/a.txt', 'w').write('1')")
+    found, manifest = proposed(tmp_path / "two", {"n.ipynb": notebook(*own)})
+    assert "writes $MLOPS_OUT" in found.proposal.taken[0].stage.why[1]

@@ -137,3 +137,15 @@ def test_nothing_is_deployed_for_a_pull_request(project: Path) -> None:
     done = shell(f"{review} apply -y --offline", project)
     assert done.returncode == 4 and "pull request 12, which nobody merged yet" in done.stdout
     assert "redeploy" in must(f"{review} plan", project)
+
+
+def test_a_key_that_was_cut_off_is_not_admitted(project: Path) -> None:
+    admit(project, "ann")
+    trust = project / "trust.yaml"
+    key = (project.parent / "ann.pub").read_text().split("-----")[2].replace("\n", "")
+    for broken in (key[:64], key[:-8] + "AAAAAAA="):
+        trust.write_text(trust.read_text().replace(key, broken))
+        run = shell("mlopsctl trust apply -y", project)
+        assert run.returncode == 7 and "[MLO7019] the key of ann is cut off or mistyped" in run.stdout, run.stdout
+        trust.write_text(trust.read_text().replace(broken, key))
+    assert "no changes" in must("mlopsctl trust apply -y", project)

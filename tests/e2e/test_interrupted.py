@@ -54,11 +54,13 @@ def test_ctrl_c_at_every_step(pending: Path, step: str) -> None:
     assert shell("mlopsctl plan --detailed-exitcode", pending).returncode == 0
 
 
-def test_sigterm(pending: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_an_end_that_somebody_else_wants(pending: Path, number: signal.Signals) -> None:
+    """SIGTERM, and a terminal that is closed."""
     with start("mlopsctl apply -y", pending) as process:
-        said, code = stop(process, wait_for(process, "… +train.classifier"), signal.SIGTERM)
+        said, code = stop(process, wait_for(process, "… +train.classifier"), number)
     assert code == 143, said
-    assert "Traceback" not in said
+    assert "terminated: nothing is half-done" in said and "Traceback" not in said
     check_left(pending)
     assert done(events(pending)) == STEPS[1:]
 

@@ -112,7 +112,7 @@ def test_another_value_is_tried_and_never_deployed(small: Path) -> None:
     must("mlopsctl apply -y", small)
     before = entries(small)
     plan = must("mlopsctl plan --set train.classifier.seed=7", small)
-    assert re.search(r"train\.classifier +update +retrain: seed changed", plan), plan
+    assert re.search(r"train\.classifier +update +retrain: seed now 7", plan), plan
     assert "Set on the command line: train.classifier.seed=7" in plan
     assert "deployments.local" not in plan
     said = must("mlopsctl apply -y --set train.classifier.seed=7", small)

@@ -78,6 +78,11 @@ def needs(spec: Spec, specs: Specs) -> tuple[Need, ...]:
     return ()
 
 
+def outputs(spec: Spec) -> tuple[str, ...]:
+    """The views that it will have, known before the program is asked."""
+    return dvc.outputs(_table_spec(spec))
+
+
 def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
     """Asks the program for ``all``: one file with every row; the views are made here."""
     from ...adapters.program import ask, require_output

@@ -105,6 +105,11 @@ def needs(spec: Spec, specs: Specs) -> tuple[Need, ...]:
     return ()
 
 
+def outputs(spec: Spec) -> tuple[str, ...]:
+    """The views that it will have, known before any row is read."""
+    return ("all", *rule_of(spec.split, spec.label).views)
+
+
 def notes(want: Resource, inputs: Inputs) -> tuple[str, ...]:
     """Warns where a correction of a row can move it to another side."""
     spec: Spec = want.spec
