@@ -228,7 +228,7 @@ EFFECTS: dict[str, str] = {
     "targets/onnxruntime.memory": _ORT + "test_the_compiler_is_held_to_its_time_and_memory",
     "targets/tvm.memory": _TVM + "test_the_compiler_is_held_to_its_time_and_memory",
     "targets/onnxruntime.arch": _ORT + "test_an_artifact_is_made_only_where_it_can_run",
-    "targets/tvm.arch": _TVM + "test_an_artifact_is_made_only_where_it_can_run",
+    "targets/tvm.arch": "providers/targets/test_tvm_native.py::test_the_files_are_of_that_processor_and_need_the_c_library_alone",
     "project.log": "cli/test_doctor.py::test_a_manifest_without_a_log_has_to_be_mended",
     "project.owner": "cli/test_status.py::test_it_begins_with_what_the_project_is_and_who_answers_for_it",
     "project.purpose": "cli/test_status.py::test_it_begins_with_what_the_project_is_and_who_answers_for_it",

@@ -26,7 +26,15 @@ class Tool(NamedTuple):
         return f"pip install 'mlopsctl[{self.package}]'" if self.module else f"apt-get install {self.package}"
 
 
-_ALL = (Tool("tvm", "tvm", "targets with use: tvm", module=True),)
+_ALL = (
+    Tool("tvm", "tvm", "targets with use: tvm", module=True),
+    Tool("aarch64-linux-gnu-g++", "g++-aarch64-linux-gnu", "targets with arch: arm64"),
+    Tool("arm-linux-gnueabihf-g++", "g++-arm-linux-gnueabihf", "targets with arch: armv7"),
+    Tool("riscv64-linux-gnu-g++", "g++-riscv64-linux-gnu", "targets with arch: riscv64"),
+    Tool("qemu-aarch64", "qemu-user", "running what was made for arm64"),
+    Tool("qemu-arm", "qemu-user", "running what was made for armv7"),
+    Tool("qemu-riscv64", "qemu-user", "running what was made for riscv64"),
+)
 
 TOOLS: Mapping[str, Tool] = {tool.name: tool for tool in _ALL}
 

@@ -60,6 +60,11 @@ def of_artifact(
     if raw["runtime"] == "tvm":
         outputs = run_library(folder, feeds, ctx.scratch, seconds=limits.seconds, memory=limits.memory)
         return Answers(outputs, description), {}
+    if raw["runtime"] == "native":
+        from ...adapters.native import run_bundle
+
+        outputs = run_bundle(folder, raw, feeds, ctx.scratch, seconds=limits.seconds, memory=limits.memory)
+        return Answers(outputs, description), {}
     if raw["runtime"] != "onnxruntime":
         raise ProviderError(
             f"artifacts of {made.need.address} run in {raw['runtime']}, which no gate can run",

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from ...adapters.artifact import (
     evidence,
@@ -32,12 +31,10 @@ from ...provider import (
     result,
     run,
 )
-from ...types import Json, Need, Observed, Outcome, Resource, Verdict
+from ...types import Need, Observed, Outcome, Resource, Verdict
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    Arrays = Mapping[str, np.ndarray[Any, Any]]
+    from .tvm_rows import Work
 
 RESULT_VERSION = 1
 LATER_KEYS = ("device", "quantize", "fallback", "max_accuracy_drop", "resources", "part", "lanes", "tune")
@@ -55,9 +52,11 @@ class Spec:
     """A model compiled to a shared library by Apache TVM (needs the extra ``tvm``)."""
 
     model: str = run("", doc="The model to compile; may be left out where only one exists.", ref="train")
-    arch: Literal["x86-64"] = result("x86-64", doc="The processor architecture.")
+    arch: Literal["x86-64", "arm64", "armv7", "riscv64"] = result("x86-64", doc="The processor architecture.")
     mcpu: str = result(
-        "x86-64-v3", doc="The processor, in LLVM's words (x86-64-v3, skylake-avx512).", pattern="^[a-z0-9_.-]+$"
+        "x86-64-v3",
+        doc="The processor, in LLVM's words (x86-64-v3, cortex-a72); other architectures default to what all of them run.",
+        pattern="^[a-z0-9_.-]+$",
     )
     batch: int = result(1, doc="How many rows one call of the library takes.", minimum=1, maximum=4096)
     view: Literal["train", "val", "test", "all"] = result(
@@ -77,6 +76,15 @@ class Spec:
     timeout: float = run(600.0, doc="How long the compiler may work.", quantity="duration")
     memory: int = run(8 * 2**30, doc="The address space that the compiler may use.", quantity="size")
 
+    @property
+    def processor(self) -> str:
+        """What is compiled for: ``mcpu``, whose default is meant for x86-64 alone."""
+        if self.arch == "x86-64" or self.mcpu != "x86-64-v3":
+            return self.mcpu
+        from ...adapters.native import PROCESSORS
+
+        return PROCESSORS[self.arch].mcpu
+
 
 def needs(spec: Spec, specs: Specs) -> tuple[Need, ...]:
     """The model, and the view of its data on which the artifact is compared with it."""
@@ -90,14 +98,12 @@ def judge(want: Resource, seen: Observed, inputs: Inputs) -> Verdict:
 
 def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
     """Compiles the model in a limited process, runs both on the whole view and keeps how far they differ."""
-    from ...adapters.comparison import compare_on
-    from ...adapters.features import feed
-    from ...adapters.inference import inspect_model, run_fully
-    from ...adapters.library import run_library
-    from ...adapters.table import read_table
+    from ...adapters.inference import inspect_model
+    from .tvm_rows import Work
 
     spec: Spec = want.spec
-    require_host(spec.arch)
+    if spec.arch == "x86-64":
+        require_host(spec.arch)
     require(("tvm",), "use: tvm")
     model, data = known(inputs, "model"), known(inputs, "data")
     if model.facts.get("kind") == "opaque":
@@ -107,44 +113,49 @@ def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
             code="MLO1409",
         )
     original = ctx.store.checkout(model.digest, ctx.scratch / "model") / "model.onnx"
+    work = Work(spec, model, data, original, inspect_model(original))
+    if spec.arch == "x86-64":
+        return _make_here(work, ctx)
+    from .tvm_native import make
+
+    return make(work, ctx)
+
+
+def _make_here(work: Work, ctx: Context) -> Outcome:
+    from ...adapters.library import run_library
+
+    spec = work.spec
     artifact = ctx.scratch / "artifact"
     artifact.mkdir()
-    description = inspect_model(original)
     ctx.tell(f"compiling with TVM for {spec.mcpu}")
-    versions = _build(original, artifact / "model.so", spec)
+    versions = _build(work.original, artifact / "model.so", spec)
+    ports = {"inputs": work.description["inputs"], "outputs": work.description["outputs"]}
     write_description(
         artifact,
         runtime="tvm",
         model="model.so",
-        name=model.address.name,
-        inputs=description["inputs"],
-        outputs=description["outputs"],
-        classes=data.facts.get("classes"),
+        name=work.model.address.name,
+        classes=work.classes,
         batch=spec.batch,
+        **ports,
     )
-    table = read_table(ctx.store.path(data.digest), data.facts["format"])
-    ctx.tell(f"comparing artifact and model on {table.rows} rows")
-    feeds = feed(table, data.facts, description["inputs"])
-    before = run_fully(original, feeds)
-    after = run_library(artifact, feeds, ctx.scratch, seconds=spec.timeout, memory=spec.memory, processor=spec.mcpu)
-    found = compare_on(table, data.facts, before.outputs, after, description=description, keys=before.keys)
+    rows = work.rows(ctx)
+    after = run_library(
+        artifact, rows.feeds, ctx.scratch, seconds=spec.timeout, memory=spec.memory, processor=spec.mcpu
+    )
+    found = work.compare(rows, after)
     facts = evidence(
         artifact,
-        model.digest,
+        work.model.digest,
         found.agreement,
         metrics=found.metrics,
         view=spec.view,
         runtime="tvm",
         arch=spec.arch,
-        inputs=description["inputs"],
-        outputs=description["outputs"],
-        figures=_figures(description, spec),
+        figures={**work.figures, "mcpu": spec.mcpu},
+        **ports,
     )
     return Outcome({"artifact": artifact}, facts, versions)
-
-
-def _figures(description: Mapping[str, Any], spec: Spec) -> dict[str, Json]:
-    return {"opset": description["opset"], "ir": description["ir"], "mcpu": spec.mcpu, "batch": spec.batch}
 
 
 def _build(model: Path, out: Path, spec: Spec) -> dict[str, str]:

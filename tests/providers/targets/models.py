@@ -47,3 +47,34 @@ def write_tree(path: Path, *, features: int = 4) -> Path:
     tree = DecisionTreeClassifier(max_depth=3, random_state=0).fit(x, (x[:, 0] > 0).astype(int) + (x[:, 1] > 0))
     onnx.save(to_onnx(tree, x[:1], options={"zipmap": False}, target_opset=17), str(path))
     return path
+
+
+def write_conv(path: Path, *, features: int = 4, classes: int = 3) -> Path:
+    """A small convolution over a row of numbers, with padding, groups, pooling, batch normalisation and a residual."""
+    rng = np.random.default_rng(2)
+    sizes = {"k1": (4, 1, 1, 3), "k2": (4, 2, 1, 3), "g": (4,), "b": (4,), "m": (4,), "w": (4 * features // 2, classes)}
+    weights = {name: rng.normal(size=size) for name, size in sizes.items()}
+    weights["v"] = rng.uniform(0.5, 2, size=4)
+    nodes = [
+        helper.make_node("Reshape", ["x", "image"], ["i"]),
+        helper.make_node("Conv", ["i", "k1"], ["c"], pads=[0, 1, 0, 1]),
+        helper.make_node("BatchNormalization", ["c", "g", "b", "m", "v"], ["n"]),
+        helper.make_node("Relu", ["n"], ["r"]),
+        helper.make_node("Conv", ["r", "k2"], ["d"], pads=[0, 1, 0, 1], group=2),
+        helper.make_node("Add", ["d", "r"], ["a"]),
+        helper.make_node("MaxPool", ["a"], ["p2"], kernel_shape=[1, 2], strides=[1, 2]),
+        helper.make_node("Flatten", ["p2"], ["f"]),
+        helper.make_node("MatMul", ["f", "w"], ["z"]),
+        helper.make_node("Softmax", ["z"], ["p"], axis=1),
+    ]
+    given = [numpy_helper.from_array(value.astype(np.float32), name) for name, value in weights.items()]
+    given.append(numpy_helper.from_array(np.array([-1, 1, 1, features], np.int64), "image"))
+    graph = helper.make_graph(
+        nodes,
+        "conv",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", features])],
+        [helper.make_tensor_value_info("p", TensorProto.FLOAT, ["N", classes])],
+        given,
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10), str(path))
+    return path
