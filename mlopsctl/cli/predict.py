@@ -99,7 +99,7 @@ def _run(path: Path, table: Table) -> Answers:
             answers = run_program(artifact.predict, artifact.folder, rows)
             return Answers(columns_of(answers, [port.name for port in artifact.outputs]), classes, f"by {path}")
         if artifact.runtime != "onnxruntime":
-            raise _unusable(path, f"its runtime is {artifact.runtime}; mlopsctl serve {artifact.folder} serves it")
+            raise _unusable(path, _elsewhere(artifact.runtime, artifact.raw, artifact.folder))
     elif path.is_dir():
         path = path / "model.onnx"
     if not path.is_file():
@@ -107,6 +107,13 @@ def _run(path: Path, table: Table) -> Answers:
     description = inspect_model(path)
     outputs = run_model(path, feed(table, {"features": list(table.columns)}, description["inputs"]))
     return Answers(outputs, classes, f"by {path}")
+
+
+def _elsewhere(runtime: str, raw: Mapping[str, Any], folder: Path) -> str:
+    """Who runs an artifact that is no ONNX model."""
+    if raw.get("run"):
+        return f"it is made for {raw.get('arch') or runtime}; there, its {' '.join(raw['run'])} answers rows"
+    return f"its runtime is {runtime}; mlopsctl serve {folder} serves it"
 
 
 def _unusable(path: Path, why: str) -> ProviderError:

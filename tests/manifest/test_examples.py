@@ -100,10 +100,11 @@ def test_what_comes_first_stands_in_step_and_is_no_name_that_is_not_there() -> N
         ("  live: {target: cpu, gates: []}\n", "MLO1543"),
         ("  live: {target: cpu, gates: [nowhere]}\n", "MLO3020"),
         ("  live: {target: cpu, after: staging}\n  staging: {target: other}\n", "MLO1544"),
+        ("  live: {target: edge}\n", "MLO1546"),
     ],
 )
 def test_guards_that_cannot_be(lines: str, code: str) -> None:
-    text = deploying(lines).replace("targets:\n", "targets:\n  other: {}\n")
+    text = deploying(lines).replace("targets:\n", "targets:\n  other: {}\n  edge: {use: tvm, arch: arm64}\n")
     with pytest.raises(ManifestError) as caught:
         load_manifest(text.encode())
     assert caught.value.code == code

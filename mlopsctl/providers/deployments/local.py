@@ -13,11 +13,12 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...errors import EvidenceError, ProviderError
+from ...errors import EvidenceError, ManifestError, ProviderError
 from ...provider import (
     Context,
     Inputs,
     Probe,
+    Specs,
     always_fine,
     fingerprint,
     ingredients,
@@ -28,7 +29,7 @@ from ...provider import (
     run,
 )
 from ...serving.files import read_json, write_json
-from ...types import GUARD, Action, Address, Digest, Input, Json, Mark, Observed, Outcome, Reason, Resource
+from ...types import GUARD, Action, Address, Digest, Input, Json, Mark, Need, Observed, Outcome, Reason, Resource
 from ...verifiers import is_identity
 from ...versions import PATTERN
 
@@ -56,7 +57,6 @@ TO = r"(?P<host>[A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\]):(?P<port>[0-9]{1,5})"
 sources = no_sources
 judge = always_fine
 verify = nothing_to_verify
-needs = artifact_and_guards
 SWITCHES = True
 """A running server takes another artifact over without being started anew."""
 
@@ -101,6 +101,17 @@ def warnings(spec: Spec) -> tuple[str, ...]:
     return (
         f"to: {spec.to} listens beyond this machine, and the server asks nobody who they are: put a proxy before it",
     )
+
+
+def needs(spec: Spec, specs: Specs) -> tuple[Need, ...]:
+    """As every deployment; raises ManifestError where the target is made for something else than a server here."""
+    if made_for := str(getattr(specs.get("targets", {}).get(spec.target), "made_for", "")):
+        raise ManifestError(
+            f"targets.{spec.target} is made for {made_for}, which no server on this machine loads",
+            hint="name a target for this machine; what is made for other devices is handed over by use: command",
+            code="MLO1546",
+        )
+    return artifact_and_guards(spec, specs)
 
 
 def notes(want: Resource, inputs: Inputs) -> tuple[str, ...]:

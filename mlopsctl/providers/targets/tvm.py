@@ -77,6 +77,11 @@ class Spec:
     memory: int = run(8 * 2**30, doc="The address space that the compiler may use.", quantity="size")
 
     @property
+    def made_for(self) -> str:
+        """The other device that the artifact is for, in words; empty where a server of ours loads it."""
+        return "" if self.arch == "x86-64" else f"arch: {self.arch}"
+
+    @property
     def processor(self) -> str:
         """What is compiled for: ``mcpu``, whose default is meant for x86-64 alone."""
         if self.arch == "x86-64" or self.mcpu != "x86-64-v3":

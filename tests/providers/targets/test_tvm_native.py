@@ -15,9 +15,12 @@ import pytest
 
 from mlopsctl.adapters import native, tools
 from mlopsctl.adapters.store import hash_folder
+from mlopsctl.adapters.table import read_table
+from mlopsctl.cli.predict import _run
 from mlopsctl.errors import ProviderError
+from mlopsctl.providers.gates.answers import Limits, of_artifact
 from mlopsctl.providers.targets import tvm as target
-from mlopsctl.types import Address, Resource, Status
+from mlopsctl.types import Address, Input, Need, Observed, Resource, Status
 from tests.providers.targets.bench import ROWS, Bench, described
 from tests.providers.targets.models import write_conv, write_mlp, write_tree
 
@@ -91,13 +94,30 @@ def test_a_person_gets_answers_from_the_bundle_with_text(made: Any, tmp_path: Pa
     said = subprocess.run(command, cwd=folder, input=text, capture_output=True, text=True, check=True).stdout
     write_mlp(tmp_path / "model.onnx")
     expected = onnxruntime.InferenceSession(str(tmp_path / "model.onnx")).run(None, {"x": rows})[0]
-    np.testing.assert_allclose([[float(word) for word in line.split(",")] for line in said.split()], expected, atol=1e-6)
+    np.testing.assert_allclose(
+        [[float(word) for word in line.split(",")] for line in said.split()], expected, atol=1e-6
+    )
     for wrong, why in (("1,2,3\n", "too few"), ("1,2,3,4,5\n", "too many"), ("a,b,c,d\n", "too few")):
         done = subprocess.run(command, cwd=folder, input=wrong, capture_output=True, text=True, check=False)
         assert done.returncode == 1
         assert why in done.stderr
     assert folder.joinpath("run.sh").stat().st_mode & 0o111
     assert described(folder)["run"] == ["./run.sh"]
+
+
+@needs["arm64"]
+def test_a_gate_measures_the_bundle_and_predict_says_where_it_runs(made: Any, bench: Bench, folder: Path) -> None:
+    outcome = made("arm64")
+    write_mlp(folder / "model.onnx")
+    of_model, _ = bench.inputs(folder, ONNX)
+    digest = bench.store.put(outcome.outputs["artifact"])
+    seen = Observed(digest, {"artifact": digest}, outcome.facts)
+    artifact = Input(Need("artifact", Address("targets", "edge"), "artifact"), seen)
+    table = read_table(bench.rows, "csv")
+    found, _ = of_artifact(of_model, artifact, bench.data_facts, table, Limits(60, 4 * 2**30), bench.context())
+    assert found.outputs["p"].shape == (ROWS, 3)
+    with pytest.raises(ProviderError, match=r"made for arm64; there, its ./run.sh answers rows"):
+        _run(outcome.outputs["artifact"], table)
 
 
 @needs["arm64"]
@@ -170,7 +190,5 @@ def test_a_bundle_that_answers_too_little_is_no_artifact(made: Any, tmp_path: Pa
     said = json.loads((folder / "artifact.json").read_bytes())
     said["outputs"][0]["shape"][1] += 1
     with pytest.raises(ProviderError) as error:
-        native.run_bundle(
-            folder, said, {"x": np.zeros((2, 4), np.float32)}, tmp_path, seconds=60, memory=2**32
-        )
+        native.run_bundle(folder, said, {"x": np.zeros((2, 4), np.float32)}, tmp_path, seconds=60, memory=2**32)
     assert error.value.code == "MLO1413"
