@@ -159,6 +159,8 @@ class Context(NamedTuple):
     """A deployment's address and those that it had before, newest first."""
     cards: tuple[str, ...] = ()
     """The graphics cards that are the step's while it works, as CUDA_VISIBLE_DEVICES names them."""
+    looks: bool = False
+    """Whether somebody asked to look at rows that models are chosen by."""
 
 
 NO_SCRATCH = Path(os.devnull) / "scratch"

@@ -87,7 +87,7 @@ class World(Protocol):
         """This moment in UTC."""
 
     def lacks(self, want: Resource) -> tuple[str, ...]:
-        """What the step asks for and this machine has not, one line each."""
+        """What the step asks for and has not, one line each: of this machine, or rows that nobody chose a model by."""
 
     def lost(self, seen: Observed) -> tuple[str, ...]:
         """The names of those outputs of a result that no store holds which can be reached from here."""

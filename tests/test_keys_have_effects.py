@@ -63,6 +63,10 @@ EFFECTS: dict[str, str] = {
     "train/command.reproducible": "test_restoring.py::test_none_the_new_result_takes_the_place_and_what_follows_is_planned_anew",
     "train/local.params": _TRAIN + "test_placeholders_and_variables_carry_parameters_seed_and_data",
     "train/local.data": _KEYS + "test_a_training_step_gets_the_data_it_names",
+    **{
+        f"train/{use}.validation": "providers/train/test_given.py::test_validation_names_the_rows_that_a_step_may_choose_by"
+        for use in ("local", "command")
+    },
     "train/local.code": "providers/train/test_code.py::test_globs_say_exactly_what_counts",
     "train/local.lock": "providers/train/test_code.py::test_the_lock_file_counts",
     "train/local.env": _TRAIN + "test_only_named_variables_reach_the_command",

@@ -19,8 +19,10 @@ from ..errors import GateError, MlopsError, UsageError
 from ..looks import looks, nth_model, refuse_looks
 from ..plan import survey
 from ..provider import MEANING, Context, Inputs, fingerprint, ingredients, provider, with_meaning
+from ..providers.gates.exposure import refuse_seen_rows
 from ..types import Digest, Input, Json, Observed, Outcome, Resource, Status, Verdict
 from . import console
+from .given import specs_of
 from .project import Project, open_project
 from .world import ProjectWorld
 from .write import ReportFormat, Write, reports, written
@@ -60,7 +62,8 @@ def run(
     want, inputs = _wanted(project, name, view)
     if errors is not None and want.provider != "gates/metric":
         raise UsageError(f"{want.address} judges no rows", hint="--errors is for gates with metric:", code="MLO6470")
-    with _context(project, want) as ctx:
+    with _context(project, want) as here:
+        ctx = here._replace(looks=view == "val")
         outcome, assessed = _measure(want, with_meaning(inputs, ctx.store), ctx)
     verdict = provider(want.provider).judge(want, Observed(Digest(""), {}, outcome.facts), inputs)
     nth = nth_model(inputs, ProjectWorld(project))
@@ -112,11 +115,9 @@ def _on_view(project: Project, want: Resource, inputs: Inputs, view: str) -> tup
         raise UsageError(what, hint="one of " + ", ".join(known) + ", at a gate with metric:", code="MLO6471")
     moved = tuple(Input(item.need._replace(output=view), item.seen) if item.role == "data" else item for item in inputs)
     spec = replace(want.spec, view=view)
-    specs: dict[str, dict[str, Any]] = {}
-    for other in project.resources:
-        specs.setdefault(other.address.section, {})[str(other.address).partition(".")[2]] = other.spec
     # As for the manifest itself: no figure from rows that the model was trained on.
-    provider(want.provider).needs(spec, specs)
+    model, data = (next(item.need.address for item in inputs if item.role == role) for role in ("model", "data"))
+    refuse_seen_rows(model, data, view, specs_of(project.resources))
     return want._replace(spec=spec, needs=tuple(item.need for item in moved)), moved
 
 

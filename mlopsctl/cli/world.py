@@ -16,7 +16,7 @@ from ..audit.winners import results, swapped, swapped_input
 from ..errors import EvidenceError, MlopsError
 from ..holds import Hold
 from ..looks import Release
-from ..provider import Context, Deployment, Inputs, provider
+from ..provider import Context, Deployment, Inputs, Specs, provider
 from ..site import Site
 from ..slots import Machine, demand, lacks
 from ..soak import KINDS as SOAK
@@ -24,6 +24,7 @@ from ..soak import Running, running
 from ..types import GUARD, Address, Change, Digest, Entry, Input, Json, Need, Observed, Resource, TreeFile
 from ..versions import Version
 from . import withdrawn
+from .given import chosen_by_its_rows, refuse_rows, set_aside, specs_of
 from .messages import in_full
 from .names import forgettable, names_of, renamed_deployment, unrecorded
 from .overrides import overrides
@@ -45,11 +46,18 @@ class ProjectWorld:
 
     def sources(self, want: Resource) -> Mapping[str, TreeFile]:
         try:
-            return provider(want.provider).sources(want, self.project.tree)
+            found = provider(want.provider).sources(want, self.project.tree)
+            if want.address.section == "train":
+                refuse_rows(want, found, self._set_aside)
+            return found
         except MlopsError as error:
             # Files are looked for by name, so that a provider knows no place in the manifest.
             error.where = error.where or want.where
             raise
+
+    @cached_property
+    def _set_aside(self) -> Mapping[str, Address]:
+        return set_aside(self.project.resources)
 
     def read(self, want: Resource, made_from: Digest | None) -> Observed | None:
         seen = provider(want.provider).read(want, made_from, self._context)
@@ -219,7 +227,11 @@ class ProjectWorld:
         return self._trail.clock()
 
     def lacks(self, want: Resource) -> tuple[str, ...]:
-        return lacks(demand(want), self._machine)
+        return lacks(demand(want), self._machine) + chosen_by_its_rows(want, self._specs)
+
+    @cached_property
+    def _specs(self) -> Specs:
+        return specs_of(self.project.resources)
 
     @cached_property
     def _machine(self) -> Machine:

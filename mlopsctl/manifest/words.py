@@ -24,7 +24,6 @@ LATER_KEYS: Mapping[str, tuple[str, ...]] = {
         "columns",
         "partition",
         "from",
-        "validation",
         "import",
         "consent",
         "split.time",
@@ -37,7 +36,6 @@ LATER_KEYS: Mapping[str, tuple[str, ...]] = {
         "threshold",
         "max_age",
         "resources",
-        "validation",
         "resources.tpu",
     ),
     "gates": (
@@ -137,6 +135,10 @@ INSTINCTS: Mapping[tuple[str, str], tuple[str, str]] = {
     ("", "name"): ("the name belongs to the project", "write project: {name: …}"),
     ("", "dataset"): ("the section is called 'data'", "write data: {NAME: {path: …}}"),
     ("", "datasets"): ("the section is called 'data'", "write data: {NAME: {path: …}}"),
+    ("data", "validation"): (
+        "rows to choose by are a share of the split, or a dataset of their own",
+        "write split: {test: 0.2, val: 0.1}, or validation: DATASET at the training step",
+    ),
     ("train", "epochs"): (
         "settings of the script are its own",
         "write params: {epochs: …} and {params.epochs} in 'run:'",

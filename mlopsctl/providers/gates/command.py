@@ -10,7 +10,7 @@ from typing import Any, Literal
 from ...adapters.lineage import model_and_view
 from ...budgets import Budget, Resources, budget, priority_field, resources_field
 from ...canonical import decimal
-from ...errors import ManifestError, ProviderError
+from ...errors import GateError, ManifestError, ProviderError
 from ...provider import (
     Context,
     Inputs,
@@ -97,9 +97,32 @@ def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
     from ...adapters.program import ask
 
     spec: Spec = want.spec
+    _refuse_copies(inputs, ctx)
     details = {"metric": spec.metric, "params": dict(spec.params), "confidence": spec.confidence, "view": spec.view}
     answer = ask("apply", want.address, spec, details, inputs, ctx)
     return Outcome({}, {**_measurement(spec, answer.facts), "isolation": answer.isolation})
+
+
+def _refuse_copies(inputs: Inputs, ctx: Context) -> None:
+    """A program gets the whole view, so that none of its rows may be one that the model was made with."""
+    from .copies import fresh, given_elsewhere
+
+    given = given_elsewhere(inputs, ctx)
+    data = next((item for item in inputs if item.role == "data" and item.seen and item.digest), None)
+    if not given or data is None or data.seen is None or data.digest is None:
+        return
+    from ...adapters.table import read_table
+
+    if data.seen.facts.get("format") not in ("csv", "parquet"):
+        return
+    table = read_table(ctx.store.path(data.digest), data.seen.facts["format"])
+    keep, _ = fresh(table, data, given, ctx)
+    if copied := table.rows - int(keep.sum()):
+        raise GateError(
+            f"not assessed: the model was made with {copied} of the {table.rows} rows of {data.need.address}",
+            hint="take them out of the dataset, or measure on the test view of the one it was trained on",
+            code="MLO1326",
+        )
 
 
 def _measurement(spec: Spec, said: Mapping[str, Json]) -> dict[str, Json]:

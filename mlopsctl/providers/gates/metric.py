@@ -197,6 +197,7 @@ def assess(want: Resource, inputs: Inputs, ctx: Context) -> Assessed:
     assert data.seen is not None and data.digest is not None  # noqa: S101 — _given saw to it
     about = data.seen.facts
     table = read_table(ctx.store.path(data.digest), about["format"])
+    table, copied = _unseen(table, data, inputs, ctx)
     if table.rows == 0:
         empty = {
             "metric": spec.metric,
@@ -204,9 +205,9 @@ def assess(want: Resource, inputs: Inputs, ctx: Context) -> Assessed:
             "ci": None,
             "n": 0,
             "view": spec.view,
-            "reason": "the view is empty",
+            "reason": "the model was made with every row of the view" if copied else "the view is empty",
         }
-        return Assessed({**empty, "confidence": number(spec.confidence)}, {}, table, None)
+        return Assessed({**empty, **copied, "confidence": number(spec.confidence)}, {}, table, None)
     truth = labels(table, about)
     ctx.tell(f"running the model on {table.rows} rows")
     answers, made_with = _answer(inputs, about, table, spec, ctx)
@@ -216,7 +217,23 @@ def assess(want: Resource, inputs: Inputs, ctx: Context) -> Assessed:
     if champion is not None:
         ctx.tell(f"running the champion on {table.rows} rows")
         facts = {**facts, CHAMPION: _compared(champion, inputs, question, truth, answers, table, about, spec, ctx)}
-    return Assessed({**facts, "view": spec.view}, {**made_with, "numpy": np.__version__}, table, rows)
+    return Assessed({**facts, **copied, "view": spec.view}, {**made_with, "numpy": np.__version__}, table, rows)
+
+
+def _unseen(table: Table, data: Input, inputs: Inputs, ctx: Context) -> tuple[Table, dict[str, Json]]:
+    """The rows that the model was not made with, and what is recorded of the others."""
+    from .copies import fresh, given_elsewhere, only
+
+    given = given_elsewhere(inputs, ctx)
+    if not given:
+        return table, {}
+    keep, known = fresh(table, data, given, ctx)
+    left = only(table, keep)
+    facts: dict[str, Json] = {} if known else {"limitations": ["training_rows_unknown"]}
+    if left.rows < table.rows:
+        facts["copied"] = table.rows - left.rows
+        ctx.tell(f"leaving out {table.rows - left.rows} rows that the model was made with")
+    return left, facts
 
 
 def _compared(

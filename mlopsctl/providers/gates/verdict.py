@@ -38,6 +38,10 @@ class Measured(NamedTuple):
     invalid: int
     view: str
     null: float | None
+    copied: int = 0
+    """Rows that were left out, because the model was made with them."""
+    unsure: bool = False
+    """Whether nobody could say of all rows that the model was not made with them."""
 
     @classmethod
     def of(cls, facts: Mapping[str, Json]) -> Measured:
@@ -55,6 +59,8 @@ class Measured(NamedTuple):
                 int(facts.get("invalid", 0)),
                 str(facts.get("view", "test")),
                 float(facts["null"]) if "null" in facts else None,
+                int(facts.get("copied", 0)),
+                "training_rows_unknown" in (facts.get("limitations") or ()),
             )
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise EvidenceError(
@@ -70,6 +76,10 @@ class Measured(NamedTuple):
         if self.lo is not None and self.hi is not None:
             text += f" [{self.show(self.lo)}, {self.show(self.hi)}]"
         text += f" on {self.n} rows"
+        if self.copied:
+            text += f", without {self.copied} that it was made with"
+        if self.unsure:
+            text += ", limitation training_rows_unknown: what it was trained on is not at hand"
         if self.null is not None:
             text += f" (a perfectly calibrated model shows {self.show(self.null)} here)"
         return text + (f" ({self.invalid} without a valid answer count as wrong)" if self.invalid else "")

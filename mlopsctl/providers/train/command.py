@@ -23,9 +23,10 @@ from ...provider import (
     result,
     run,
 )
-from ...types import Address, Json, Need, Outcome, Resource
+from ...types import Json, Need, Outcome, Resource
 from . import taken
 from .command_line import commands
+from .given import only_to_choose_by, views_of
 
 RESULT_VERSION = 1
 LATER_KEYS = ("search", "output", "threshold", "max_age", "retries")
@@ -49,6 +50,11 @@ class Spec:
     args: tuple[str, ...] = result((), doc="Arguments of the program.")
     params: Mapping[str, Any] = result({}, doc="Settings, handed over in the request.")
     data: str = run("", doc="The dataset it trains on; may be left out where only one exists.", ref="data")
+    validation: str | tuple[str, ...] = run(
+        "",
+        doc="The datasets it may choose by, [] for none; default: the val view of the data that it trains on.",
+        ref="data",
+    )
     seed: int = result(0, doc="The seed, handed over in the request.", minimum=0, maximum=2**32 - 1)
     predict: str = result(
         "", doc="For a model that is not ONNX: reads JSON lines, prints one line a row.", placeholders=("model",)
@@ -65,25 +71,18 @@ class Spec:
 
 
 def needs(spec: Spec, specs: Specs) -> tuple[Need, ...]:
-    """The training view of the data, and the validation view where the split has one.
+    """The training view of the data, and the rows it may choose by.
 
-    Raises ManifestError where several datasets could be meant.
+    Raises ManifestError where several datasets could be meant, and where one is for testing.
     """
-    known = specs.get("data", {})
+    known = [name for name in specs.get("data", {}) if not only_to_choose_by(name, spec.validation, specs)]
     if not spec.data and len(known) > 1:
         raise ManifestError(
             f"which data? there are {len(known)} datasets: {', '.join(known)}",
-            hint=f"add data: {next(iter(known))}",
+            hint=f"add data: {known[0]}",
             code="MLO1207",
         )
-    if not spec.data and not known:
-        return ()
-    name = spec.data or next(iter(known))
-    address = Address.of("data", name)
-    found = [Need("data", address, "train")]
-    if getattr(getattr(known.get(name), "split", None), "val", 0):
-        found.append(Need("validation", address, "val"))
-    return tuple(found)
+    return tuple(views_of([spec.data] if spec.data else known, spec.validation, specs))
 
 
 def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:

@@ -30,15 +30,13 @@ from ...types import Address, Json, Need, Outcome, Resource, TreeFile
 from . import taken, toolchain
 from .code import code_files
 from .command_line import commands, references, renamed
+from .given import only_to_choose_by, views_of
 
 if TYPE_CHECKING:
     from .workplace import Workplace
 
 RESULT_VERSION = 1
-LATER_KEYS = (
-    "search", "output", "threshold", "max_age",
-    "validation",
-)  # fmt: skip
+LATER_KEYS = ("search", "output", "threshold", "max_age")
 
 read = read_from_trail
 diff = diff_by_fingerprint
@@ -59,6 +57,11 @@ class Spec:
     params: Mapping[str, Any] = result({}, doc="Settings of the script: {params.NAME}, and the JSON file MLOPS_PARAMS.")
     data: str | tuple[str, ...] = run_field(
         "", doc="The datasets it trains on, [] for none; default: those that run: names, else the only one.", ref="data"
+    )
+    validation: str | tuple[str, ...] = run_field(
+        "",
+        doc="The datasets it may choose by, [] for none; default: the val view of the data that it trains on.",
+        ref="data",
     )
     code: tuple[str, ...] = run_field(
         (), doc="Globs of its code; default: the files that run: names and the repository's modules they import."
@@ -88,28 +91,26 @@ class Spec:
 
 
 def needs(spec: Spec, specs: Specs) -> tuple[Need, ...]:
-    """The training view of each dataset, the validation view where its split has one, and the models it starts from.
+    """The training view of each dataset, the rows it may choose by, and the models it starts from.
 
-    Raises ManifestError where several datasets could be meant.
+    Raises ManifestError where several datasets could be meant, and where one is for testing.
     """
     toolchain.check_declared(spec.toolchain)
     texts = [spec.run] if isinstance(spec.run, str) else list(spec.run)
     named = references(texts)
     chosen = [spec.data] if isinstance(spec.data, str) and spec.data else list(spec.data)
-    names = list(dict.fromkeys([*chosen, *(name for section, name in named if section == "data")]))
+    others = [name for section, name in named if section == "data"]
+    trained = [name for name in others if name in chosen or not only_to_choose_by(name, spec.validation, specs)]
+    names = list(dict.fromkeys([*chosen, *trained]))
     known = specs.get("data", {})
-    if not names and spec.data == "" and len(known) > 1:
+    left = [name for name in known if not only_to_choose_by(name, spec.validation, specs)]
+    if not names and spec.data == "" and len(left) > 1:
         raise ManifestError(
-            f"which data? there are {len(known)} datasets: {', '.join(known)}",
-            hint=f"add data: {next(iter(known))}, or name them in the command: {{data.{next(iter(known))}}}",
+            f"which data? there are {len(left)} datasets: {', '.join(left)}",
+            hint=f"add data: {left[0]}, or name them in the command: {{data.{left[0]}}}",
             code="MLO1207",
         )
-    found = []
-    for name in names or (list(known) if spec.data == "" else ()):
-        address = Address.of("data", name)
-        found.append(Need("data", address, "train"))
-        if getattr(getattr(known.get(name), "split", None), "val", 0):
-            found.append(Need("validation", address, "val"))
+    found = views_of(names or (left if spec.data == "" else ()), spec.validation, specs)
     found += [Need("base", Address.of("train", name), "model") for section, name in named if section == "train"]
     return tuple(found)
 
@@ -155,8 +156,9 @@ def nameless(want: Resource) -> dict[str, Json]:
     places: dict[str, str] = {}
     counted: dict[str, int] = {}
     for need in want.needs:
-        if need.role in ("data", "base"):
-            places[str(need.address)] = f"{{{need.address.section}:{counted.get(need.role, 0)}}}"
+        if need.role in ("data", "base", "validation") and str(need.address) not in places:
+            word = need.role if need.role == "validation" else need.address.section
+            places[str(need.address)] = f"{{{word}:{counted.get(need.role, 0)}}}"
             counted[need.role] = counted.get(need.role, 0) + 1
     if "run" in fields:
         fields["run"] = renamed(fields["run"], places)

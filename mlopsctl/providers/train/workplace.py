@@ -66,8 +66,8 @@ def prepare(want: Resource, inputs: Inputs, ctx: Context, files: Mapping[str, Tr
         alike = {other.need.address.bare for other in inputs if other.need.address.name == item.need.address.name}
         variable, path = _give(item, _word(item.need.address, alone=len(alike) == 1), files, work, given, ctx)
         env[variable] = str(path)
-        if item.role != "validation":
-            values[str(item.need.address)] = str(path)
+        # Of a dataset that is shared out a placeholder names the training view, which comes first.
+        values.setdefault(str(item.need.address), str(path))
     (given / "params.json").write_text(json.dumps(dict(spec.params), ensure_ascii=False), encoding="utf-8")
     declared, secrets = environment(spec.env)
     env = _environment(spec, home, tmp, work, ctx.cards) | declared | env

@@ -14,6 +14,13 @@ data:
   old: {path: old.csv, label: y}
   new: {path: new.csv, label: y}
   fresh: {path: fresh.csv, label: y, split: {test: all}}
+  again: {path: new.csv, label: y, split: {test: all}}
+  less: {path: new.csv, label: y, split: {test: 0.1}}
+  more: {path: new.csv, label: y, split: {test: 0.3}}
+  seed: {path: new.csv, label: y, split: {test: 0.1, seed: 1}}
+  keyed: {path: new.csv, label: y, split: {test: 0.1, key: id}}
+  folder: {path: lot}
+  inside: {path: lot/some.csv, label: y}
 train:
   base: {run: python base.py, data: old}
   tuned: {run: "python tune.py {train.base}", data: new}
@@ -33,6 +40,28 @@ def test_all_rows_of_training_data_are_refused_through_any_step(data: str) -> No
     assert caught.value.code == "MLO1319"
 
 
-@pytest.mark.parametrize(("data", "view"), [("new", "test"), ("old", "test"), ("fresh", "all"), ("fresh", "test")])
+@pytest.mark.parametrize("data", ["again", "more", "seed", "keyed"])
+def test_another_dataset_of_the_same_file_is_no_way_around(data: str) -> None:
+    with pytest.raises(ManifestError, match=r"data\.new, of which it is given rows, is read from the same place"):
+        load(data, "test")
+
+
+def test_a_file_of_a_folder_that_was_trained_on_is_no_way_around() -> None:
+    text = MANIFEST.replace("data: new", "data: folder").replace("DATA", "inside").replace("VIEW", "test")
+    with pytest.raises(ManifestError, match=r"data\.folder, of which it is given rows"):
+        load_manifest(text.encode())
+
+
+def test_rows_that_another_step_chooses_by_are_no_way_around() -> None:
+    text = MANIFEST.replace("data: new}", "data: fresh2, validation: chosen}").replace("VIEW", "test")
+    more = "  fresh2: {path: f.csv, label: y}\n  chosen: {path: val.csv, label: y, split: none}\n"
+    more += "  judge: {path: val.csv, label: y, split: {test: all}}\ntrain:"
+    with pytest.raises(ManifestError, match=r"holds the rows that train\.tuned was chosen by; data\.chosen, of which"):
+        load_manifest(text.replace("train:", more, 1).replace("DATA", "judge").encode())
+
+
+@pytest.mark.parametrize(
+    ("data", "view"), [("new", "test"), ("old", "test"), ("fresh", "all"), ("fresh", "test"), ("less", "test")]
+)
 def test_rows_set_aside_are_taken(data: str, view: str) -> None:
     load(data, view)

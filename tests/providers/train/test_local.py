@@ -150,14 +150,11 @@ def test_a_folder_of_data_is_found_at_its_path(project: Project) -> None:
 
 
 def test_needs_follow_from_references_and_the_split() -> None:
-    class Split:
-        val = 0.1
-
-    class Data:
-        split = Split()
+    from mlopsctl.providers.data import dvc
+    from mlopsctl.providers.data.split import Split
 
     spec = local.Spec(run="python train.py")
-    assert local.needs(spec, {"data": {"rows": Data()}}) == (
+    assert local.needs(spec, {"data": {"rows": dvc.Spec("rows.csv", "y", split=Split(val=0.1))}}) == (
         Need("data", Address("data", "rows"), "train"),
         Need("validation", Address("data", "rows"), "val"),
     )
