@@ -456,7 +456,7 @@ def removal(want: Resource, observed: Observed, world: World) -> Step:
         want.address,
         want.provider,
         Action.NOOP if other else Action.DELETE,
-        Cost.NOTHING if other else Cost.REDEPLOY,
+        Cost.NOTHING if other else Cost.REMOVE,
         Reason(other or "no longer in the manifest"),
         observed.made_from,
         relies_on=(observed.entry,),

@@ -112,6 +112,7 @@ class Cost(Enum):
     REDEPLOY = "redeploy"
     POINTER = "pointer swap"
     METADATA = "metadata only"
+    REMOVE = "take down"
 
 
 GUARD = "guard"

@@ -9,10 +9,10 @@ import typer
 
 from ..audit.sharing import waiting
 from ..looks import nth_model
-from ..plan import Assessment, survey
+from ..plan import Assessment, removal, survey
 from ..provider import Deployment, Probe, provider
 from ..render.text import printable
-from ..types import Address, Resource, is_unverified
+from ..types import Action, Address, Resource, is_unverified
 from . import console
 from .announced import announcements
 from .overrides import overrides
@@ -64,7 +64,7 @@ def status(
     project.need_trail()
     wanted = project.resource(address).address if address else None
     world = ProjectWorld(project)
-    found = survey(project.resources, world)
+    found = survey(project.resources, world) + ([] if address else left_behind(project, world))
     chosen = [_with_looks(one, world) for one in found if wanted is None or one.step.address == wanted]
     probes = {
         one.step.address: probe(project, one, ask=refresh)
@@ -119,6 +119,13 @@ def status(
         if one.step.address in probes:
             _incident(project, one, ruled_out.get(one.step.address, ()))
     return 0
+
+
+def left_behind(project: Project, world: ProjectWorld) -> list[Assessment]:
+    """What left the manifest and still runs: at night somebody has to see it here."""
+    declared = frozenset(want.address for want in project.resources)
+    gone = world.undeclared(declared)
+    return [Assessment(removal(want, seen, world), None, seen, (), None, {}) for want, seen in gone]
 
 
 def _with_looks(found: Assessment, world: ProjectWorld) -> Assessment:
@@ -178,8 +185,11 @@ def _incident(project: Project, one: Assessment, ruled_out: Sequence[str]) -> No
     console.out(f"{one.step.address}: {since} {one.seen.at} by entry {one.seen.entry[:12]}")
     for line in ruled_out:
         console.out(console.paint(f"  what is live is withdrawn: {printable(line)}", "red"))
-    before = last_good(project.trail, one.step.address, one.seen)
+    gone = one.step.action is Action.DELETE
+    before = None if gone else last_good(project.trail, one.step.address, one.seen)
     if before is not None:
         console.out(f"  last good before it: entry {before.id[:12]} of {before.at}")
         console.out(f"  to go back:  mlopsctl rollback {name} --to {before.id[:12]}")
     console.out(f'  to cut out:  mlopsctl halt {name} --reason "…"')
+    if gone:
+        console.out(f"  to end it:   mlopsctl destroy --target {name}")

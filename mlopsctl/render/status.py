@@ -78,6 +78,8 @@ def _row(found: Assessment, probe: Probe | None, withdrawn: Sequence[str], annou
         row["nth_model"] = step.nth_model
     if step.held_by:
         row["held_by"] = step.held_by
+    if step.action is Action.DELETE:
+        row["undeclared"] = True
     if withdrawn:
         row["withdrawn"] = list(withdrawn)
     if announced:
@@ -115,11 +117,9 @@ def details(found: Assessment, probe: Probe | None) -> str:
     """What a person wants to know beside the state, in one line."""
     step, seen = found.step, found.seen
     if probe is not None:
-        return one_line(
-            ", ".join(
-                text for text in (probe.endpoint, probe.text, step.held_by, _imports(seen), _adopted(seen)) if text
-            )
-        )
+        left = step.reason.text if step.action is Action.DELETE else ""
+        said = (probe.endpoint, probe.text, left, step.held_by, _imports(seen), _adopted(seen))
+        return one_line(", ".join(text for text in said if text))
     if step.blocked_by:
         return one_line("by " + ", ".join(step.blocked_by))
     if step.verdict is not None and step.verdict.text:

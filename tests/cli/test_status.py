@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.quickstart import must, shell
+from tests.quickstart import must, shell, take_down
 
 
 def test_each_resource_has_one_line(project: Path) -> None:
@@ -65,3 +65,26 @@ def test_a_fresh_clone_fetches_the_trail_before_it_calls_anything_absent(
 ) -> None:
     must(f"git clone -q {project} {tmp_path / 'clone'}", project)
     assert wanted in must(f"mlopsctl {words}", tmp_path / "clone")
+
+
+def test_a_deployment_that_left_the_manifest_is_shown_while_it_runs(project: Path) -> None:
+    """Until the next apply takes it down, it answers: whoever is called at night has to find it."""
+    manifest = project / "mlops.yaml"
+    before = manifest.read_text()
+    manifest.write_text(before + "\ndeployments:\n  local: {target: cpu}\n")
+    must("git commit -qam 'Deploy'", project)
+    try:
+        must("mlopsctl apply -y", project)
+        manifest.write_text(before)
+        must("git commit -qam 'Drop the deployment'", project)
+        said = must("mlopsctl status", project)
+        assert "deployments.local  serving" in said and "no longer in the manifest" in said
+        assert "mlopsctl halt local" in said and "mlopsctl destroy --target local" in said and "rollback" not in said
+        row = json.loads(must("mlopsctl status --format json", project))["resources"][-1]
+        assert row["address"] == "deployments.local" and row["undeclared"] is True
+        plan = must("mlopsctl plan", project)
+        assert "take down: no longer in the manifest" in plan and "Work: take down." in plan
+        must("mlopsctl apply -y", project)
+        assert "deployments.local" not in must("mlopsctl status", project)
+    finally:
+        take_down(project)
