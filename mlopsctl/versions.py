@@ -7,8 +7,10 @@ from typing import Any, NamedTuple
 
 from .types import GUARD, Address, Input, Need, Resource, Verdict
 
-PATTERN = r"^((sha256|dirhash):)?[0-9a-f]{8,64}$"
-"""How an entry's id or an artifact's digest begins; fewer letters soon begin several."""
+PATTERN = r"^(((sha256|dirhash):)?[0-9a-f]{8,64}|[1-9][0-9]{0,6})$"
+"""How an entry's id or an artifact's digest begins, fewer letters soon begin several; or the number of a release."""
+MOST = 9_999_999
+"""The greatest number of a release: what is longer begins an id."""
 
 
 class Version(NamedTuple):

@@ -11,11 +11,13 @@ import typer
 from ..audit.trace import entry_json
 from ..errors import UsageError
 from ..plan import Assessment, survey
+from ..releases import RELEASE
 from ..types import Entry, Json
 from . import console
 from .names import names_of
 from .options import Format, check_format
 from .project import Project, open_project, open_readable
+from .versions import with_release
 from .world import ProjectWorld
 
 
@@ -51,7 +53,7 @@ def show(
         _history(str(want.address), sorted(entries.values(), key=lambda entry: (entry.seq, entry.id)), format)
         return 0
     found = next(one for one in survey(project.resources, ProjectWorld(project)) if one.step.address == want.address)
-    _print(_one(found), format)
+    _print(_one(with_release(project, found)), format)
     return 0
 
 
@@ -114,6 +116,8 @@ def _history(address: str, entries: list[Entry], format: str) -> None:
 
 
 def _figure(entry: Entry) -> str:
+    if RELEASE in entry.facts:
+        return f"release {entry.facts[RELEASE]}"
     if "value" in entry.facts:
         return f"{entry.facts.get('metric', 'value')} {entry.facts['value']} {entry.facts.get('ci', '')}"
     return str(entry.facts.get("message", ""))

@@ -11,6 +11,7 @@ from ..audit.sharing import waiting
 from ..looks import nth_model
 from ..plan import Assessment, removal, survey
 from ..provider import Deployment, Probe, provider
+from ..releases import RELEASE
 from ..render.text import printable
 from ..types import Action, Address, Resource, is_unverified
 from . import console
@@ -18,6 +19,7 @@ from .announced import announcements
 from .overrides import overrides
 from .project import Project, open_readable
 from .queue import queued
+from .versions import with_release
 from .withdrawn import last_good, withdrawn
 from .world import ProjectWorld
 from .write import ReportFormat, Write, reports, written
@@ -65,7 +67,8 @@ def status(
     wanted = project.resource(address).address if address else None
     world = ProjectWorld(project)
     found = survey(project.resources, world) + ([] if address else left_behind(project, world))
-    chosen = [_with_looks(one, world) for one in found if wanted is None or one.step.address == wanted]
+    asked_for = (one for one in found if wanted is None or one.step.address == wanted)
+    chosen = [with_release(project, _with_looks(one, world)) for one in asked_for]
     probes = {
         one.step.address: probe(project, one, ask=refresh)
         for one in chosen
@@ -182,7 +185,8 @@ def _incident(project: Project, one: Assessment, ruled_out: Sequence[str]) -> No
     name = one.step.address.typed
     console.out("")
     since = "adopted at" if is_unverified(one.seen) else "live since"
-    console.out(f"{one.step.address}: {since} {one.seen.at} by entry {one.seen.entry[:12]}")
+    number = f", release {one.seen.facts[RELEASE]}" if RELEASE in one.seen.facts else ""
+    console.out(f"{one.step.address}: {since} {one.seen.at} by entry {one.seen.entry[:12]}{number}")
     for line in ruled_out:
         console.out(console.paint(f"  what is live is withdrawn: {printable(line)}", "red"))
     gone = one.step.action is Action.DELETE

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from ..plan import Assessment
 from ..provider import provider, result_fields
+from ..releases import RELEASE, numbered
 from ..types import GUARD, Address, Digest, Entry, Input, Need, Observed, Resource, Verdict
-from ..versions import Version, artifact_of, asked
+from ..versions import MOST, Version, artifact_of, asked
 from .names import names_of
 from .project import Project
 
@@ -14,7 +16,10 @@ _FETCH = "mlopsctl pull --trail-only fetches the trail"
 def find_version(project: Project, want: Resource) -> Version:
     """What the deployment's ``version:`` stands for: an artifact of its target, by digest, by its entry or by a release."""
     word, need = asked(want.spec), artifact_of(want)
-    made = _by_digest(project, word) if ":" in word else _by_entry(project, word, need)
+    if word.isdecimal() and len(word) <= len(str(MOST)):
+        made = _by_number(project, int(word), want, need)
+    else:
+        made = _by_digest(project, word) if ":" in word else _by_entry(project, word, need)
     if isinstance(made, str):
         return Version(f"version: {word}, which {made}")
     entry, digest = made
@@ -50,6 +55,39 @@ def _by_digest(project: Project, word: str) -> tuple[Entry, Digest] | str:
     if len(hits) > 1:
         return f"begins the digests of {len(hits)} artifacts: write more of it"
     return next(((entry, digest) for digest, entry in hits.items()), f"no artifact in this trail has: {_FETCH}")
+
+
+def releases(project: Project, address: Address) -> dict[str, int]:
+    """The number of each release of a deployment, under all of its names and oldest first, by the id of its entry."""
+    trail = project.trail
+    found: dict[str, int] = trail.remembered(
+        f"releases of {address}",
+        # What only this machine believes is no release to anybody else.
+        lambda: numbered(one for one in trail.entries(str(address), ("result",)) if one.trusted),
+    )
+    return found
+
+
+def with_release(project: Project, found: Assessment) -> Assessment:
+    """A deployment with the number of the release that runs, also where an early version did not sign it."""
+    if found.step.address.section != "deployments" or found.seen is None:
+        return found
+    number = releases(project, found.step.address).get(found.seen.entry)
+    return found._replace(seen=found.seen._replace(facts={**found.seen.facts, RELEASE: number})) if number else found
+
+
+def _by_number(project: Project, number: int, want: Resource, need: Need) -> tuple[Entry, Digest] | str:
+    """The artifact that the release of this number put out, or why that is none."""
+    known = releases(project, want.address)
+    made = [_by_entry(project, entry, need) for entry, found in known.items() if found == number]
+    if not made:
+        last = max(known.values(), default=0)
+        return f"is no release of {want.address}, which has had {last or 'none'}: {_FETCH}"
+    artifacts = {one[1] for one in made if not isinstance(one, str)}
+    if len(artifacts) > 1:
+        ids = " and ".join(entry[:12] for entry, found in known.items() if found == number)
+        return f"is the number of {ids}, which clones put out that did not know of each other: name one of them"
+    return made[0]
 
 
 def _by_entry(project: Project, word: str, need: Need) -> tuple[Entry, Digest] | str:

@@ -20,11 +20,13 @@ from ..controls import settings
 from ..errors import MlopsError
 from ..personal import claims
 from ..provider import Context, Deployment, Inputs, provider
+from ..releases import RELEASE, following
 from ..resources import title_of
 from ..types import Address, Digest, Json, Observed, Outcome, Resource, TreeFile
 from .announce import Announcer
 from .messages import keep_message
 from .project import Project
+from .versions import releases
 from .withdrawn import refuse_inputs
 from .world import ProjectWorld
 
@@ -223,7 +225,8 @@ class ProjectWorkshop:
         if kind == "result" and want.address.section == "deployments":
             held = held or any(hold.to for hold in self.world.holds(want))
             controls, code = self.world.sites.to_record(want, held=held)
-            given |= {**controls, "settings": settings(want)}
+            number = following(releases(self.project, want.address).values())
+            given |= {**controls, "settings": settings(want), RELEASE: number}
         if announced := self._announcer.ended(want.address):
             given["intent"] = announced
         entry = self.project.trail.append(

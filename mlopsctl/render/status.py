@@ -8,6 +8,7 @@ from types import MappingProxyType
 from ..looks import looks
 from ..plan import Assessment
 from ..provider import Probe
+from ..releases import RELEASE
 from ..types import Action, Address, Json, Observed, is_unverified
 from .plan import SCHEMA_VERSION
 from .text import one_line
@@ -74,6 +75,8 @@ def _row(found: Assessment, probe: Probe | None, withdrawn: Sequence[str], annou
         row["origin"] = origin_of(seen)
     if seen is not None and isinstance(adopted := seen.facts.get("adopted"), dict):
         row["adopted"] = str(adopted.get("state"))
+    if step.address.section == "deployments" and seen is not None and RELEASE in seen.facts:
+        row["release"] = seen.facts[RELEASE]
     if step.nth_model is not None:
         row["nth_model"] = step.nth_model
     if step.held_by:

@@ -65,9 +65,30 @@ def test_a_deployment_stays_on_the_version_that_it_names(two: Path) -> None:
     assert "live" in must("mlopsctl status local", two)
 
 
+def test_releases_have_numbers_and_a_number_names_one(two: Path) -> None:
+    must("git checkout -q mlops.yaml", two)
+    row = json.loads(must("mlopsctl status other --format json", two))["resources"][0]
+    last = row["release"]
+    assert last >= 3 and f", release {last}" in must("mlopsctl status other", two)
+    assert json.loads(must("mlopsctl show deployments.other --format json", two))["facts"]["release"] == last
+    history = must("mlopsctl show deployments.other --history", two)
+    assert [f"release {n}" in history for n in range(1, last + 2)] == [True] * last + [False]
+    released = [one["id"] for one in entries(two, "deployments.other")]
+    for number in (1, 2):
+        try:
+            must(f"sed -i 's/^  other: {{target: cpu}}/  other: {{target: cpu, version: {number}}}/' mlops.yaml", two)
+            plan = must("mlopsctl plan --target deployments.other", two)
+        finally:
+            must("git checkout -q mlops.yaml", two)
+        shown = must(f"mlopsctl audit show {released[number - 1]} --format json", two)
+        digest = re.findall(r'"artifact": "(dirhash:[0-9a-f]{64})"', shown)[0]
+        assert f"version: {number} is {digest[:20]}" in plan, plan
+
+
 @pytest.mark.parametrize(
     ("word", "why"),
     [
+        ("99", "is no release of deployments.local, which has had"),
         ("dirhash:0123456789ab", "no artifact in this trail has"),
         ("0123456789ab", "begins no entry"),
         ("TRAIN", "is an entry of neither"),

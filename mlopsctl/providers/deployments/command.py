@@ -50,7 +50,7 @@ from ...types import (
     Resource,
     is_unverified,
 )
-from ...versions import PATTERN
+from ...versions import MOST, PATTERN
 from .controls import AFTER, BRANCH, GATES, VERSION, After, Approvals, artifact_and_guards, spelt_out
 
 RESULT_VERSION = 1
@@ -85,7 +85,7 @@ class Spec:
     digest: str = result(doc="The program's sha256, as sha256sum prints it.", pattern="^sha256:[0-9a-f]{64}$")
     target: str = run(doc="The target whose artifact is deployed.", ref="targets")
     model: str = run("", doc="The model; may be left out where the target says it.", ref="train")
-    version: str = run("", doc=VERSION, pattern=PATTERN)
+    version: str | int = run("", doc=VERSION, pattern=PATTERN, minimum=1, maximum=MOST)
     to: str = result("", doc="Where to deploy, in the program's own words.")
     args: tuple[str, ...] = result((), doc="Arguments of the program.")
     params: Mapping[str, Any] = result({}, doc="Settings, handed over in the request.")

@@ -22,8 +22,8 @@ GATES = (
 AFTER = "Another deployment that must run the artifact first: its name, or with 'for' how long it must have run it."
 
 VERSION = (
-    "The artifact of its target that it stays on: how its digest begins (sha256:… or dirhash:…), or the id of the entry "
-    "that made or deployed it; left out: the newest."
+    "The artifact of its target that it stays on: how its digest begins (sha256:… or dirhash:…), the id of the entry "
+    "that made or deployed it, or the number of the release that put it out; left out: the newest."
 )
 
 

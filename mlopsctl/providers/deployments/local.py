@@ -31,7 +31,7 @@ from ...provider import (
 from ...serving.files import read_json, write_json
 from ...types import GUARD, Action, Address, Digest, Input, Json, Mark, Need, Observed, Outcome, Reason, Resource
 from ...verifiers import is_identity
-from ...versions import PATTERN
+from ...versions import MOST, PATTERN
 
 if TYPE_CHECKING:
     from ...serving.client import Answer
@@ -67,7 +67,7 @@ class Spec:
 
     target: str = run(doc="The target whose artifact is served.", ref="targets")
     model: str = run("", doc="The model; may be left out where the target says it.", ref="train")
-    version: str = run("", doc=VERSION, pattern=PATTERN)
+    version: str | int = run("", doc=VERSION, pattern=PATTERN, minimum=1, maximum=MOST)
     to: str = result(
         "",
         doc="host:port to listen on; left out: any free port of 127.0.0.1, which later releases keep.",
