@@ -25,6 +25,7 @@ _TRAIN = "providers/train/test_local.py::"
 _WRONG = "providers/train/test_goes_wrong.py::"
 _ORT = "providers/targets/test_onnxruntime.py::"
 _TVM = "providers/targets/test_tvm.py::"
+_QUANT = "providers/targets/test_quantize.py::"
 _PROGRAM = "providers/targets/test_program.py::"
 _LOCAL = "providers/deployments/test_local.py::"
 _KEYS = "providers/test_keys.py::"
@@ -103,6 +104,10 @@ EFFECTS: dict[str, str] = {
     "gates/command.timeout": _KEYS + "test_a_program_gets_as_long_as_its_timeout",
     "gates/scan.model": _MANIFEST + "test_each_of_several_models_has_a_scan",
     "targets/onnxruntime.tolerance": _KEYS + "test_a_recorded_comparison_is_judged_by_todays_bars",
+    "targets/onnxruntime.quantize": _QUANT + "test_the_artifact_computes_in_8_bits_and_keeps_the_accuracy",
+    "targets/onnxruntime.calibration": _QUANT + "test_the_training_rows_alone_fix_the_scales",
+    "targets/onnxruntime.max_accuracy_drop": _QUANT + "test_the_verdict_reads_the_entry_alone",
+    "targets/onnxruntime.inconclusive": _QUANT + "test_the_verdict_reads_the_entry_alone",
     "targets/tvm.mcpu": _TVM + "test_a_processor_nobody_knows_is_refused_and_not_passed_over",
     "targets/tvm.batch": _TVM + "test_the_library_agrees_with_the_model_on_every_row",
     "targets/program.tolerance": _KEYS + "test_a_recorded_comparison_is_judged_by_todays_bars",

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import ProviderError
-from .worker import run_worker
 
 _SHOWN = 4
 
@@ -36,6 +35,7 @@ def require_fit(
     ``hint`` says what the user can do instead.
     """
     from ..workers import model_check
+    from .worker import run_worker
 
     room = memory + 4 * sum(file.stat().st_size for file in model.parent.rglob("*") if file.is_file())
     request = {"model": str(model.resolve()), "limits": limits._asdict()}

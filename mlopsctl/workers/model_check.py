@@ -46,6 +46,7 @@ def _opsets(model: Any) -> dict[str, int]:
 
 def _versions(model: Any, wanted: list[int] | None) -> Iterator[Finding]:
     low, high = wanted or (1, _newest(""))
+    high = min(high, _newest(""))
     version = _opsets(model).get("", 0)
     node = next((node for node in nodes_of(model) if node.domain in ("", "ai.onnx")), None)
     if node is not None and not low <= version <= high:

@@ -1,4 +1,4 @@
-"""``use: onnxruntime``: the model as ONNX Runtime optimises it, run here on every test row beside the original."""
+"""``use: onnxruntime``: the model as ONNX Runtime optimises it, in 8 bits where asked, run here on every row of the view."""
 
 from __future__ import annotations
 
@@ -14,6 +14,13 @@ from ...adapters.artifact import (
     write_description,
 )
 from ...adapters.lineage import model_and_view
+from ...adapters.quantisation import (
+    Scheme,
+    calibration_need,
+    check_bounds,
+    judge_accuracy_drop,
+    quantise,
+)
 from ...budgets import Budget, budget, priority_field
 from ...errors import ProviderError
 from ...provider import (
@@ -30,10 +37,10 @@ from ...provider import (
     result,
     run,
 )
-from ...types import Need, Observed, Outcome, Resource, Verdict
+from ...types import Json, Need, Observed, Outcome, Resource, Verdict
 
 RESULT_VERSION = 1
-LATER_KEYS = ("device", "quantize", "fallback", "max_accuracy_drop", "resources", "batch", "part", "lanes")
+LATER_KEYS = ("device", "fallback", "resources", "batch", "part", "lanes")
 
 sources = no_sources
 read = read_from_trail
@@ -61,6 +68,29 @@ class Spec:
     min_agreement: float = policy(
         1.0, doc="The least share of rows that get the same answer.", minimum=0, maximum=1, looser="lower"
     )
+    quantize: Literal["none", "int8", "dynamic"] = result(
+        "none",
+        doc="int8: weights and values in 8 bits, scales calibrated on training rows; dynamic: scales found at each call.",
+        looser=("none", "dynamic", "int8"),
+    )
+    calibration: int = result(
+        512,
+        doc="How many training rows int8 is calibrated on; never rows of the test view.",
+        minimum=1,
+        maximum=100_000,
+    )
+    max_accuracy_drop: float = policy(
+        0.01,
+        doc="By how much a quantised artifact's accuracy (of a number: r2) may be below the model's; the whole interval counts.",
+        minimum=0,
+        maximum=1,
+        looser="higher",
+    )
+    inconclusive: Literal["block", "warn"] = policy(
+        "block",
+        doc="Whether a quantised artifact whose interval holds max_accuracy_drop blocks what it is for.",
+        looser=("block", "warn"),
+    )
     budget: Budget | None = budget()  # noqa: RUF009 - a dataclass field
     priority: int = priority_field()
     timeout: float = run(600.0, doc="How long the compiler may work.", quantity="duration")
@@ -68,13 +98,18 @@ class Spec:
 
 
 def needs(spec: Spec, specs: Specs) -> tuple[Need, ...]:
-    """The model, and the view of its data on which the artifact is compared with it."""
-    return model_and_view(spec.model, spec.view, specs)
+    """The model, the view of its data on which the artifact is compared with it, and for int8 the training rows."""
+    check_bounds(spec, usual=Spec())
+    rows = calibration_need(spec.model, specs) if spec.quantize == "int8" else ()
+    return (*model_and_view(spec.model, spec.view, specs), *rows)
 
 
 def judge(want: Resource, seen: Observed, inputs: Inputs) -> Verdict:
     """The recorded comparison against the bars of today's manifest."""
-    return judge_agreement(seen.facts, tolerance=want.spec.tolerance, min_agreement=want.spec.min_agreement)
+    spec: Spec = want.spec
+    if spec.quantize != "none":
+        return judge_accuracy_drop(seen.facts, spec.max_accuracy_drop, warn=spec.inconclusive == "warn")
+    return judge_agreement(seen.facts, tolerance=spec.tolerance, min_agreement=spec.min_agreement)
 
 
 def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
@@ -96,8 +131,9 @@ def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
     original = ctx.store.checkout(model.digest, ctx.scratch / "model") / "model.onnx"
     artifact = ctx.scratch / "artifact"
     artifact.mkdir()
+    form, figures, versions = _quantised(original, spec, inputs, ctx)
     ctx.tell("optimising with ONNX Runtime")
-    version = _optimise(original, artifact / "model.onnx", spec)
+    versions |= {"onnxruntime": _optimise(form, artifact / "model.onnx", spec)}
     description = inspect_model(original)
     table = read_table(ctx.store.path(data.digest), data.facts["format"])
     ctx.tell(f"comparing artifact and model on {table.rows} rows")
@@ -124,9 +160,34 @@ def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
         arch=spec.arch,
         inputs=description["inputs"],
         outputs=description["outputs"],
-        figures={"opset": description["opset"], "ir": description["ir"], "level": "extended"},
+        figures={"opset": description["opset"], "ir": description["ir"], "level": "extended", **figures},
     )
-    return Outcome({"artifact": artifact}, facts, {"onnxruntime": version})
+    return Outcome({"artifact": artifact}, facts, versions)
+
+
+def _quantised(model: Path, spec: Spec, inputs: Inputs, ctx: Context) -> tuple[Path, dict[str, Json], dict[str, str]]:
+    """The model in 8 bits where that is asked for, its figures, and the versions of what made it."""
+    if spec.quantize == "none":
+        return model, {}, {}
+    ctx.tell(f"quantising: {spec.quantize}")
+    # A folder of its own: a file beside a model is taken for its weights.
+    (ctx.scratch / "quantised").mkdir()
+    out = ctx.scratch / "quantised" / "model.onnx"
+    made = quantise(
+        model,
+        out,
+        Scheme(spec.quantize),
+        "quantize:",
+        ctx,
+        inputs=inputs,
+        rows=spec.calibration,
+        seconds=spec.timeout,
+        memory=spec.memory,
+    )
+    figures: dict[str, Json] = {"quantize": spec.quantize, "quantised": made["quantised"]}
+    if spec.quantize == "int8":
+        figures["calibration_rows"] = made["rows"]
+    return out, figures, {"onnx": str(made["onnx"])}
 
 
 def _optimise(model: Path, out: Path, spec: Spec) -> str:

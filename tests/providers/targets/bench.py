@@ -40,7 +40,7 @@ class Bench:
             "classes": [0, 1, 2],
         }
 
-    def inputs(self, folder: Path, facts: Mapping[str, Any]) -> tuple[Input, Input]:
+    def inputs(self, folder: Path, facts: Mapping[str, Any]) -> tuple[Input, ...]:
         model, data = self.store.put(folder), self.store.put(self.rows)
         return (
             Input(Need("model", Address("train", "classifier"), "model"), Observed(model, {"model": model}, facts)),
