@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import onnx
@@ -11,7 +11,7 @@ from mlopsctl.adapters.quantisation import CALIBRATION, Scheme, judge_accuracy_d
 from mlopsctl.adapters.store import hash_folder
 from mlopsctl.errors import ManifestError, ProviderError
 from mlopsctl.providers.targets import onnxruntime as target
-from mlopsctl.types import Digest, Outcome, Status
+from mlopsctl.types import Digest, Status
 from tests.providers.targets.digits import TEST_ROWS, DigitsBench, write_digits_mlp
 from tests.providers.targets.models import write_tree
 
@@ -27,7 +27,7 @@ class Made:
         self.folder = root / "model"
         self.folder.mkdir()
         write_digits_mlp(self.folder / "model.onnx")
-        self.of: dict[str, Outcome] = {
+        self.of: dict[str, Any] = {
             kind: self.bench.make(target, self.folder, ONNX, kind, quantize=kind) for kind in ("int8", "dynamic")
         }
 
@@ -37,7 +37,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     return Made(tmp_path_factory.mktemp("digits"))
 
 
-def operators(outcome: Outcome) -> set[str]:
+def operators(outcome: Any) -> set[str]:
     return {node.op_type for node in onnx.load(outcome.outputs["artifact"] / "model.onnx").graph.node}
 
 
@@ -179,5 +179,5 @@ def test_the_verdict_reads_the_entry_alone(made: Made) -> None:
 
     seen = Observed(Digest("sha256:0"), {}, made.of["int8"].facts)
     for most, inconclusive, blocks in ((0.05, "block", False), (0.0, "block", True), (0.0, "warn", False)):
-        spec = target.Spec(quantize="int8", max_accuracy_drop=most, inconclusive=inconclusive)
+        spec = target.Spec(quantize="int8", max_accuracy_drop=most, inconclusive=cast(Any, inconclusive))
         assert target.judge(Resource(Address("targets", "cpu"), "targets/onnxruntime", spec), seen, ()).blocks is blocks
