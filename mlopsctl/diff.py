@@ -24,7 +24,7 @@ class Figure(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """A gate's figures side by side; None where the trail has none."""
+    """A gate's or an artifact's figures side by side; None where the trail has none."""
 
     metric: str
     view: str
@@ -137,7 +137,8 @@ def _compare_one(old: Assessment, new: Assessment) -> Difference | None:
         return None
     by_key = tuple(one for change in changes for one in _by_key(change))
     figures, measured = _figures(old, new), _measured(old, new)
-    return Difference(new.step.address, "changed", by_key, files, figures, measured, _notes(new))
+    notes = (*_not_made(old, new), *_notes(new))
+    return Difference(new.step.address, "changed", by_key, files, figures, measured, notes)
 
 
 def _by_key(change: Change) -> Iterator[Change]:
@@ -180,12 +181,14 @@ def _files(old: Mapping[str, TreeFile], new: Mapping[str, TreeFile]) -> tuple[Ch
     )
 
 
-_FIGURES = ("rows", "column_count", "agreement", "max_abs_diff", "metrics", "size", "proof", "runtime", "figures")
+_FIGURES = ("rows", "column_count", "agreement", "max_abs_diff", "size", "proof", "runtime", "figures")
 
 
 def _figures(old: Assessment | None, new: Assessment) -> tuple[Change, ...]:
     """What the trail says of datasets and artifacts: rows, size, agreement with the model, a target's own figures."""
     if new.step.address.section not in ("data", "train", "targets"):
+        return ()
+    if old is not None and (old.seen is None or new.seen is None):
         return ()
     before, after = _facts(old.seen if old else None), _facts(new.seen)
     changes = (Change(name, before.get(name), after.get(name)) for name in _FIGURES if name in before or name in after)
@@ -198,25 +201,35 @@ def _facts(seen: Observed | None) -> Mapping[str, Json]:
 
 def _measured(old: Assessment | None, new: Assessment | None) -> tuple[Measured, ...]:
     either = new or old
-    if either is None or either.step.address.section != "gates":
+    if either is None or either.step.address.section not in ("gates", "targets"):
         return ()
     before, after = (_figure(old) if old else None), (_figure(new) if new else None)
     if before is None and after is None:
         return ()
     facts = _facts(new.seen if new and after else old.seen if old else None)
-    return (Measured(str(facts.get("metric", "value")), str(facts.get("view", "")), before, after),)
+    metric = facts.get("metric") or (facts.get("metrics") or {}).get("metric") or "value"
+    return (Measured(str(metric), str(facts.get("view", "")), before, after),)
 
 
 def _figure(one: Assessment) -> Figure | None:
     facts = _facts(one.seen)
-    if "value" not in facts:
+    # What a gate measured, or a target of its artifact when it was compared with the model.
+    found = facts if one.step.address.section == "gates" else (facts.get("metrics") or {}).get("artifact") or {}
+    if "value" not in found:
         return None
-    interval = facts.get("ci")
+    interval = found.get("ci")
     ci = (float(interval[0]), float(interval[1])) if interval else None
     least, most = getattr(one.spec, "min", None), getattr(one.spec, "max", None)
     bars = ([f">= {least:g}"] if least is not None else []) + ([f"<= {most:g}"] if most is not None else [])
     status = one.step.verdict.status.value if one.step.verdict else ""
-    return Figure(float(facts["value"]), ci, facts.get("n"), " and ".join(bars), status)
+    return Figure(float(found["value"]), ci, facts.get("n"), " and ".join(bars), status)
+
+
+def _not_made(old: Assessment, new: Assessment) -> tuple[str, ...]:
+    """Why nothing measured stands beside a change."""
+    if new.step.address.section not in ("data", "train", "targets") or (old.seen is None) == (new.seen is None):
+        return ()
+    return (f"the trail has no result of the {'old' if old.seen is None else 'new'} side yet",)
 
 
 def _notes(one: Assessment) -> tuple[str, ...]:

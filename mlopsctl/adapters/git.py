@@ -142,6 +142,8 @@ class Repo:
 
     def head(self) -> tuple[str, str, bool]:
         """Commit of HEAD ("" before the first), branch ("" when detached), and whether tracked files differ."""
+        if self.bare:
+            return *self.where(), False
         listed = self.git(
             *self._without_filters, "status", "--porcelain=v2", "--branch", "-z",
             "--untracked-files=no", "--ignore-submodules=all", "--no-renames",

@@ -100,7 +100,13 @@ def _words(one: Difference) -> Iterator[str]:
     for change in one.figures:
         if change.field == "size" and one.data is not None and one.data.size is not None:
             continue
-        yield f"{change.field}: {value(change.old)} -> {value(change.new)}  (measured)"
+        yield f"{change.field}: {_measure(change)}  (measured)"
+
+
+def _measure(change: Change) -> str:
+    if change.field == "size" and isinstance(change.old, int) and isinstance(change.new, int):
+        return f"{change.old:,} -> {change.new:,} bytes"
+    return f"{value(change.old)} -> {value(change.new)}"
 
 
 def _file_word(change: Change) -> str:
@@ -183,9 +189,9 @@ def diff_markdown(found: Sequence[Difference]) -> list[str]:
     lines = _fold("Resources that differ", ("", "resource", "what"), [_row(one) for one in found])
     measured = [(one, item) for one in found for item in one.measured]
     if measured:
-        header = ("gate", "metric", "before", "after", "")
+        header = ("resource", "metric", "before", "after", "")
         rows = [_gate_row(one, item) for one, item in measured]
-        lines += ["**Measured**", "", *_fold("Gates", header, rows)]
+        lines += ["**Measured**", "", *_fold("Figures", header, rows)]
     fields = [(one, change) for one in found for change in (*one.changes, *one.figures)]
     if fields:
         rows = [(code(str(one.address)), code(c.field), code(value(c.old)), code(value(c.new))) for one, c in fields]

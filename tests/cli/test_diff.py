@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +71,18 @@ def test_a_bare_clone_and_a_table_for_a_pull_request(branched: Path, tmp_path: P
     lines = must("mlopsctl diff main..feature --format markdown", tmp_path / "mirror.git").splitlines()
     assert lines[0] == "### main to feature: 2 resources differ" and "|  | resource | what |" in lines
     assert "| `gates.accuracy` | `min` | `0.9` | `0.93` |" in lines
+
+
+def test_a_protected_deployment_is_compared_in_a_bare_clone_too(branched: Path, tmp_path: Path) -> None:
+    """Its rules ask for the state of a working tree, and there is none."""
+    manifest = branched / "mlops.yaml"
+    manifest.write_text(manifest.read_text() + "deployments:\n  live: {target: cpu, approvals: {count: 2}}\n")
+    must("git commit -qam 'Protect it'", branched)
+    must("sed -i 's/count: 2/count: 1/' mlops.yaml && git commit -qam 'Loosen it'", branched)
+    must(f"git clone -q --mirror digits {tmp_path}/mirror.git", tmp_path)
+    said = must("mlopsctl diff HEAD~1..HEAD", tmp_path / "mirror.git")
+    assert said == must("mlopsctl diff HEAD~1..HEAD", branched) and "weakens deployments.live approvals" in said
+    assert json.loads(must("mlopsctl diff HEAD~2..HEAD --format json", tmp_path / "mirror.git"))["differences"]
 
 
 def test_an_added_and_a_removed_resource(project: Path) -> None:
@@ -185,3 +199,18 @@ def test_loosened_controls_come_first_and_are_warnings(project: Path) -> None:
     assert any("gates.accuracy" in line for line in found[0]["weakens"])
     assert "weakens" in must("mlopsctl diff", project)
     assert "::warning title=MLO3035 deployments.local::" in must("mlopsctl diff --format github", project)
+
+
+def test_an_artifact_is_compared_by_its_size_and_by_what_it_reaches(project: Path) -> None:
+    """While the new side was not made, that is said instead of figures of one side."""
+    must("sed -i 's/DECAY = 64/DECAY = 8/' train.py", project)
+    said = must("mlopsctl diff", project)
+    assert "the trail has no result of the new side yet" in said and "(none)" not in said
+    must("sed -i 's/min: 0.93/min: 0.5/' mlops.yaml && git commit -qam 'A small one'", project)
+    must("mlopsctl apply -y", project)
+    said = must("mlopsctl diff HEAD~1", project)
+    artifact = said[said.index("~ targets.cpu") :]
+    assert re.search(r"size: 2\d,\d{3} -> \d,\d{3} bytes", artifact), artifact
+    assert re.search(r"accuracy on test:\n +before  0\.\d+ +\[.+\n +after   0\.\d+ +\[", artifact), artifact
+    page = must("mlopsctl diff HEAD~1 --format markdown", project)
+    assert "| `targets.cpu` | accuracy on test |" in page
