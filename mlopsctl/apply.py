@@ -12,7 +12,8 @@ from time import monotonic
 from typing import Any, NamedTuple
 
 from .adapters.children import Cancelled
-from .budgets import Deadline, allowed, used_up
+from .adapters.share import sharing
+from .budgets import Deadline, allowed, share_of, used_up
 from .canonical import decimal
 from .crew import Crew, Ended, Restoring, Told
 from .errors import MlopsError, RebuiltError, StaleError
@@ -284,7 +285,7 @@ class Walk:
         """Makes a step and puts what it made into the store; all of a step that may run beside others."""
         deadline = Deadline(self._crew.cancelled, allowed(want))
         try:
-            with self._shop.working(want.address, deadline):
+            with self._shop.working(want.address, deadline), sharing(share_of(want, context.cards)):
                 outcome = make(want, with_meaning(inputs, context.store), seen, context)
                 outputs = self._shop.keep(outcome.outputs)
                 self._shop.release(want.address)
@@ -392,7 +393,8 @@ class Walk:
     def _measure(self, gate: Resource, inputs: Sequence[Input], rebuilt: Resource) -> Mapping[str, Json]:
         """What a gate finds in a model that was made again, while that step is the one under way."""
         context = self._crew.ask(lambda: self._crew.equip(gate.address, self._shop.context(gate.address, inputs)))
-        with self._shop.working(rebuilt.address, self._crew.cancelled):
+        within = sharing(share_of(gate, None))
+        with self._shop.working(rebuilt.address, self._crew.cancelled), within:
             outcome: Outcome = provider(gate.provider).apply(gate, with_meaning(inputs, context.store), context)
         self._shop.release(gate.address)
         return outcome.facts

@@ -7,6 +7,7 @@ from threading import Event
 from time import monotonic
 from typing import Any
 
+from .adapters.share import Share
 from .errors import GateError
 from .provider import policy, run
 from .slots import PRIORITY
@@ -32,6 +33,17 @@ class Resources:
 def resources_field() -> Any:
     """The field ``resources:`` of a Spec."""
     return run(None, doc="What it may use of this machine.")
+
+
+def share_of(want: Resource, cards: tuple[str, ...] | None) -> Share:
+    """What a gate or a target, and with it each model that it runs, is held to; a training command is by its sandbox.
+
+    ``cards`` are its own, None where nobody shares them out.
+    """
+    asked = getattr(want.spec, "resources", None)
+    if asked is None or want.address.section not in ("gates", "targets"):
+        return Share()
+    return Share(asked.cpu, asked.memory, () if asked.gpu == 0 else cards if asked.gpu else None)
 
 
 def budget() -> Any:

@@ -131,6 +131,17 @@ EFFECTS: dict[str, str] = {
         for section in ("train", "gates", "targets")
         for part in ("", ".cpu", ".memory", ".gpu")
     },
+    **{
+        f"{name}.resources{part}": f"e2e/test_shares.py::{test}"
+        for name, test in (
+            ("gates/metric", "test_a_model_is_measured_within_the_share_of_its_gate"),
+            ("targets/program", "test_a_model_is_packed_within_the_share_of_its_target"),
+            ("gates/scan", "test_what_has_too_little_memory_is_ended"),
+            ("targets/onnxruntime", "test_what_has_too_little_memory_is_ended"),
+            ("targets/tvm", "test_what_has_too_little_memory_is_ended"),
+        )
+        for part in ("", ".cpu", ".memory", ".gpu")
+    },
     "deployments/local.target": _KEYS + "test_a_deployment_serves_the_target_it_names",
     "deployments/local.model": _GUARDED,
     "deployments/local.to": _LOCAL + "test_a_taken_port_names_its_holder_and_leaves_what_ran",

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from . import children, spawner
+from . import children, share, spawner
 from .files import private
 
 KEPT = ("PATH", "LANG", "LC_ALL")
@@ -46,11 +46,11 @@ class Finished:
 
 
 def clean_env(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment a program gets: PATH, LANG, LC_ALL and CUDA_* of this process, and what ``extra`` names."""
+    """The environment a program gets: PATH, LANG, LC_ALL and CUDA_* of this process, its share, and what ``extra`` names."""
     # By names alone: reading every value takes longer than all else here.
     kept = {key: os.environ[key] for key in os.environ if key in KEPT or key.startswith("CUDA_")}
     kept.setdefault("PATH", os.defpath)
-    return {**kept, **(extra or {})}
+    return {**kept, **share.variables(), **(extra or {})}
 
 
 @dataclass

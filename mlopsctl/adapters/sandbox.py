@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .process import clean_env
+from .share import share
 
 CONFINE = Path(__file__).parent.parent / "workers" / "confine.py"
 _START = f"import sys; sys.path.append({str(CONFINE.parent)!r}); import confine; confine.main()"
@@ -79,8 +80,9 @@ def make_sandbox(
 ) -> Sandbox:
     """A sandbox in which ``read`` and ``write`` and the operating system are seen, and ``hidden`` is not.
 
-    ``path`` is the PATH whose programs can be run. A path of ``read`` or ``write`` may lie inside a hidden folder.
+    ``path`` is the PATH whose programs can be run; no limit is wider than the share of the step. A path of ``read`` or ``write`` may lie inside a hidden folder.
     """
+    mine = share()
     shut = tuple(_real(item) for item in hidden)
     ground = _ground(path, shut, str(Path.home()), tempfile.gettempdir())
     named = dict.fromkeys(part for item in read for part in cover(_real(item), shut))
@@ -89,8 +91,8 @@ def make_sandbox(
         read=tuple(dict.fromkeys((*ground.read, *named))),
         write=(*(_real(item) for item in write), *ground.devices),
         hide=ground.hide,
-        memory=memory,
-        cpus=cpus,
+        memory=min(filter(None, (memory, mine.memory)), default=None),
+        cpus=min(filter(None, (cpus, mine.cpus)), default=None),
     )
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ProviderError
-from . import children
+from . import children, share
 
 _STDERR_SHOWN = 2000
 
@@ -51,13 +51,14 @@ def _run(argv: list[str], folder: Path, log: Any, seconds: float, task: str) -> 
     process = subprocess.Popen(  # noqa: S603 — our own interpreter and our own file
         argv,
         cwd=folder,
-        env={**kept, "HOME": str(folder), "OMP_NUM_THREADS": "1"},
+        env={**kept, "HOME": str(folder), "OMP_NUM_THREADS": "1", **share.variables()},
         stdin=subprocess.DEVNULL,
         stdout=log,
         stderr=log,
         start_new_session=True,
     )
     try:
+        share.hold(process.pid)
         children.started(process.pid)
         return children.wait(process, seconds)
     except subprocess.TimeoutExpired:

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..adapters.share import sharing
+from ..budgets import share_of
 from ..errors import GateError, MlopsError, UsageError
 from ..looks import looks, nth_model, refuse_looks
 from ..plan import survey
@@ -134,6 +136,11 @@ def _context(project: Project, want: Resource) -> Iterator[Context]:
 
 
 def _measure(want: Resource, inputs: Inputs, ctx: Context) -> tuple[Outcome, Assessed | None]:
+    with sharing(share_of(want, None)):
+        return _measured(want, inputs, ctx)
+
+
+def _measured(want: Resource, inputs: Inputs, ctx: Context) -> tuple[Outcome, Assessed | None]:
     if want.provider != "gates/metric":
         return provider(want.provider).apply(want, inputs, ctx), None
     from ..providers.gates.metric import assess

@@ -35,7 +35,6 @@ LATER_KEYS: Mapping[str, tuple[str, ...]] = {
         "output",
         "threshold",
         "max_age",
-        "resources",
         "resources.tpu",
     ),
     "gates": (
@@ -73,7 +72,6 @@ LATER_KEYS: Mapping[str, tuple[str, ...]] = {
         "part",
         "lanes",
         "fallback",
-        "resources",
         "arch=arm64",
         "arch=aarch64",
         "arch=armv7",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from ...adapters.lineage import data_address
-from ...budgets import Budget, budget, priority_field
+from ...budgets import Budget, Resources, budget, priority_field, resources_field
 from ...errors import GateError, ManifestError, ProviderError
 from ...measures.names import LOSSES, SHARES
 from ...provider import (
@@ -123,6 +123,7 @@ class Spec:
     )
     budget: Budget | None = budget()  # noqa: RUF009 - a dataclass field
     priority: int = priority_field()
+    resources: Resources | None = resources_field()  # noqa: RUF009
     timeout: float = run(600.0, doc="How long the model may run.", quantity="duration")
     memory: int = run(4 * 2**30, doc="The address space the model may use.", quantity="size")
 

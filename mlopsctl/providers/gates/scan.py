@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ...adapters.lineage import model_address
-from ...budgets import Budget, budget, priority_field
+from ...budgets import Budget, Resources, budget, priority_field, resources_field
 from ...errors import EvidenceError, ProviderError
 from ...provider import (
     Context,
@@ -65,6 +65,7 @@ class Spec:
     max_size: int = policy(8 * 2**30, doc="The most bytes the folder may hold.", quantity="size", looser="higher")
     budget: Budget | None = budget()  # noqa: RUF009 - a dataclass field
     priority: int = priority_field()
+    resources: Resources | None = resources_field()  # noqa: RUF009
     timeout: float = run(600.0, doc="How long loading may take.", quantity="duration")
     memory: int = run(4 * 2**30, doc="The address space that loading may use.", quantity="size")
 
@@ -175,6 +176,7 @@ def scan_folder(folder: Path, *, opaque: bool, memory: int, seconds: float) -> d
 
 def _examine(model: Path, memory: int, seconds: float) -> tuple[dict[str, Any], list[str]]:
     from ...adapters.inference import check_model
+    from ...adapters.share import share
 
     try:
         found = check_model(
@@ -187,7 +189,8 @@ def _examine(model: Path, memory: int, seconds: float) -> tuple[dict[str, Any], 
             seconds=seconds,
         )
     except ProviderError as error:
-        if error.code not in _REFUSALS:
+        # What needs more memory than ``resources:`` gives to any model is no suspect, and no result for ever.
+        if error.code not in _REFUSALS or (error.code == "MLO1306" and share().memory):
             raise
         return {}, [error.message.removeprefix(f"examining {model.name}: ")]
     return found, list(found["findings"])

@@ -21,7 +21,7 @@ from ...adapters.quantisation import (
     judge_accuracy_drop,
     quantise,
 )
-from ...budgets import Budget, budget, priority_field
+from ...budgets import Budget, Resources, budget, priority_field, resources_field
 from ...errors import ProviderError
 from ...provider import (
     Context,
@@ -40,7 +40,7 @@ from ...provider import (
 from ...types import Json, Need, Observed, Outcome, Resource, Verdict
 
 RESULT_VERSION = 1
-LATER_KEYS = ("device", "fallback", "resources", "batch", "part", "lanes")
+LATER_KEYS = ("device", "fallback", "batch", "part", "lanes")
 
 sources = no_sources
 read = read_from_trail
@@ -93,6 +93,7 @@ class Spec:
     )
     budget: Budget | None = budget()  # noqa: RUF009 - a dataclass field
     priority: int = priority_field()
+    resources: Resources | None = resources_field()  # noqa: RUF009
     timeout: float = run(600.0, doc="How long the compiler may work.", quantity="duration")
     memory: int = run(8 * 2**30, doc="The address space that the compiler may use.", quantity="size")
 

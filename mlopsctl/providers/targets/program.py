@@ -17,7 +17,7 @@ from ...adapters.artifact import (
     write_description,
 )
 from ...adapters.lineage import model_and_view
-from ...budgets import Budget, budget, priority_field
+from ...budgets import Budget, Resources, budget, priority_field, resources_field
 from ...canonical import decimal
 from ...errors import ProviderError
 from ...provider import (
@@ -45,7 +45,13 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, Any]
 
 RESULT_VERSION = 1
-LATER_KEYS = ("arch", "device", "quantize", "fallback", "max_accuracy_drop", "resources")
+LATER_KEYS = (
+    "arch",
+    "device",
+    "quantize",
+    "fallback",
+    "max_accuracy_drop",
+)
 
 sources = no_sources
 read = read_from_trail
@@ -74,6 +80,7 @@ class Spec:
     )
     budget: Budget | None = budget()  # noqa: RUF009 - a dataclass field
     priority: int = priority_field()
+    resources: Resources | None = resources_field()  # noqa: RUF009
 
 
 def needs(spec: Spec, specs: Specs) -> tuple[Need, ...]:

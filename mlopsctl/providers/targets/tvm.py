@@ -15,7 +15,7 @@ from ...adapters.artifact import (
 )
 from ...adapters.lineage import model_and_view
 from ...adapters.tools import require
-from ...budgets import Budget, budget, priority_field
+from ...budgets import Budget, Resources, budget, priority_field, resources_field
 from ...errors import ProviderError
 from ...provider import (
     Context,
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from .tvm_rows import Work
 
 RESULT_VERSION = 1
-LATER_KEYS = ("device", "quantize", "fallback", "max_accuracy_drop", "resources", "part", "lanes", "tune")
+LATER_KEYS = ("device", "quantize", "fallback", "max_accuracy_drop", "part", "lanes", "tune")
 
 sources = no_sources
 read = read_from_trail
@@ -73,6 +73,7 @@ class Spec:
     )
     budget: Budget | None = budget()  # noqa: RUF009 - a dataclass field
     priority: int = priority_field()
+    resources: Resources | None = resources_field()  # noqa: RUF009
     timeout: float = run(600.0, doc="How long the compiler may work.", quantity="duration")
     memory: int = run(8 * 2**30, doc="The address space that the compiler may use.", quantity="size")
 
