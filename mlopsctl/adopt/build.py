@@ -13,7 +13,7 @@ from ..manifest.yaml_positions import MAX_BYTES
 from ..provider import Tree
 from ..providers.train.code import DATA_SUFFIXES, code_files
 from ..types import Json
-from .command import as_run, doubled
+from .command import as_run, as_script, doubled
 from .label import guess_label, header_of
 from .proposal import Entry, NotUnderstood, Proposal, Source, Stage, Taken, inside, name_for
 
@@ -170,7 +170,7 @@ def _parts(stage: Stage, makers: Mapping[str, str], lost: Mapping[str, str], tre
             raise NotUnderstood(f"it reads settings from {path}, which is not in the repository")
         found.code.append(path)
     try:
-        plain = code_files([list(words) for words in stage.commands], (), "", tree)
+        plain = code_files([list(words) for words in stage.commands], (), "", tree, shell=bool(stage.script))
     except MlopsError as error:
         raise NotUnderstood(error.message) from None
     for path in plain:
@@ -183,6 +183,7 @@ def _refuse(stage: Stage, tree: Tree) -> None:
     """Raises NotUnderstood for what cannot be said in a manifest."""
     texts = [
         *(word for words in stage.commands for word in words),
+        *stage.script,
         *stage.env.values(),
         *map(str, stage.params.values()),
     ]
@@ -287,8 +288,12 @@ def _training(
     item: Taken, others: Mapping[str, Taken], data: list[str], any_data: bool, code: list[str], tree: Tree
 ) -> Entry:
     stage = item.stage
-    run = [*_copies_in(item, others), *map(as_run, stage.commands), *_copies_out(item)]
+    written = as_script if stage.script else as_run
+    own = stage.script or tuple(map(as_run, stage.commands))
+    run = [*map(written, _copies_in(item, others)), *own, *map(written, _copies_out(item))]
     keys: dict[str, Json] = {"run": run[0] if len(run) == 1 else run}
+    if stage.script:
+        keys["shell"] = True
     if stage.params:
         keys["params"] = dict(stage.params)
     if any_data or data:
@@ -307,7 +312,7 @@ def _training(
     return Entry("train", item.name, keys, tuple(why))
 
 
-def _copies_in(item: Taken, others: Mapping[str, Taken]) -> Iterator[str]:
+def _copies_in(item: Taken, others: Mapping[str, Taken]) -> Iterator[tuple[str, ...]]:
     """Commands that put what other entries made where this one's command looks for it."""
     moves: dict[str, list[str]] = {}
     renamed = []
@@ -323,14 +328,14 @@ def _copies_in(item: Taken, others: Mapping[str, Taken]) -> Iterator[str]:
     # A folder that lies above another one is made with it.
     folders = [folder for folder in folders if not any(other.startswith(folder + "/") for other in folders)]
     if folders:
-        yield as_run(("mkdir", "-p", *folders))
+        yield ("mkdir", "-p", *folders)
     for folder, sources in moves.items():
-        yield as_run(("cp", "-R", *sources, f"{folder}/" if folder else "."))
+        yield ("cp", "-R", *sources, f"{folder}/" if folder else ".")
     for source, path in renamed:
-        yield as_run(("cp", "-R", source, path))
+        yield ("cp", "-R", source, path)
 
 
-def _copies_out(item: Taken) -> Iterator[str]:
+def _copies_out(item: Taken) -> Iterator[tuple[str, ...]]:
     """Commands that put what the command wrote where mlopsctl takes it from."""
     moves: dict[str, list[str]] = {}
     renamed = []
@@ -341,8 +346,8 @@ def _copies_out(item: Taken) -> Iterator[str]:
             renamed.append((doubled(path), doubled(place)))
     folders = [f"{{out}}/{folder}" for folder in sorted(moves) if folder]
     if folders:
-        yield as_run(("mkdir", "-p", *folders))
+        yield ("mkdir", "-p", *folders)
     for folder, paths in moves.items():
-        yield as_run(("cp", "-R", *paths, f"{{out}}/{folder}/" if folder else "{out}/"))
+        yield ("cp", "-R", *paths, f"{{out}}/{folder}/" if folder else "{out}/")
     for path, place in renamed:
-        yield as_run(("cp", "-R", path, f"{{out}}/{place}"))
+        yield ("cp", "-R", path, f"{{out}}/{place}")

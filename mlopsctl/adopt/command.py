@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Callable
 from typing import NamedTuple
 
-from .proposal import NotUnderstood
+from ..adapters.argv import in_quotes
+from .proposal import NeedsShell, NotUnderstood
 
+MARK = "\x02"
+"""Stands around the name of a setting while a command is split."""
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 _SIMPLE = re.compile(r"[\w@%+=:,./{}-]+")
+_PLACEHOLDER = r"((?<!\{)\{(?:train\.[^{}]+|out)\}(?!\}))"
 _SHELL_VERBS = (
     "cd",
     "export",
@@ -38,7 +43,7 @@ class Line(NamedTuple):
 def read_line(text: str) -> Line:
     """Splits a shell's command line at ``&&`` and line ends.
 
-    Raises NotUnderstood for whatever only a shell can do: pipes, redirections, variables, patterns, ``cd``.
+    Raises NeedsShell for whatever only a shell can do: pipes, redirections, variables, patterns, ``cd``.
     """
     commands: list[tuple[str, ...]] = []
     env: dict[str, str] = {}
@@ -54,7 +59,7 @@ def read_line(text: str) -> Line:
         if not words:
             continue
         if words[0] in _SHELL_VERBS:
-            raise NotUnderstood(f"its command needs a shell ('{words[0]}')")
+            raise NeedsShell(words[0])
         if re.search(r"/bin/python[0-9.]*$", words[0]):
             words[0] = "python"
         commands.append(tuple(words))
@@ -74,7 +79,7 @@ def _parts(text: str) -> list[str]:
         if quote:
             quote = "" if mark == quote else quote
             if quote == '"' and mark in "$`":
-                raise NotUnderstood(f"its command needs a shell ('{mark}')")
+                raise NeedsShell(mark)
         elif mark in "'\"":
             quote = mark
         elif mark == "#" and (position == 0 or text[position - 1].isspace()):
@@ -87,14 +92,41 @@ def _parts(text: str) -> list[str]:
             start = position
             continue
         elif mark in "|<>;&$`*?()" or (mark == "~" and (position == 0 or text[position - 1].isspace())):
-            raise NotUnderstood(f"its command needs a shell ('{mark}')")
+            raise NeedsShell(mark)
         position += 1
     return [part for part in [*parts, text[start:]] if part.strip()]
+
+
+def in_script(text: str, value: Callable[[str], str]) -> str:
+    """A shell's text with its marked settings as placeholders, its other braces doubled.
+
+    In quotation marks no placeholder can stand, and the value is written there. Raises NotUnderstood for one that could
+    be read as code.
+    """
+
+    def put(match: re.Match[str]) -> str:
+        if not in_quotes(match.string, match.start()):
+            return f"{{params.{match[1]}}}"
+        if not _SIMPLE.fullmatch(found := value(match[1])):
+            raise NotUnderstood(f"{match[1]} stands in quotation marks, where its value could be read as code")
+        return doubled(found)
+
+    return re.sub(f"{MARK}(.*?){MARK}", put, doubled(text))
 
 
 def as_run(words: tuple[str, ...]) -> str:
     """Words as ``run:`` reads them."""
     return " ".join(word if _SIMPLE.fullmatch(word) else shlex.quote(word) for word in words)
+
+
+def as_script(words: tuple[str, ...]) -> str:
+    """Words as a shell reads them: a placeholder becomes a quoted variable there, and stands outside of quotation marks."""
+    return " ".join("".join(_part(part) for part in re.split(_PLACEHOLDER, word)) for word in words)
+
+
+def _part(text: str) -> str:
+    plain = not text or re.fullmatch(_PLACEHOLDER, text) or _SIMPLE.fullmatch(text)
+    return text if plain else shlex.quote(text)
 
 
 def doubled(text: str) -> str:

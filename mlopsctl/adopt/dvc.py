@@ -6,16 +6,17 @@ import itertools
 import math
 import posixpath
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from shlex import quote
 from typing import Any, NamedTuple
 
 from ..errors import ProviderError
 from ..manifest.yaml_positions import MAX_BYTES
 from ..provider import Tree
-from .command import doubled, read_line
+from ..providers.train.shell import commands_in
+from .command import MARK, doubled, in_script, read_line
 from .files import read_node, read_values
-from .proposal import NotUnderstood, Source, Stage, relative
+from .proposal import NeedsShell, NotUnderstood, Source, Stage, relative
 from .templating import as_words, flags, resolve, substitute
 
 PIPELINE, LOCK, PARAMS = "dvc.yaml", "dvc.lock", "params.yaml"
@@ -25,8 +26,6 @@ _KNOWN = frozenset((
 _PLAIN_VALUE = re.compile(r"[\w./:@%+=,-]+")
 MOST = 1000
 """Stages that one definition may stand for."""
-_MARK = "\x02"
-"""Stands around the name of a setting while a command is split."""
 
 
 class DvcStage(NamedTuple):
@@ -192,7 +191,16 @@ def _stage(name: str, definition: Any, values: dict[str, Any], origin: str, tree
             f"it runs in the folder {wdir}, and commands run in the project's folder; by hand that is"
             f' "{line}" under run:, with shell: true and code: [{wdir}/**]'
         )
-    commands, env, params = _commands(definition["cmd"], values)
+    script: tuple[str, ...] = ()
+    shell: list[str] = []
+    try:
+        commands, env, params = _commands(definition["cmd"], values)
+    except NeedsShell as error:
+        commands, script, params = _script(definition["cmd"], values)
+        env = {}
+        shell.append(
+            f"Its command needs a shell ('{error.sign}'): sh reads it here, where DVC takes the one of $SHELL."
+        )
     outs, why = _outputs(_items(definition, "outs", values), wdir)
     figures = [path for key in ("metrics", "plots") for path in _outputs(_items(definition, key, values), wdir)[0]]
     settings, watched = _settings(_items(definition, "params", values), wdir)
@@ -209,7 +217,8 @@ def _stage(name: str, definition: Any, values: dict[str, Any], origin: str, tree
         params,
         tuple(settings),
         env,
-        why=tuple(why),
+        why=(*shell, *why),
+        script=script,
     )
     cmd = definition["cmd"]
     written = [_written(line, values) for line in cmd] if isinstance(cmd, list) else _written(cmd, values)
@@ -233,6 +242,29 @@ def _written(cmd: Any, values: dict[str, Any]) -> str:
 def _commands(cmd: Any, values: dict[str, Any]) -> tuple[tuple[tuple[str, ...], ...], dict[str, str], dict[str, Any]]:
     """The words of the commands; a setting among them becomes ``{params.NAME}`` where it is one plain word."""
     params: dict[str, Any] = {}
+    found, env = [], {}
+    for text in _marked(cmd, values, params):
+        line = read_line(text)
+        for key, value in line.env.items():
+            env[key] = re.sub(f"{MARK}(.*?){MARK}", lambda match: as_words(params[match[1]]), value)
+        found += [tuple(_placeholders(word) for word in words) for words in line.commands]
+    return tuple(found), env, _used(params, (word for words in found for word in words))
+
+
+def _script(cmd: Any, values: dict[str, Any]) -> tuple[tuple[tuple[str, ...], ...], tuple[str, ...], dict[str, Any]]:
+    """The commands for a shell: the words among which code is looked for, and the texts."""
+    params: dict[str, Any] = {}
+    texts = [in_script(text, lambda name: as_words(params[name])) for text in _marked(cmd, values, params)]
+    return tuple(map(tuple, commands_in(texts))), tuple(texts), _used(params, texts)
+
+
+def _used(params: Mapping[str, Any], texts: Iterable[str]) -> dict[str, Any]:
+    used = {name for text in texts for name in re.findall(r"\{params\.([^}]*)\}", text)}
+    return {name: value for name, value in params.items() if name in used}
+
+
+def _marked(cmd: Any, values: dict[str, Any], params: dict[str, Any]) -> list[str]:
+    """The lines with their references replaced: by a mark where the setting goes to ``params``, else by its words."""
 
     def write(reference: str, value: Any) -> str:
         loop = reference.partition(".")[0].partition("[")[0] in ("item", "key")
@@ -243,21 +275,13 @@ def _commands(cmd: Any, values: dict[str, Any]) -> tuple[tuple[tuple[str, ...], 
         name = re.sub(r"\W+", "_", reference).strip("_")
         if params.setdefault(name, value) != value:
             return flags(value)
-        return f"{_MARK}{name}{_MARK}"
+        return f"{MARK}{name}{MARK}"
 
-    lines = cmd if isinstance(cmd, list) else [cmd]
-    found, env = [], {}
-    for text in lines:
-        line = read_line(substitute(str(text), values, write))
-        for key, value in line.env.items():
-            env[key] = re.sub(f"{_MARK}(.*?){_MARK}", lambda match: as_words(params[match[1]]), value)
-        found += [tuple(_placeholders(word) for word in words) for words in line.commands]
-    used = {name for words in found for word in words for name in re.findall(r"\{params\.([^}]*)\}", word)}
-    return tuple(found), env, {name: value for name, value in params.items() if name in used}
+    return [substitute(str(text), values, write) for text in (cmd if isinstance(cmd, list) else [cmd])]
 
 
 def _placeholders(word: str) -> str:
-    return re.sub(f"{_MARK}(.*?){_MARK}", r"{params.\1}", doubled(word))
+    return re.sub(f"{MARK}(.*?){MARK}", r"{params.\1}", doubled(word))
 
 
 def _outputs(items: Any, wdir: str) -> tuple[list[str], list[str]]:

@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..provider import Tree
+from ..providers.train.shell import commands_in
 from ..types import Json
-from .command import doubled, read_line
+from .command import MARK, Line, doubled, in_script, read_line
 from .files import read_node
-from .proposal import NotUnderstood, Source, Stage, relative
+from .proposal import NeedsShell, NotUnderstood, Source, Stage, relative
 from .scripts import FILL_IN, files_of, script_flow
 
 FILE = "MLproject"
@@ -60,12 +61,18 @@ def _stage(name: str, point: Any, origin: str, lock: str, tree: Tree) -> Stage:
         raise NotUnderstood("its parameters are no mapping")
     params, missing, deps = _parameters(declared, tree)
     marked = re.sub(
-        r"\{(\w+)\}", lambda match: f"\x02{match[1]}\x02" if match[1] in params else match[0], point["command"]
+        r"\{(\w+)\}", lambda match: f"{MARK}{match[1]}{MARK}" if match[1] in params else match[0], point["command"]
     )
-    line = read_line(marked)
-    commands = tuple(tuple(_placeholders(word) for word in words) for words in line.commands)
-    used = set(re.findall("\x02(.*?)\x02", marked))
+    script: tuple[str, ...] = ()
     why = []
+    try:
+        line = read_line(marked)
+    except NeedsShell as error:
+        script = (in_script(marked, lambda name: str(params[name])),)
+        line = Line(tuple(map(tuple, commands_in(marked))), {})
+        why.append(f"Its command needs a shell ('{error.sign}'): sh reads it here, where MLflow takes bash.")
+    commands = tuple(tuple(_placeholders(word) for word in words) for words in line.commands)
+    used = set(re.findall(f"{MARK}(.*?){MARK}", marked))
     if lock:
         why.append(f"{lock} counts as its lock file; mlopsctl makes no environment, and takes .venv or $VIRTUAL_ENV.")
     if missing := [item for item in missing if item in used]:
@@ -82,11 +89,12 @@ def _stage(name: str, point: Any, origin: str, lock: str, tree: Tree) -> Stage:
         lock=lock,
         why=(*more, *why),
         guessed=True,
+        script=script,
     )
 
 
 def _placeholders(word: str) -> str:
-    return re.sub("\x02(.*?)\x02", r"{params.\1}", doubled(word))
+    return re.sub(f"{MARK}(.*?){MARK}", r"{params.\1}", doubled(word))
 
 
 def _parameters(declared: Mapping[str, Any], tree: Tree) -> tuple[dict[str, Json], list[str], dict[str, str]]:

@@ -16,6 +16,14 @@ class NotUnderstood(Exception):
     """Why a stage, a command or a cell cannot be taken over; always a sentence for people."""
 
 
+class NeedsShell(NotUnderstood):
+    """What only a shell can do; ``sign`` is what stands for it."""
+
+    def __init__(self, sign: str) -> None:
+        super().__init__(f"its command needs a shell ('{sign}')")
+        self.sign = sign
+
+
 class Stage(NamedTuple):
     """One command with its files, in whatever words it was found; paths are relative to the project's folder."""
 
@@ -37,6 +45,8 @@ class Stage(NamedTuple):
     """What was guessed, and what of the source has no counterpart here."""
     guessed: bool = False
     """Whether its files were guessed from its text: one that nobody has is then left out."""
+    script: tuple[str, ...] = ()
+    """Where a shell has to read the commands, the texts in which they stand, in order."""
 
 
 class Source(NamedTuple):

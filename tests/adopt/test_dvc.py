@@ -92,7 +92,6 @@ stages:
 @pytest.mark.parametrize(
     ("stage", "said"),
     [
-        ("{cmd: 'cat a | wc', outs: [x]}", "needs a shell"),
         ("{cmd: python a.py, wdir: sub, outs: [x]}", "folder sub"),
         ("{cmd: [a, b], wdir: sub, outs: [x]}", '"cd sub && a && b" under run:, with shell: true and code: [sub/**]'),
         ("{cmd: python a.py, deps: [gone.csv], outs: [x]}", "gone.csv"),
@@ -119,10 +118,38 @@ def test_what_cannot_be_expressed_is_listed_and_the_rest_is_proposed(tmp_path: P
     assert said in line and "dvc.yaml:2" in line and "'odd'" in line
 
 
+def test_what_needs_a_shell_is_read_by_one(tmp_path: Path) -> None:
+    """A setting is a placeholder where it stands by itself, and its value inside of quotation marks."""
+    pipeline = """\
+stages:
+  count: {cmd: 'grep -c "${mark}," rows.csv | head -n ${most} > "my ${mark}.txt"', deps: [rows.csv], outs: ["my a.txt"]}
+  more:
+    cmd: ['cat "my a.txt" > {both}', 'for i in 1 2; do python a.py $i >> {both}; done']
+    deps: ["my a.txt", a.py]
+    outs: ["{both}"]
+"""
+    files = {"dvc.yaml": pipeline, "params.yaml": "mark: a\nmost: 3\n", "a.py": "print(1)\n", "rows.csv": "a,b\n"}
+    found, manifest = proposed(tmp_path, files)
+    assert found.proposal.unknown == ()
+    count, more = spec(manifest, "train.count"), spec(manifest, "train.more")
+    assert count.run == (
+        'grep -c "a," rows.csv | head -n {params.most} > "my a.txt"',
+        "cp -R 'my a.txt' {out}/",
+    )
+    assert count.shell and count.params == {"most": 3} and count.data == "rows"
+    assert more.run == (
+        "cp -R {train.count}'/my a.txt' .",
+        'cat "my a.txt" > {{both}}',
+        "for i in 1 2; do python a.py $i >> {{both}}; done",
+        "cp -R {{both}} {out}/",
+    )
+    assert any("sh reads it here" in line for line in found.proposal.entries[-1].why)
+
+
 def test_what_needs_a_stage_that_was_left_out_is_left_out_and_says_why(tmp_path: Path) -> None:
     pipeline = """\
 stages:
-  first: {cmd: "a > b", outs: [b]}
+  first: {cmd: python a.py, outs: [b], strange: 1}
   second: {cmd: python a.py, deps: [b], outs: [c]}
   third: {cmd: python a.py, deps: [c], outs: [d]}
   apart: {cmd: python a.py, outs: [e]}

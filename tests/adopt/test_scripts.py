@@ -117,7 +117,7 @@ entry_points:
       who: string
       unused: {default: 1}
     command: "python train.py {data} --alpha {alpha} --who {who} --odd {{x}}"
-  piped: {command: "a | b"}
+  piped: {parameters: {alpha: {default: 0.5}}, command: "python train.py {alpha} '{alpha}' | tail -n 1"}
 """
 
 
@@ -129,12 +129,22 @@ def test_entry_points_become_entries_with_their_parameters(tmp_path: Path) -> No
         "train.py": "open('m.bin', 'w')\nprint(1)\n",
     }
     found, manifest = proposed(tmp_path, files)
-    assert addresses(manifest) == ["data.rows", "train.main"]
+    assert sorted(addresses(manifest)) == ["data.rows", "train.main", "train.piped"]
     main = spec(manifest, "train.main")
     assert main.run[0] == "python train.py {params.data} --alpha {params.alpha} --who {params.who} --odd {{{{x}}}}"
     assert main.params == {"data": "rows.csv", "alpha": 0.1, "who": "FILL-IN"}
     assert main.data == "rows" and main.lock == "conda.yaml" and main.run[1] == "cp -R m.bin {out}/"
-    assert len(found.proposal.unknown) == 1 and "'piped'" in found.proposal.unknown[0]
+    piped = spec(manifest, "train.piped")
+    assert piped.run[0] == "python train.py {params.alpha} '0.5' | tail -n 1" and piped.shell
+    assert len(found.proposal.unknown) == 1 and "'main' writes m.bin too" in found.proposal.unknown[0]
+
+
+def test_a_value_that_quotation_marks_cannot_hold_is_said(tmp_path: Path) -> None:
+    point = 'entry_points: {main: {parameters: {who: {default: "a\'b"}}, command: "python train.py \'{who}\' | wc"}}\n'
+    files = {"MLproject": point, "train.py": "open('m.bin', 'w')\n", "other.py": "open('o.bin', 'w').write('1')\n"}
+    found, manifest = proposed(tmp_path, files)
+    assert "train.main" not in addresses(manifest)
+    assert any("who stands in quotation marks" in text for text in found.proposal.unknown)
 
 
 @pytest.mark.parametrize("text", ["entry_points: 3\n", "[", "name: x\n", "entry_points: {main: {command: 3}}\n"])

@@ -54,7 +54,7 @@ def test_nothing_is_overwritten_and_nothing_half_written(tmp_path: Path) -> None
     [
         ({}, "", 1, "MLO1082"),
         ({"train.py": "import os\n"}, "", 1, "MLO1082"),
-        ({"dvc.yaml": "stages: {a: {cmd: 'a | b', outs: [x]}}\n"}, "", 1, "needs a shell"),
+        ({"dvc.yaml": "stages: {a: {cmd: python gone.py, outs: [x]}}\n"}, "", 1, "gone.py"),
         ({"train.py": TRAIN}, "--template quickstart", 64, "MLO6404"),
         ({"train.py": TRAIN}, "nowhere", 64, "MLO6405"),
     ],
