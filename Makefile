@@ -23,11 +23,13 @@ demo: venv ## from an empty folder to a signed, served, audited model (under 3 m
 test: venv-dev ## the tests, without the slow ones
 	@.ci/system-packages
 	@.ci/local-sigstore
+	@.ci/web-runtime
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 test-all: venv-dev ## every test
 	@.ci/system-packages
 	@.ci/local-sigstore
+	@.ci/web-runtime
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "" $(PYTEST_ARGS)
 
 lint: venv-dev ## ruff, mypy --strict and the import contracts

@@ -49,6 +49,7 @@ PROVIDERS: Mapping[str, str] = {
     "gates/command": "mlopsctl.providers.gates.command",
     "targets/onnxruntime": "mlopsctl.providers.targets.onnxruntime",
     "targets/tvm": "mlopsctl.providers.targets.tvm",
+    "targets/web": "mlopsctl.providers.targets.web",
     "targets/program": "mlopsctl.providers.targets.program",
     "targets/command": "mlopsctl.providers.targets.command",
     "deployments/local": "mlopsctl.providers.deployments.local",

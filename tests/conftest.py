@@ -19,6 +19,7 @@ from tests.sigstore.local import LocalSigstore, require_node
 ALLOWED_SKIPS = Path(__file__).parent / "allowed-skips.txt"
 # Read before the fixture below takes it out of the environment.
 IN_CI = bool(os.environ.get("CI"))
+NPM_CACHE = os.environ.get("npm_config_cache") or str(Path.home() / ".npm")  # noqa: SIM112 — npm's own spelling
 
 GIT_CONFIG = """\
 [user]
@@ -57,6 +58,8 @@ def _own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("XDG_CACHE_HOME", str(home / ".cache"))
         patch.setenv("XDG_DATA_HOME", str(home / ".local" / "share"))
         patch.setenv("XDG_STATE_HOME", str(home / ".local" / "state"))
+        # What npm fetched is read by digest only, and is too large to fetch again for each session.
+        patch.setenv("npm_config_cache", NPM_CACHE)
         patch.setenv("GIT_CONFIG_GLOBAL", str(config))
         patch.setenv("GIT_CONFIG_NOSYSTEM", "1")
         patch.setenv("DVC_NO_ANALYTICS", "1")

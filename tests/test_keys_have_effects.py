@@ -26,6 +26,7 @@ _WRONG = "providers/train/test_goes_wrong.py::"
 _ORT = "providers/targets/test_onnxruntime.py::"
 _TVM = "providers/targets/test_tvm.py::"
 _QUANT = "providers/targets/test_quantize.py::"
+_WEB = "providers/targets/test_web.py::"
 _PROGRAM = "providers/targets/test_program.py::"
 _LOCAL = "providers/deployments/test_local.py::"
 _KEYS = "providers/test_keys.py::"
@@ -192,6 +193,8 @@ EFFECTS: dict[str, str] = {
     "targets/onnxruntime.view": _GIVEN,
     "targets/tvm.model": _GIVEN,
     "targets/tvm.view": _GIVEN,
+    "targets/web.model": _GIVEN,
+    "targets/web.view": _GIVEN,
     "targets/program.model": _GIVEN,
     "targets/program.view": _GIVEN,
     "targets/command.model": _GIVEN,
@@ -228,6 +231,10 @@ EFFECTS: dict[str, str] = {
     "gates/command.inconclusive": _KEYS + "test_bars_decide_the_verdict",
     "data/dvc.split": _KEYS + "test_every_key_of_a_split_moves_rows",
     "targets/tvm.tolerance": _KEYS + "test_a_recorded_comparison_is_judged_by_todays_bars",
+    "targets/web.tolerance": _KEYS + "test_a_recorded_comparison_is_judged_by_todays_bars",
+    "targets/web.min_agreement": _KEYS + "test_a_recorded_comparison_is_judged_by_todays_bars",
+    "targets/web.timeout": _WEB + "test_optimiser_and_browser_are_held_to_their_time_and_memory",
+    "targets/web.memory": _WEB + "test_optimiser_and_browser_are_held_to_their_time_and_memory",
     "targets/command.tolerance": _KEYS + "test_a_recorded_comparison_is_judged_by_todays_bars",
     "targets/onnxruntime.min_agreement": _KEYS + "test_a_recorded_comparison_is_judged_by_todays_bars",
     "targets/tvm.min_agreement": _KEYS + "test_a_recorded_comparison_is_judged_by_todays_bars",

@@ -5,24 +5,32 @@ Tools are found by looking for their files only. Nothing is started and nothing 
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import ProviderError
 
 
 class Tool(NamedTuple):
-    """A command on the ``PATH`` or, with ``module``, a Python package; ``package`` is what brings it."""
+    """A command on the ``PATH`` or, with ``module``, a Python package; ``package`` is what brings it.
+
+    With ``archive``, the sha512 of an archive in npm's cache: content that has this digest, whoever put it there.
+    """
 
     name: str
     package: str
     purpose: str
     module: bool = False
+    archive: str = ""
 
     @property
     def install(self) -> str:
-        """The command that installs it: an extra of mlopsctl, or a package of Debian and its kin."""
+        """The command that installs it: an extra of mlopsctl, a package of Debian and its kin, or an archive of npm's."""
+        if self.archive:
+            return f"npm cache add {self.package}"
         return f"pip install 'mlopsctl[{self.package}]'" if self.module else f"apt-get install {self.package}"
 
 
@@ -34,19 +42,37 @@ _ALL = (
     Tool("qemu-aarch64", "qemu-user", "running what was made for arm64"),
     Tool("qemu-arm", "qemu-user", "running what was made for armv7"),
     Tool("qemu-riscv64", "qemu-user", "running what was made for riscv64"),
+    Tool(
+        "onnxruntime-web",
+        "onnxruntime-web@1.30.0",
+        "targets with use: web",
+        archive="ab4cbe26baedba45d2cec05610c71c55fa97db92d19a8b171c5f8269126683ca"
+        "590a5cdc57bb2f35ce2b298de32f4d956fb42644c0ecd528a0a91e025c07ca61",
+    ),
+    Tool("chromium", "chromium", "running the pages of use: web"),
 )
 
 TOOLS: Mapping[str, Tool] = {tool.name: tool for tool in _ALL}
 
 
 def find(name: str) -> str | None:
-    """Where a tool of the table is: the path of its command, or the name of its importable package; None where absent."""
+    """Where a tool of the table is: the path of its command or archive, or the name of its importable package; None where
+    absent."""
     tool = TOOLS[name]
+    if tool.archive:
+        place = _npm_cache() / "content-v2" / "sha512" / tool.archive[:2] / tool.archive[2:4] / tool.archive[4:]
+        return str(place) if place.is_file() else None
     if not tool.module:
         return shutil.which(tool.name)
     from importlib.util import find_spec
 
     return tool.name if find_spec(tool.name) is not None else None
+
+
+def _npm_cache() -> Path:
+    """Where npm keeps what it fetched, by digest, as it finds that folder itself (without its configuration files)."""
+    named = os.environ.get("npm_config_cache") or os.environ.get("NPM_CONFIG_CACHE")  # noqa: SIM112 — npm reads both
+    return Path(named or Path.home() / ".npm") / "_cacache"
 
 
 def missing(names: Iterable[str]) -> tuple[Tool, ...]:

@@ -111,6 +111,8 @@ def _run(path: Path, table: Table) -> Answers:
 
 def _elsewhere(runtime: str, raw: Mapping[str, Any], folder: Path) -> str:
     """Who runs an artifact that is no ONNX model."""
+    if raw.get("page"):
+        return f"it is made for a browser: open {folder / raw['page']}"
     if raw.get("run"):
         return f"it is made for {raw.get('arch') or runtime}; there, its {' '.join(raw['run'])} answers rows"
     return f"its runtime is {runtime}; mlopsctl serve {folder} serves it"

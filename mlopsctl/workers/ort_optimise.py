@@ -1,7 +1,7 @@
 """Optimises one ONNX model: ``python -I ort_optimise.py REQUEST.json``, run in an empty folder.
 
-The request holds ``model``, ``out``, ``limits`` (of ``model_check``), ``memory`` (bytes of address space) and ``seconds`` (of
-processor time). The answer is the runtime's version, ``findings`` (why the model was not taken), or ``error``.
+The request holds ``model``, ``out``, ``whole`` (whether one file must hold all), ``limits`` (of ``model_check``), ``memory``
+(bytes of address space) and ``seconds`` (of processor time). The answer is the runtime's version, ``findings`` (why the model was not taken), or ``error``.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ WEIGHTS = "model.onnx.data"
 """The file beside the artifact's model that holds its weights, where the original has such a file too."""
 
 
-def optimise(model: str, out: str) -> dict[str, Any]:
-    """Writes the model as ONNX Runtime's EXTENDED level leaves it.
+def optimise(model: str, out: str, *, whole: bool = False) -> dict[str, Any]:
+    """Writes the model as ONNX Runtime's EXTENDED level leaves it; ``whole``: in one file, with all its weights.
 
     EXTENDED and not ALL: the layouts that ALL chooses depend on the machine, and so would the bytes.
     """
@@ -35,6 +35,12 @@ def optimise(model: str, out: str) -> dict[str, Any]:
         options.add_session_config_entry("session.optimized_model_external_initializers_file_name", WEIGHTS)
         options.add_session_config_entry("session.optimized_model_external_initializers_min_size_in_bytes", "0")
     onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    weights = Path(out).parent / WEIGHTS
+    if whole and weights.is_file():
+        import onnx
+
+        onnx.save(onnx.load(out), out)
+        weights.unlink()
     return {"onnxruntime": onnxruntime.__version__}
 
 
@@ -46,7 +52,9 @@ def _do(request: Mapping[str, Any]) -> dict[str, Any]:
         found = findings(parse(request["model"]), request["model"], request["limits"])
     except Refused as refused:
         return {"error": str(refused)}
-    return {"findings": found} if found else optimise(request["model"], request["out"])
+    return (
+        {"findings": found} if found else optimise(request["model"], request["out"], whole=bool(request.get("whole")))
+    )
 
 
 if __name__ == "__main__":

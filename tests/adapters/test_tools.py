@@ -43,3 +43,15 @@ def test_all_missing_tools_are_named_at_once() -> None:
 def test_every_tool_of_the_table_says_what_it_is_for() -> None:
     assert all(tool.purpose and tool.package for tool in tools._ALL)
     assert len({tool.name for tool in tools._ALL}) == len(tools._ALL)
+
+
+def test_an_archive_is_found_in_npms_cache_by_its_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    digest = "ab" * 64
+    web = Tool("web", "web@1.0.0", "x", archive=digest)
+    monkeypatch.setattr(tools, "TOOLS", {"web": web})
+    monkeypatch.setenv("npm_config_cache", str(tmp_path))
+    assert (find("web"), web.install) == (None, "npm cache add web@1.0.0")
+    place = tmp_path / "_cacache" / "content-v2" / "sha512" / "ab" / "ab" / ("ab" * 62)
+    place.parent.mkdir(parents=True)
+    place.touch()
+    assert find("web") == str(place)

@@ -53,6 +53,7 @@ gates:
 targets:
   server: {model: scorer}
   fast: {model: scorer, use: tvm}
+  page: {model: scorer, use: web}
   chat: {model: writer, use: program}
 deployments:
   production: {target: server, to: "127.0.0.1:8080"}
@@ -101,10 +102,13 @@ def test_what_comes_first_stands_in_step_and_is_no_name_that_is_not_there() -> N
         ("  live: {target: cpu, gates: [nowhere]}\n", "MLO3020"),
         ("  live: {target: cpu, after: staging}\n  staging: {target: other}\n", "MLO1544"),
         ("  live: {target: edge}\n", "MLO1546"),
+        ("  live: {target: page}\n", "MLO1546"),
     ],
 )
 def test_guards_that_cannot_be(lines: str, code: str) -> None:
-    text = deploying(lines).replace("targets:\n", "targets:\n  other: {}\n  edge: {use: tvm, arch: arm64}\n")
+    text = deploying(lines).replace(
+        "targets:\n", "targets:\n  other: {}\n  edge: {use: tvm, arch: arm64}\n  page: {use: web}\n"
+    )
     with pytest.raises(ManifestError) as caught:
         load_manifest(text.encode())
     assert caught.value.code == code
@@ -154,7 +158,15 @@ def test_only_the_providers_a_manifest_names_are_imported() -> None:
         "load_manifest(sys.argv[1].encode()); print(*sorted(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", program, MINIMAL], capture_output=True, text=True, check=True)
-    unnamed = {"targets/tvm", "targets/program", "targets/command", "gates/command", "train/command", "data/command"}
+    unnamed = {
+        "targets/tvm",
+        "targets/web",
+        "targets/program",
+        "targets/command",
+        "gates/command",
+        "train/command",
+        "data/command",
+    }
     assert not set(done.stdout.split()) & {PROVIDERS[name] for name in unnamed}
 
 
@@ -234,6 +246,8 @@ PINNED = "program: p, digest: 'sha256:" + "0" * 64 + "'"
         ("targets", "model: first, view: all", "first", "one", "all"),
         ("targets", "use: tvm, model: second", "second", "two", "test"),
         ("targets", "use: tvm, model: first, view: all", "first", "one", "all"),
+        ("targets", "use: web, model: second", "second", "two", "test"),
+        ("targets", "use: web, model: first, view: all", "first", "one", "all"),
         ("targets", "use: program, model: second", "second", "two", "test"),
         ("targets", "use: program, model: first, view: all", "first", "one", "all"),
         ("targets", "use: command, " + PINNED + ", model: second", "second", "two", "test"),

@@ -36,10 +36,12 @@ train:
   opaque: {{run: python always.py, data: made, predict: "python {{model}}/predict.py"}}
 gates:
   accuracy: {{metric: accuracy, model: classifier, min: 0.9}}
+  in-a-browser: {{metric: accuracy, target: page, min: 0.9}}
   judged: {{use: command, program: judge.py, digest: "{judge}", model: external, metric: odd, max: 0.9}}
 targets:
   cpu: {{model: classifier}}
   native: {{model: classifier, use: tvm}}
+  page: {{model: classifier, use: web}}
   packed: {{model: external, use: command, program: repack.py, digest: "{repack}"}}
   program: {{model: opaque, use: program}}
 deployments:

@@ -65,6 +65,11 @@ def of_artifact(
 
         outputs = run_bundle(folder, raw, feeds, ctx.scratch, seconds=limits.seconds, memory=limits.memory)
         return Answers(outputs, description), {}
+    if raw["runtime"] == "web":
+        from ...adapters.browser import browse
+
+        ran_there = browse(folder, feeds, seconds=limits.seconds, memory=limits.memory)
+        return Answers(ran_there.outputs, description), {"chromium": ran_there.browser}
     if raw["runtime"] != "onnxruntime":
         raise ProviderError(
             f"artifacts of {made.need.address} run in {raw['runtime']}, which no gate can run",
