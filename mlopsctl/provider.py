@@ -234,12 +234,8 @@ class Deployment(Provider, Protocol):
     def attest(self, address: Address, entry: str, ctx: Context) -> None:
         """Puts the id of the entry that attests it beside what was deployed, where ``ctx.label`` did not do that."""
 
-
-class Movable(Deployment, Protocol):
-    """A deployment that can be given another name while it runs."""
-
     def move(self, old: Address, new: Address, ctx: Context) -> str:
-        """The location of what was renamed; once it is, nothing is done."""
+        """Gives what runs another name in this clone, while it runs; where it runs. Done again, it changes nothing."""
 
 
 @cache

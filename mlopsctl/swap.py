@@ -46,7 +46,7 @@ def _accounted(there: Mark | None, want: Resource, seen: Observed | None, ctx: C
         return True
     by = ctx.trail.entry(there.entry) if there.entry else None
     last = ctx.trail.latest(want.address, ("result", "destroy", ADOPTION))
-    attempt = by is not None and by.kind == INTENT and by.address == str(want.address)
+    attempt = by is not None and by.kind == INTENT and by.address in map(str, ctx.names(want.address))
     return attempt and by is not None and (last is None or by.seq > last.seq)
 
 

@@ -11,6 +11,10 @@ ENTRIES = "kind IN ('move', 'destroy') AND address >= 'deployments.' AND address
 """The entries that give a deployment another name, or end one with all its names; as a condition of the trail's index."""
 
 
+SHARED = "shared"
+"""The ``scope`` of a name that is given once, and not by each clone to a deployment of its own."""
+
+
 class Called(NamedTuple):
     """Signed names: ``was`` leads from each name to the one before, ``now`` from a name that was given up to the next."""
 
@@ -57,9 +61,12 @@ def read_names(entries: Iterable[Entry]) -> Called:
             later[old] = entry.address
             now.pop(entry.address, None)
             later.pop(entry.address, None)
-            places.setdefault(entry.address, set()).add(entry.location)
+            places.setdefault(entry.address, set()).add(
+                SHARED if entry.facts.get("scope") == SHARED else entry.location
+            )
         elif entry.address in was:
-            places[entry.address].discard(entry.location)
+            # What everybody shares is one, wherever it was deployed to since; each clone takes down its own.
+            places[entry.address] -= {entry.location, SHARED}
             if not places[entry.address]:
                 now.pop(was.pop(entry.address), None)
     return Called(was, now, later)

@@ -36,6 +36,7 @@ class _Known(NamedTuple):
     last: Entry | None
     holds: tuple[Hold, ...]
     policy: str
+    called: str
 
     @classmethod
     def of(cls, project: Project, want: Resource) -> _Known:
@@ -44,6 +45,7 @@ class _Known(NamedTuple):
             project.trail.latest(want.address, ("result", "destroy")),
             overrides(project.trail, want, project.context()),
             policy.digest if policy is not None else "",
+            project.trail.called().today(str(want.address)),
         )
 
 
@@ -71,6 +73,20 @@ class Announcer:
         """
         if not is_shared(want.provider):
             return ""
+        remote = self.look_around(want)
+        announced = self._sign(want, inputs)
+        if remote:
+            self._share(want, remote, push=True)
+            # Pushes come one after the other: whoever lands second has the other's entries by now, and gives way.
+            self._refuse_change(want)
+            self._refuse_foreign(want)
+        return announced
+
+    def look_around(self, want: Resource) -> str:
+        """Pulls, and heeds what others did or announced; the remote to push to, "" for none.
+
+        Raises StaleError where somebody else did or is about to, MlopsError where the remote cannot be reached.
+        """
         self._known.setdefault(want.address, _Known.of(self._project, want))
         remote = next(iter(self._project.repo.remotes()), "")
         if remote and self._offline:
@@ -80,13 +96,7 @@ class Announcer:
             self._share(want, remote, push=False)
         self._refuse_change(want)
         self._refuse_foreign(want)
-        announced = self._sign(want, inputs)
-        if remote:
-            self._share(want, remote, push=True)
-            # Pushes come one after the other: whoever lands second has the other's entries by now, and gives way.
-            self._refuse_change(want)
-            self._refuse_foreign(want)
-        return announced
+        return remote
 
     def ended(self, address: Address) -> str:
         """The intent that an entry about the deployment ends, "" where none is open."""
@@ -147,6 +157,8 @@ class Announcer:
         if now.last is not None and now.last != before.last:
             verb = "took it down" if now.last.kind == "destroy" else "deployed to it"
             what = f"{now.last.signer} {verb} at {now.last.at} (entry {now.last.id[:12]})"
+        elif now.called != before.called:
+            what = f"it is called {now.called} now"
         elif now.holds != before.holds:
             what = "; ".join(str(one) for one in now.holds if one not in before.holds) or "what held it was lifted"
         else:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from ..audit.called import ENTRIES
-from ..provider import Movable, provider
+from ..audit.called import ENTRIES, SHARED
+from ..provider import Context, Deployment, provider
+from ..selection import is_named
+from ..swap import swapping
 from ..types import Action, Address, Entry, Plan, Resource
 from ..workshop import Event
+from .announced import is_shared
 from .project import Project
 
 if TYPE_CHECKING:
     from .workshop import ProjectWorkshop
 
-_LIVES = "'result', 'destroy', 'move'"
+_LIVES = "'result', 'destroy', 'move', 'import'"
 
 
 def names_of(project: Project, address: Address) -> list[Address]:
@@ -45,13 +51,16 @@ def unrecorded(project: Project, address: Address) -> Address | None:
     return None if entry is not None and entry.facts.get("from") == str(old) else old
 
 
-def renamed_deployment(project: Project, want: Resource, here: str) -> Address | None:
-    """The old name under which a deployment still lives ``here``, where nobody has signed yet that it moved."""
+def renamed_deployment(project: Project, want: Resource, here: str | None) -> Address | None:
+    """The old name under which a deployment still lives ``here``, where nobody has signed yet that it moved.
+
+    With None it is everybody's, and one signature is enough for all.
+    """
     trail = project.trail
-    moves = [one for one in trail.select(ENTRIES) if one.kind == "move" and one.location == here]
+    moves = [one for one in trail.select(ENTRIES) if one.kind == "move" and here in (None, one.location)]
     for old in trail.names(want.address)[1:]:
         found = trail.select(f"address = ? AND kind IN ({_LIVES}) ORDER BY seq DESC, id DESC", (old,))
-        last = next((one for one in found if one.location == here), None)
+        last = next((one for one in found if here in (None, one.location)), None)
         if last is None or last.kind == "destroy" or last.ingredients.get("provider", want.provider) != want.provider:
             continue
         if not any(one.facts.get("from") == old and one.seq > last.seq for one in moves):
@@ -94,11 +103,38 @@ def record_moves(made: Plan, project: Project, workshop: ProjectWorkshop) -> Ite
         if old is None:
             continue
         want, facts = wanted[step.address], {"from": str(old)}
-        if want.address.section == "deployments":
-            if step.blocked_by or step.waits_for:
+        if want.address.section != "deployments":
+            yield from _signed("move", want, Action.MOVE, facts, f"was {old}", workshop)
+        elif not (step.blocked_by or step.waits_for):
+            module = cast(Deployment, provider(want.provider))
+            if not is_shared(want.provider):
+                facts["location"] = module.move(old, want.address, project.context())
+                yield from _signed("move", want, Action.MOVE, facts, f"was {old}", workshop)
                 continue
-            facts["location"] = cast(Movable, provider(want.provider)).move(old, want.address, project.context())
-        yield from _signed("move", want, Action.MOVE, facts, f"was {old}", workshop)
+            workshop.look_around(want)
+            if workshop.world.moved_from(want.address) == old:  # somebody else may have signed it by now
+                over = is_named(want.address, made.selection.replaced)
+                with _as_it_was(want, project, workshop, over=over) as context:
+                    facts |= {"location": module.move(old, want.address, context), "scope": SHARED}
+                    yield from _signed("move", want, Action.MOVE, facts, f"was {old}", workshop)
+
+
+@contextmanager
+def _as_it_was(want: Resource, project: Project, workshop: ProjectWorkshop, *, over: bool) -> Iterator[Context]:
+    """Around the new name of a shared deployment: its place runs what was seen. Raises StaleError.
+
+    Nothing at the place changes after the signature, so that this is its own announcement.
+    """
+    context = project.context()
+    seen = workshop.world.read(want, None)
+    place = str(seen.facts.get("location") or "") if seen is not None else ""
+    # Where the manifest names another place by now, that one was never deployed to: the old one is asked, by its entry.
+    there = want if place == want.spec.to else want._replace(spec=None)
+    with (
+        tempfile.TemporaryDirectory(prefix="mlopsctl-") as scratch,
+        swapping(there, seen, context._replace(scratch=Path(scratch), over=over)) as alone,
+    ):
+        yield alone
 
 
 def record_forgotten(made: Plan, before: Sequence[Event], workshop: ProjectWorkshop) -> Iterator[Event]:

@@ -65,8 +65,10 @@ class Sites:
         """The other name that the deployment has here now, "" where this one is its own."""
         if not (trail := self._project.trail).called().now.get(str(want.address)):
             return ""
-        here = cast(Deployment, provider(want.provider)).lives_at(want.address, self._context)
-        now = read_names(one for one in trail.select(ENTRIES) if one.location == here).now.get(str(want.address), "")
+        module = cast(Deployment, provider(want.provider))
+        here = module.lives_at(want.address, self._context) if module.PER_CLONE else None
+        entries = (one for one in trail.select(ENTRIES) if here in (None, one.location))
+        now = read_names(entries).now.get(str(want.address), "")
         return now if now not in trail.names(want.address) else ""
 
     def _announced(self, want: Resource) -> tuple[str, ...]:

@@ -160,6 +160,10 @@ class ProjectWorkshop:
             refuse_inputs(self.project.trail, inputs, f"what {address} would run")
         return label
 
+    def look_around(self, want: Resource) -> None:
+        """Before what everybody should see of a shared deployment is signed. Raises StaleError where others are at work on it."""
+        self._announcer.look_around(want)
+
     def _halted(self, address: Address) -> str:
         want = next((one for one in self.project.resources if one.address == address), None)
         if want is None or address.section != "deployments":

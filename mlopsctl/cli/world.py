@@ -264,9 +264,8 @@ class ProjectWorld:
             return None
         want = self.project.resource(str(address))
         module = cast(Deployment, provider(want.provider))
-        if not hasattr(module, "move"):
-            return None
-        old = renamed_deployment(self.project, want, module.lives_at(address, self._context))
+        here = module.lives_at(address, self._context) if module.PER_CLONE else None
+        old = renamed_deployment(self.project, want, here)
         return old if old is not None and not self.sites.at(want, None).not_managed() else None
 
     def forgettable(self, declared: frozenset[Address]) -> Sequence[Entry]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ..provider import provider
 from ..types import Address, Resource
 from .findings import Findings, did_you_mean
 from .yaml_positions import Node
@@ -21,11 +20,10 @@ def moved(root: Node, resources: Sequence[Resource], findings: Findings) -> Mapp
         findings.add("MLO3016", f"'moved' must be a list, not a {block.kind}", block.at, hint=EXAMPLE)
         return {}
     declared = {want.address for want in resources}
-    fixed = {want.address for want in resources if _keeps_its_name(want)}
     found: dict[Address, Address] = {}
     for item in block.value:
         pair = _pair(item, findings)
-        if pair is not None and _fits(*pair, declared, fixed, found, item, findings):
+        if pair is not None and _fits(*pair, declared, found, item, findings):
             found |= {new: pair[0]._replace(instance=new.instance) for new in _instances(pair[1], declared)}
     return found
 
@@ -50,7 +48,6 @@ def _fits(
     old: Address,
     new: Address,
     declared: set[Address],
-    fixed: set[Address],
     found: Mapping[Address, Address],
     item: Node,
     findings: Findings,
@@ -59,9 +56,6 @@ def _fits(
     olds = {one._replace(instance="") for one in found.values()} | set(found.values())
     if old.section != new.section:
         what, hint = f"{old} and {new} are of two sections", "a resource keeps its section: declare a new one instead"
-    elif set(_instances(new, declared)) & fixed:
-        what = "a deployment that is not use: local cannot be renamed yet: what runs knows its own name"
-        hint = "declare it under the new name, apply, and then take the old block out"
     elif old == new:
         what, hint = f"{old} moves to itself", "take the line out"
     elif old in found or new in olds:
@@ -77,11 +71,6 @@ def _fits(
         return True
     findings.add("MLO1041", what, item.at, hint=hint)
     return False
-
-
-def _keeps_its_name(want: Resource) -> bool:
-    """Whether it is a deployment that only its program could give another name."""
-    return want.address.section == "deployments" and not hasattr(provider(want.provider), "move")
 
 
 def _instances(address: Address, declared: set[Address]) -> list[Address]:

@@ -44,3 +44,12 @@ def test_what_was_taken_down_everywhere_gives_its_names_free() -> None:
     gone = named(*both, entry("destroy", NEW), entry("destroy", NEW, location="there"))
     assert gone.names(NEW, {}) == (NEW,) and not gone.now
     assert gone.today(OLD) == NEW, "what ran is known by its last name"
+
+
+def test_what_everybody_shares_is_taken_down_once_wherever_it_was_deployed_to_since() -> None:
+    renamed = entry("move", NEW, OLD)
+    shared = renamed._replace(facts={**renamed.facts, "scope": "shared"})
+    gone = entry("destroy", NEW, location="elsewhere")
+    assert named(shared).names(NEW, {}) == (NEW, OLD)
+    assert named(shared, gone).names(NEW, {}) == (NEW,)
+    assert named(renamed, gone).names(NEW, {}) == (NEW, OLD)

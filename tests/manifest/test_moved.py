@@ -58,7 +58,6 @@ def test_every_instance_moves_along() -> None:
         (["{from: old, to: train.new}"], "MLO1040", "no address"),
         (["{from: [a], to: train.new}"], "MLO1040", "no address"),
         (["{from: data.old, to: train.new}"], "MLO1041", "two sections"),
-        (["{from: deployments.old, to: deployments.own}"], "MLO1041", "cannot be renamed yet"),
         (["{from: train.new, to: train.new}"], "MLO1041", "to itself"),
         (["{from: train.old, to: train.nwe}"], "MLO1041", "not declared"),
         (["{from: train.a, to: train.new}", "{from: train.b, to: train.a}"], "MLO1041", "continues another move"),

@@ -34,7 +34,7 @@ from ...provider import (
     result,
     run,
 )
-from ...serving.files import read_json, write_bytes, write_json
+from ...serving.files import read_json, write_json
 from ...types import (
     ADOPTION,
     GUARD,
@@ -51,7 +51,9 @@ from ...types import (
     is_unverified,
 )
 from ...versions import MOST, PATTERN
+from .command_home import LASTING, Pinned, attested, home_of, keep, known, name_at, named
 from .controls import AFTER, BRANCH, GATES, VERSION, After, Approvals, artifact_and_guards, spelt_out
+from .local_home import Home
 
 RESULT_VERSION = 1
 PER_CLONE = False
@@ -111,42 +113,23 @@ class Spec:
         spelt_out(self)
 
 
-@dataclass(frozen=True)
-class _Pinned:
-    """What is kept to run the program again without the manifest."""
-
-    program: str
-    digest: str
-    args: tuple[str, ...]
-    timeout: float
-    env: tuple[str, ...]
-    paths: tuple[str, ...]
-    details: Mapping[str, Any]
-
-    @classmethod
-    def of(cls, spec: Spec) -> _Pinned:
-        details = {"to": spec.to, "params": dict(spec.params)}
-        return cls(spec.program, spec.digest, spec.args, spec.timeout, spec.env, spec.paths, details)
-
-    @classmethod
-    def read(cls, text: str) -> _Pinned:
-        raw = json.loads(text)
-        return cls(**{**raw, **{key: tuple(raw[key]) for key in ("args", "env", "paths")}})
-
-    def __str__(self) -> str:
-        return json.dumps(self.__dict__, sort_keys=True)
-
-
 def read(want: Resource, made_from: Digest | None, ctx: Context) -> Observed | None:
     """What the trail says was deployed last: a plan runs no program, so ``status`` alone asks the world."""
-    last = ctx.trail.latest(want.address, ("result", "destroy", ADOPTION))
+    last = ctx.trail.latest(want.address, LASTING)
     if last is None or last.kind == "destroy":
         return None
     # What was adopted lies there under a label that somebody else gave it.
     label = str(last.facts.get("label") or last.facts.get("intent", ""))
     mark = Mark(label, str(last.facts.get("artifact", ""))) if label else None
     # The program may have changed the place before it failed or was killed: what the last result says is a guess then.
-    return last.observed()._replace(mark=mark, drift=half_done(ctx.trail.latest(want.address, (*KINDS, ADOPTION))))
+    drift = half_done(ctx.trail.latest(want.address, (*KINDS, ADOPTION)))
+    facts = {**last.facts, "address": str(want.address), **_other_name(named(last.facts, want.address), want.address)}
+    return last.observed()._replace(facts=facts, mark=mark, drift=drift)
+
+
+def _other_name(name: Address, today: Address) -> dict[str, Json]:
+    """The name that the place knows, for an entry; nothing where it is today's."""
+    return {"named": str(name)} if name != today else {}
 
 
 def diff(want: Resource, inputs: Inputs, seen: Observed | None) -> tuple[Action, Reason]:
@@ -175,14 +158,14 @@ def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
     from ...adapters.origin import check_again
     from ...adapters.program import load_program
 
-    pinned = _Pinned.of(want.spec)
+    pinned = Pinned.of(want.spec)
     code = load_program(pinned, ctx.tree)
     artifact = next((item for item in inputs if item.role == "artifact" and item.digest is not None), None)
     if artifact is None or artifact.seen is None:
         raise ProviderError("there is no artifact to deploy", hint="mlopsctl plan says what is missing", code="MLO1502")
     signature = _verified(artifact, ctx)
     origin = check_again(artifact.seen, ctx.trail, ctx.store, ctx.scratch)
-    home = _home(want.address, ctx)
+    home = home_of(want.address, ctx)
     last = ctx.trail.latest(want.address, ("result", ADOPTION))
     said = {
         "halted": ctx.halted or (read_json(home / "halt.json") or {}).get("reason"),
@@ -190,13 +173,15 @@ def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
         "label": ctx.label,
         "runs": ctx.runs.entry if ctx.runs else None,
     }
+    name = name_at(want.address, pinned.place, ctx)
     if not (home / "command.json").is_file():
-        _keep(home, pinned, code)
-    answer = _ask("apply", want.address, pinned, code, ctx, [artifact, signature], said)
-    _keep(home, pinned, code)
+        keep(home, pinned, code, name)
+    answer = _ask("apply", name, pinned, code, ctx, [artifact, signature], said)
+    keep(home, pinned, code, name)
     facts: dict[str, Json] = {
         **({"origin": origin} if origin else {}),
         "address": str(want.address),
+        **_other_name(name, want.address),
         "location": want.spec.to,
         "endpoint": str(answer.get("endpoint", "")),
         "artifact": artifact.digest,
@@ -207,7 +192,7 @@ def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
     return Outcome(_outputs(pinned, code, ctx), facts)
 
 
-def _outputs(pinned: _Pinned, code: bytes, ctx: Context) -> dict[str, Path | Digest]:
+def _outputs(pinned: Pinned, code: bytes, ctx: Context) -> dict[str, Path | Digest]:
     """The program and what it is called with: whoever has the entry can halt and remove what it deployed."""
     program = ctx.scratch / "kept-program"
     program.write_bytes(code)
@@ -224,13 +209,14 @@ def adopting(want: Resource, ctx: Context) -> Iterator[Outcome]:
     """
     from ...adapters.program import load_program
 
-    pinned = _Pinned.of(want.spec)
+    pinned = Pinned.of(want.spec)
     code = load_program(pinned, ctx.tree)
     with _alone(want, None, ctx):
-        facts = _running(want, _ask("probe", want.address, pinned, code, ctx))
+        name = name_at(want.address, pinned.place, ctx)
+        facts = {**_running(want, _ask("probe", name, pinned, code, ctx)), **_other_name(name, want.address)}
         yield Outcome(_outputs(pinned, code, ctx), facts)
         # From here on a halt finds its program.
-        _keep(_home(want.address, ctx), pinned, code)
+        keep(home_of(want.address, ctx), pinned, code, name)
 
 
 def _running(want: Resource, said: Mapping[str, Json]) -> dict[str, Json]:
@@ -299,18 +285,19 @@ def _labelled(want: Resource, seen: Observed | None, ctx: Context) -> Mark | Non
     from ...adapters.program import load_program
 
     if want.spec is not None:
-        pinned = _Pinned.of(want.spec)
+        pinned = Pinned.of(want.spec)
         code = load_program(pinned, ctx.tree)
     elif seen is not None:
-        pinned, code = _attested(seen.outputs, ctx)
+        pinned, code = attested(seen.outputs, ctx)
     else:
         return None
     place = want.spec.to if want.spec is not None else seen.facts.get("location") if seen is not None else ""
+    name = name_at(want.address, str(place or ""), ctx)
     # A place that was never deployed to need not answer.
     known = seen is not None and str(seen.facts.get("location") or "") == str(place or "")
     found: Mapping[str, Json] = {}
     try:
-        found = _ask("probe", want.address, pinned, code, ctx._replace(log=None))
+        found = _ask("probe", name, pinned, code, ctx._replace(log=None))
     except ProviderError as error:
         if known and not ctx.over:
             raise _silent(want, error) from None
@@ -345,20 +332,10 @@ def _verified(artifact: Input, ctx: Context) -> Input:
     return Input(artifact.need._replace(role="signature", output=name), seen)
 
 
-def _home(address: Address, ctx: Context) -> Path:
-    return ctx.state / "deployments" / str(address)
-
-
-def _keep(home: Path, pinned: _Pinned, code: bytes) -> None:
-    home.mkdir(parents=True, exist_ok=True)
-    write_bytes(home / "program", code)
-    write_json(home / "command.json", {"command": str(pinned)})
-
-
 def _ask(
     verb: str,
     address: Address,
-    pinned: _Pinned,
+    pinned: Pinned,
     code: bytes,
     ctx: Context,
     inputs: Inputs = (),
@@ -378,77 +355,57 @@ def _ask(
         return ask(verb, address, pinned, details, inputs, place, code=code, reach=reach).facts
 
 
-def _known(address: Address, ctx: Context) -> tuple[_Pinned, bytes]:
-    """The program that deployed: from the state folder, or on another clone from the trail and the store."""
-    home = _home(address, ctx)
-    kept = read_json(home / "command.json")
-    if kept and (home / "program").is_file():
-        return _Pinned.read(str(kept["command"])), (home / "program").read_bytes()
-    last = ctx.trail.latest(address, ("result", ADOPTION))
-    if last is None:
-        raise ProviderError(
-            f"nothing of {address} was deployed from here", hint="mlopsctl status shows what was", code="MLO1510"
-        )
-    return _attested(last.outputs, ctx)
-
-
-def _attested(outputs: Mapping[str, Digest], ctx: Context) -> tuple[_Pinned, bytes]:
-    try:
-        kept = json.loads(ctx.store.path(outputs["command"]).read_bytes())
-        return _Pinned.read(str(kept["command"])), ctx.store.path(outputs["program"]).read_bytes()
-    except (KeyError, TypeError, ValueError) as error:
-        raise EvidenceError(
-            f"the entry of this deployment does not say which program made it ({error!r})",
-            hint="deploy it anew: mlopsctl apply --replace ADDRESS",
-            code="MLO1512",
-        ) from None
-
-
 def remove(seen: Observed, ctx: Context) -> Outcome:
     """Asks the program to take away what it deployed, from the entry alone."""
-    import shutil
-
     address = Address.parse(str(seen.facts["address"]))
-    pinned, code = _attested(seen.outputs, ctx)
+    pinned, code = attested(seen.outputs, ctx)
     answer = _ask(
         "remove",
-        address,
+        named(seen.facts, address),
         pinned,
         code,
         ctx,
         said={"previous": dict(seen.facts), "runs": ctx.runs.entry if ctx.runs else None},
     )
-    home = _home(address, ctx)
-    if home.exists():
-        shutil.rmtree(home)
+    Home(home_of(address, ctx)).remove()
     return Outcome(facts={"address": str(address), "location": seen.facts.get("location"), "claimed": dict(answer)})
+
+
+def move(old: Address, new: Address, ctx: Context) -> str:
+    """Another name in this clone; the place keeps the one that it was deployed under, so that no program is asked.
+
+    Returns where it runs.
+    """
+    Home.of(ctx.state, old).rename(Home.of(ctx.state, new))
+    last = ctx.trail.latest(old, LASTING)
+    return str(last.facts.get("location") or "") if last is not None else ""
 
 
 def halt(address: Address, reason: str, ctx: Context) -> None:
     """Asks the program to refuse every request. Raises ProviderError where it fails: then it is not halted."""
-    pinned, code = _known(address, ctx)
-    _ask("halt", address, pinned, code, ctx, said={"reason": reason})
-    home = _home(address, ctx)
-    _keep(home, pinned, code)
+    pinned, code, name = known(address, ctx)
+    _ask("halt", name, pinned, code, ctx, said={"reason": reason})
+    home = home_of(address, ctx)
+    keep(home, pinned, code, name)
     write_json(home / "halt.json", {"reason": reason, "since": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())})
 
 
 def resume(address: Address, ctx: Context) -> None:
     """Asks the program to answer again."""
-    pinned, code = _known(address, ctx)
-    _ask("resume", address, pinned, code, ctx)
-    (_home(address, ctx) / "halt.json").unlink(missing_ok=True)
+    pinned, code, name = known(address, ctx)
+    _ask("resume", name, pinned, code, ctx)
+    (home_of(address, ctx) / "halt.json").unlink(missing_ok=True)
 
 
 def lives_at(address: Address, ctx: Context) -> str:
     """What ``to:`` was when this clone deployed last."""
-    kept = read_json(_home(address, ctx) / "command.json")
-    return str(_Pinned.read(str(kept["command"])).details.get("to", "")) if kept else ""
+    kept = read_json(home_of(address, ctx) / "command.json")
+    return Pinned.read(str(kept["command"])).place if kept else ""
 
 
 def glance(address: Address, ctx: Context) -> Probe:
     """What this clone did last: only the program knows more."""
-    halted = read_json(_home(address, ctx) / "halt.json")
+    halted = read_json(home_of(address, ctx) / "halt.json")
     if halted is not None:
         return Probe("halted", f"halted: {halted.get('reason', '')}")
     return Probe("deployed", "not asked; mlopsctl status --refresh asks its program")
@@ -456,8 +413,8 @@ def glance(address: Address, ctx: Context) -> Probe:
 
 def probe(address: Address, ctx: Context) -> Probe:
     """Asks the program how its deployment is: ``serving``, ``halted`` or ``down``."""
-    pinned, code = _known(address, ctx)
-    found = _ask("probe", address, pinned, code, ctx)
+    pinned, code, name = known(address, ctx)
+    found = _ask("probe", name, pinned, code, ctx)
     state = str(found.get("state"))
     if state not in ("serving", "halted", "down"):
         raise ProviderError(

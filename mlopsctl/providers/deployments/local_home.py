@@ -142,7 +142,7 @@ class Home(NamedTuple):
             return
         if new.folder.is_dir() and new.folder.resolve() != self.folder.resolve():
             raise ProviderError(
-                f"{new.folder.name} has a server of its own here, so {self.folder.name} cannot take its name",
+                f"{new.folder.name} has a deployment of its own here, so {self.folder.name} cannot take its name",
                 hint=f"mlopsctl destroy --target {new.folder.name} ends that one; then apply again",
                 code="MLO1557",
             )
