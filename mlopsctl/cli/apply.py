@@ -22,7 +22,7 @@ from ..workshop import Event
 from . import console
 from .announce import freshen
 from .asked import Exclude, Quick, Refresh, Replace, Set, Target, selection
-from .names import record_forgotten, record_moves
+from .moves import record_forgotten, record_moves
 from .plan import plan_project, report_plan, show
 from .progress import Printer, event_json, summary_line
 from .project import Project, open_project
