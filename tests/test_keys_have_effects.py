@@ -217,6 +217,12 @@ EFFECTS: dict[str, str] = {
     "gates/scan.max_size": _SCAN + "test_a_folder_that_is_too_large_is_a_finding",
     "gates/scan.memory": _KEYS + "test_a_scan_is_held_to_its_time_and_memory",
     "train/local.secret_version": "test_keys_have_effects.py::test_a_rotated_secret_makes_the_step_anew",
+    "gates/command.target": "e2e/test_external_gates.py::test_a_program_measures_an_artifact_and_guards_its_deployments_alone",
+    "gates/command.on": "e2e/test_external_gates.py::test_a_program_measures_what_runs_and_stops_what_comes_after_it",
+    **{
+        f"gates/command.{key}": "e2e/test_external_gates.py::test_a_program_compares_with_the_champion_and_todays_bar_judges"
+        for key in ("against", "max_drop", "first")
+    },
     "gates/metric.target": "e2e/test_measured.py::test_a_gate_on_a_target_measures_its_artifact_and_guards_its_deployments_alone",
     "gates/metric.on": "e2e/test_measured.py::test_a_gate_on_a_deployment_stops_what_comes_after_it",
     "gates/metric.against": "e2e/test_against.py::test_a_worse_model_is_stopped_and_the_champion_is_the_last_other_one",

@@ -175,10 +175,11 @@ def _hand_over(inputs: Sequence[Input], folder: Path, store: Outputs) -> dict[st
     for item in inputs:
         if item.role == GUARD or item.seen is None or item.digest is None:
             continue
-        known = given.setdefault(item.role, [])
+        role = item.role.replace(" ", "_")
+        known = given.setdefault(role, [])
         kind = item.seen.facts.get("format", "")
         suffix = f".{kind}" if item.digest.startswith("sha256:") and re.fullmatch("[a-z0-9]+", str(kind)) else ""
-        path = store.checkout(item.digest, folder / item.role / str(len(known)) / f"{item.need.output}{suffix}")
+        path = store.checkout(item.digest, folder / role / str(len(known)) / f"{item.need.output}{suffix}")
         known.append({"path": str(path), "digest": item.digest, "facts": dict(item.seen.facts)})
     return given
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any, Literal
 
-from ...adapters.lineage import model_and_view
+from ...adapters.lineage import data_address
 from ...budgets import Budget, Resources, budget, priority_field, resources_field
 from ...canonical import decimal
-from ...errors import GateError, ManifestError, ProviderError
+from ...errors import EvidenceError, GateError, ManifestError, ProviderError
 from ...provider import (
     Context,
     Inputs,
@@ -25,12 +25,13 @@ from ...provider import (
     result,
     run,
 )
-from ...types import Address, Json, Need, Observed, Outcome, Resource, Verdict
+from ...types import CHAMPION, CHAMPION_ROWS, RUNNING, Address, Json, Need, Observed, Outcome, Resource, Verdict
 from .exposure import refuse_seen_rows
-from .verdict import Bars, judge_measurement
+from .measured import on_field, target_field, what_is_measured
+from .regression import against_field, check_keys, first_field, judge_all, max_drop_field
 
 RESULT_VERSION = 1
-LATER_KEYS = ("against", "max_drop", "slices", "min_rows", "by", "score", "waive", "across", "allow", "on", "target")
+LATER_KEYS = ("slices", "min_rows", "by", "score", "waive", "across", "allow")
 
 sources = no_sources
 read = read_from_trail
@@ -59,6 +60,11 @@ class Spec:
     confidence: float = result(
         0.95, doc="The confidence of the two-sided interval.", minimum=0.5, exclusive_maximum=1, looser="lower"
     )
+    target: str = target_field()
+    on: str = on_field()
+    against: str = against_field()
+    max_drop: float | None = max_drop_field()
+    first: Literal["pass", "fail"] = first_field()
     inconclusive: Literal["block", "warn"] = policy(
         "block",
         doc="Whether a measurement whose interval holds the bar stops what the gate guards.",
@@ -71,24 +77,26 @@ class Spec:
 
 
 def needs(spec: Spec, specs: Specs) -> tuple[Need, ...]:
-    """The model and the view of the data. Raises ManifestError for a gate without a bar."""
-    if spec.min is None and spec.max is None:
+    """What is measured, and the view of the data. Raises ManifestError for a gate without a bar."""
+    check_keys("", spec.against, spec.max_drop, spec.first)
+    if spec.min is None and spec.max is None and not spec.against:
         raise ManifestError(
             f"a gate without a bar lets everything through: {spec.metric} has neither min nor max",
             hint="write min: NUMBER or max: NUMBER",
             code="MLO1315",
         )
-    model, *views = model_and_view(spec.model, spec.view, specs)
-    found = [Need("data", Address.of("data", spec.data), spec.view)] if spec.data else views
-    for need in found:
-        refuse_seen_rows(model.address, need.address, spec.view, specs)
-    return (model, *found)
+    model, measured = what_is_measured(spec, specs)
+    data = Address.of("data", spec.data) if spec.data else data_address(model, specs)
+    if data is not None:
+        refuse_seen_rows(model, data, spec.view, specs)
+    rows = (Need("data", data, spec.view),) if data is not None else ()
+    return (Need("model", model, "model"), *measured, *rows)
 
 
 def judge(want: Resource, seen: Observed, inputs: Inputs) -> Verdict:
     """The recorded measurement against the bars of today's manifest."""
     spec: Spec = want.spec
-    verdict = judge_measurement(seen.facts, Bars(spec.min, spec.max, spec.inconclusive == "warn"))
+    verdict = judge_all(spec, seen.facts)
     return verdict._replace(text=f"{verdict.text} (external: measured by {spec.program})")
 
 
@@ -98,9 +106,73 @@ def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
 
     spec: Spec = want.spec
     _refuse_copies(inputs, ctx)
-    details = {"metric": spec.metric, "params": dict(spec.params), "confidence": spec.confidence, "view": spec.view}
-    answer = ask("apply", want.address, spec, details, inputs, ctx)
-    return Outcome({}, {**_measurement(spec, answer.facts), "isolation": answer.isolation})
+    details: dict[str, Any] = {"metric": spec.metric, "params": dict(spec.params)}
+    details |= {"confidence": spec.confidence, "view": spec.view, **_running(inputs)}
+    given = [item for item in inputs if item.role != RUNNING]
+    answer = ask("apply", want.address, spec, details, given, ctx)
+    facts = _measurement(spec, answer.facts)
+    champion = next((item.seen for item in inputs if item.role == CHAMPION and item.seen), None)
+    if champion is not None:
+        known = any(item.role == CHAMPION_ROWS for item in inputs)
+        facts[CHAMPION] = {"entry": champion.entry, **_compared(spec, answer.facts, facts["n"])}
+        facts[CHAMPION] |= {} if known else {"rows": "unknown"}
+    return Outcome({}, {**facts, "isolation": answer.isolation})
+
+
+def _running(inputs: Inputs) -> dict[str, Json]:
+    """Where the deployment answers. Raises EvidenceError where it runs another artifact than the gate is about."""
+    runs = next((item for item in inputs if item.role == RUNNING and item.seen), None)
+    if runs is None or runs.seen is None:
+        return {}
+    made = next((item for item in inputs if item.role == "artifact"), None)
+    there = runs.seen.facts.get("artifact")
+    if made is not None and there != made.digest:
+        raise EvidenceError(
+            f"{runs.need.address} runs {there}, not the artifact {made.digest}",
+            hint="mlopsctl status --refresh says what runs there",
+            code="MLO1324",
+        )
+    where = {name: str(runs.seen.facts.get(name) or "") for name in ("endpoint", "location")}
+    return {"on": {"address": str(runs.need.address), "artifact": there, **where}}
+
+
+def _compared(spec: Spec, said: Mapping[str, Json], rows: int) -> dict[str, Json]:
+    """The champion's value and the drop. Raises ProviderError where the answer holds no comparison."""
+    from ...adapters.program import number
+
+    found = said.get(CHAMPION)
+    if not isinstance(found, dict) or not isinstance(found.get("drop"), dict):
+        raise _no_measurement(spec.program, f"there is a champion to compare with, and facts.{CHAMPION} has no drop")
+    drop = found["drop"]
+    value, ci = number(drop, "value", spec.program), _interval(drop, spec.program)
+    n, dropped = found.get("n", rows), found.get("dropped", 0)
+    counts = isinstance(n, int) and isinstance(dropped, int) and n >= 1 and dropped >= 0
+    if not counts or not isfinite(value) or (ci is not None and not ci[0] <= value <= ci[1]):
+        raise _no_measurement(spec.program, f"a drop of {value:g} on n {n!r}, without {dropped!r}")
+    return {
+        "n": n,
+        "dropped": dropped,
+        "value": decimal(number(found, "value", spec.program), 9),
+        "drop": {
+            "value": decimal(value, 9),
+            "ci": None if ci is None else [decimal(end, 9) for end in ci],
+            "method": "external",
+            **({} if ci else {"reason": "the program gave none"}),
+        },
+    }
+
+
+def _interval(said: Mapping[str, Json], program: str) -> tuple[float, float] | None:
+    """``ci`` of an answer, None where it says that there is none. Raises ProviderError for anything else."""
+    from ...adapters.program import number
+
+    found = said.get("ci")
+    if found is None:
+        return None
+    pair = found if isinstance(found, list) and len(found) == 2 else [None, None]
+    ends = dict(zip(("ci[0]", "ci[1]"), pair, strict=True))
+    low, high = (number(ends, key, program) for key in ends)
+    return low, high
 
 
 def _refuse_copies(inputs: Inputs, ctx: Context) -> None:
@@ -130,10 +202,7 @@ def _measurement(spec: Spec, said: Mapping[str, Json]) -> dict[str, Json]:
     from ...adapters.program import number
 
     value, rows = number(said, "value", spec.program), said.get("n")
-    interval = said.get("ci")
-    pair = interval if isinstance(interval, list) and len(interval) == 2 else [None, None]
-    ends = dict(zip(("ci[0]", "ci[1]"), pair, strict=True))
-    low, high = (None, None) if interval is None else (number(ends, key, spec.program) for key in ends)
+    low, high = _interval(said, spec.program) or (None, None)
     if not isinstance(rows, int) or rows < 1 or not isfinite(value):
         raise _no_measurement(spec.program, f"value {value:g} on n {rows!r}: wanted are a number and a count of rows")
     if low is not None and high is not None and not low <= value <= high:
@@ -149,7 +218,7 @@ def _measurement(spec: Spec, said: Mapping[str, Json]) -> dict[str, Json]:
         "evidence": "external",
         # Not the program's own words: it has seen rows, and could quote one.
         "reason": "" if low is not None else "the program gave none",
-        "claimed": {key: said[key] for key in said if key not in ("value", "ci", "n", "reason")},
+        "claimed": {key: said[key] for key in said if key not in ("value", "ci", "n", "reason", CHAMPION)},
     }
 
 

@@ -6,8 +6,23 @@ from typing import Any
 
 from ...adapters.lineage import model_address
 from ...errors import ManifestError
-from ...provider import Specs
+from ...provider import Specs, run
 from ...types import RUNNING, Address, Need
+
+
+def target_field() -> Any:
+    """The field ``target:`` of a Spec."""
+    doc = "The target whose artifact is measured instead of the model; only its deployments are guarded."
+    return run("", doc=doc, ref="targets")
+
+
+def on_field() -> Any:
+    """The field ``on:`` of a Spec."""
+    return run(
+        "",
+        doc="The full address of a deployment that is measured while it runs; what comes after it is guarded.",
+        pattern=r"^deployments\.[a-z][a-z0-9_-]*(\[[A-Za-z0-9][A-Za-z0-9._,-]*\])?$",
+    )
 
 
 def what_is_measured(spec: Any, specs: Specs) -> tuple[Address, tuple[Need, ...]]:

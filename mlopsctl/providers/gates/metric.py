@@ -38,10 +38,9 @@ from ...types import (
     Verdict,
 )
 from .exposure import refuse_seen_rows
-from .measured import what_is_measured
+from .measured import on_field, target_field, what_is_measured
 from .power import power_line
-from .regression import both, check_keys, judge_drop
-from .verdict import Bars, Measured, judge_measurement
+from .regression import against_field, check_keys, first_field, judge_all, max_drop_field
 
 if TYPE_CHECKING:
     from ...adapters.table import Table
@@ -88,31 +87,11 @@ class Spec:
     confidence: float = result(
         0.95, doc="The confidence of the two-sided interval.", minimum=0.5, exclusive_maximum=1, looser="lower"
     )
-    target: str = run(
-        "",
-        doc="The target whose artifact is measured instead of the model; only its deployments are guarded.",
-        ref="targets",
-    )
-    on: str = run(
-        "",
-        doc="The full address of a deployment that is measured while it runs; what comes after it is guarded.",
-        pattern=r"^deployments\.[a-z][a-z0-9_-]*(\[[A-Za-z0-9][A-Za-z0-9._,-]*\])?$",
-    )
-    against: str = run(
-        "",
-        doc="A deployment whose last other model, the champion, is measured on the same rows.",
-        ref="deployments",
-        looser="named",
-    )
-    max_drop: float | None = policy(
-        None,
-        doc="By how much it may be worse than the champion; the whole interval of the difference must be at most that.",
-        minimum=0,
-        looser="higher",
-    )
-    first: Literal["pass", "fail"] = policy(
-        "pass", doc="What becomes of a model where there is no champion.", looser=("fail", "pass")
-    )
+    target: str = target_field()
+    on: str = on_field()
+    against: str = against_field()
+    max_drop: float | None = max_drop_field()
+    first: Literal["pass", "fail"] = first_field()
     inconclusive: Literal["block", "warn"] = policy(
         "block",
         doc="Whether a measurement whose interval holds the bar stops what the gate guards.",
@@ -145,7 +124,7 @@ def needs(spec: Spec, specs: Specs) -> tuple[Need, ...]:
 
 def judge(want: Resource, seen: Observed, inputs: Inputs) -> Verdict:
     """The recorded measurement against the bars of today's manifest."""
-    verdict = _judged(want.spec, seen.facts)
+    verdict = judge_all(want.spec, seen.facts)
     if verdict.status is not Status.FAILED:
         return verdict
     look = f"look at its errors: mlopsctl gate run {want.address.typed} --errors errors.csv"
@@ -171,7 +150,7 @@ def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
     """
     found = assess(want, inputs, ctx)
     if found.facts["value"] is None and not found.facts.get("invalid"):
-        verdict = _judged(want.spec, found.facts)
+        verdict = judge_all(want.spec, found.facts)
         raise GateError(f"not assessed: {verdict.text}", hint=verdict.hint, code="MLO4001")
     return Outcome({}, found.facts, found.made_with)
 
@@ -297,18 +276,6 @@ def _given(inputs: Inputs, role: str) -> Input:
         hint="a view exists where split: makes one: write split: {test: 0.2} at the data",
         code="MLO1314",
     )
-
-
-def _judged(spec: Spec, facts: Mapping[str, Json]) -> Verdict:
-    """The verdict by all bars of the gate: its own, and that against a champion."""
-    warn = spec.inconclusive == "warn"
-    if spec.max_drop is None:
-        return judge_measurement(facts, Bars(spec.min, spec.max, warn))
-    first_fails = spec.first == "fail"
-    drop = judge_drop(facts, spec.against, spec.max_drop, first_fails=first_fails, warn=warn)
-    if spec.min is None and spec.max is None and facts.get("value") is not None:
-        return drop._replace(text=f"{Measured.of(facts)}; {drop.text}")
-    return both(judge_measurement(facts, Bars(spec.min, spec.max, warn)), drop)
 
 
 def _check_bars(spec: Spec) -> None:

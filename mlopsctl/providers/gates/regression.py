@@ -3,11 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from ...errors import EvidenceError, ManifestError
+from ...provider import policy, run
 from ...types import CHAMPION, Json, Status, Verdict
+from .verdict import Bars, Measured, judge_measurement
 
 _ORDER = (Status.PASSED, Status.INCONCLUSIVE, Status.NOT_ASSESSED, Status.FAILED)
+
+
+def against_field() -> Any:
+    """The field ``against:`` of a Spec."""
+    doc = "A deployment whose last other model, the champion, is measured on the same rows."
+    return run("", doc=doc, ref="deployments", looser="named")
+
+
+def max_drop_field() -> Any:
+    """The field ``max_drop:`` of a Spec."""
+    return policy(
+        None,
+        doc="By how much it may be worse than the champion; the whole interval of the difference must be at most that.",
+        minimum=0,
+        looser="higher",
+    )
+
+
+def first_field() -> Any:
+    """The field ``first:`` of a Spec."""
+    return policy("pass", doc="What becomes of a model where there is no champion.", looser=("fail", "pass"))
+
+
+def judge_all(spec: Any, facts: Mapping[str, Json]) -> Verdict:
+    """The verdict by all bars of a gate: its own, and that against a champion."""
+    warn = spec.inconclusive == "warn"
+    if spec.max_drop is None:
+        return judge_measurement(facts, Bars(spec.min, spec.max, warn))
+    first_fails = spec.first == "fail"
+    drop = judge_drop(facts, spec.against, spec.max_drop, first_fails=first_fails, warn=warn)
+    if spec.min is None and spec.max is None and facts.get("value") is not None:
+        return drop._replace(text=f"{Measured.of(facts)}; {drop.text}")
+    return both(judge_measurement(facts, Bars(spec.min, spec.max, warn)), drop)
 
 
 def check_keys(metric: str, against: str, max_drop: float | None, first: str) -> None:
