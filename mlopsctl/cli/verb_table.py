@@ -48,6 +48,10 @@ GROUPS: dict[str, tuple[str, dict[str, tuple[str, str, str]]]] = {
         },
     ),
     "gate": ("gates: run", {"run": ("gate", "run", "measure one gate now")}),
+    "report": (
+        "evidence for people: targets",
+        {"targets": ("report", "targets", "the targets of a model side by side")},
+    ),
     "runs": (
         "training runs: ls, show, compare, tried",
         {
