@@ -17,6 +17,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "add": ("add", "add", "write the smallest working block into the manifest"),
     "push": ("share", "push", "share the trail and the outputs"),
     "pull": ("share", "pull", "fetch the trail and the outputs"),
+    "compile": ("compile", "compile_", "compile a model file for a target, without a project"),
     "sign": ("sign", "sign", "sign a model file or folder"),
     "verify": ("sign", "verify", "verify a signed model file or folder"),
     "serve": ("serve", "serve", "serve a model in the foreground"),

@@ -188,7 +188,7 @@ def lines(rows: Sequence[Row]) -> list[str]:
     """A block a target: a table of so many columns fits no terminal."""
     found: list[str] = []
     for row in rows:
-        found += ["", row["target"]] if found else [row["target"]]
+        found += [*([""] if found else []), one_line(row["target"])]
         named = [pair for pair in zip(HEAD[1:], cells(row)[1:], strict=True) if pair[1]]
         named += [("other", other)] if (other := figures(row, "other")) else []
         named += [("tools", tools)] if (tools := made_with(row)) else []

@@ -23,6 +23,8 @@ SCHEMAS_OF: dict[str, tuple[str, ...]] = {
     "status": ("status",),
     "show": ("show", "show-resolved", "show-history"),
     "graph": ("graph",),
+    "report targets": ("report-targets",),
+    "compile": ("report-targets",),
     "push": ("push",),
     "pull": ("pull",),
     "doctor": ("doctor",),
