@@ -60,6 +60,7 @@ EFFECTS: dict[str, str] = {
     "data/command.timeout": _KEYS + "test_a_program_gets_as_long_as_its_timeout",
     "train/local.run": _TRAIN + "test_several_commands_run_in_order_and_a_failed_one_is_tried_again",
     "train/local.shell": "providers/train/test_shell.py::test_a_shell_runs_the_command_only_where_it_is_asked_for",
+    "train/local.cwd": _TRAIN + "test_commands_run_in_the_folder_that_cwd_names",
     "train/local.toolchain": "providers/train/test_toolchain.py::test_a_step_does_not_start_with_another_one",
     "train/local.reproducible": "e2e/test_restored.py::test_lost_outputs_may_come_out_otherwise_where_the_figures_agree",
     "train/command.reproducible": "test_restoring.py::test_none_the_new_result_takes_the_place_and_what_follows_is_planned_anew",

@@ -15,7 +15,7 @@ from ..providers.train.code import DATA_SUFFIXES, code_files
 from ..types import Json
 from .command import as_run, as_script, doubled
 from .label import guess_label, header_of
-from .proposal import Entry, NotUnderstood, Proposal, Source, Stage, Taken, inside, name_for
+from .proposal import Entry, NotUnderstood, Proposal, Source, Stage, Taken, from_folder, in_project, inside, name_for
 
 MODEL = "model.onnx"
 
@@ -170,7 +170,9 @@ def _parts(stage: Stage, makers: Mapping[str, str], lost: Mapping[str, str], tre
             raise NotUnderstood(f"it reads settings from {path}, which is not in the repository")
         found.code.append(path)
     try:
-        plain = code_files([list(words) for words in stage.commands], (), "", tree, shell=bool(stage.script))
+        plain = code_files(
+            [list(words) for words in stage.commands], (), "", tree, shell=bool(stage.script), cwd=stage.cwd
+        )
     except MlopsError as error:
         raise NotUnderstood(error.message) from None
     for path in plain:
@@ -189,8 +191,8 @@ def _refuse(stage: Stage, tree: Tree) -> None:
     ]
     if any(holds_secret(text) for text in texts):
         raise NotUnderstood("it holds a secret in clear text: give it by name, env: {NAME: env:NAME}")
-    named = [word for words in stage.commands for word in words if tree.file(word) is not None]
-    for path in (*stage.deps, *stage.outs, *named):
+    named = [word for words in stage.commands for word in words if tree.file(in_project(word, stage.cwd)) is not None]
+    for path in (*(from_folder(path, stage.cwd) for path in (*stage.deps, *stage.outs)), *named):
         if path.startswith("-"):
             raise NotUnderstood(f"programs would take the name of {path} for an option: rename it")
     models = [out for out in stage.outs if out.endswith(".onnx")]
@@ -271,7 +273,7 @@ def _label(path: str, readers: Sequence[Stage], tree: Tree) -> str:
     training = [stage for stage in readers if MODEL in _places(stage).values()]
     if not training or not path.endswith(".csv"):
         return ""
-    words = {word for stage in training for command in stage.commands for word in command}
+    words = {in_project(word, stage.cwd) for stage in training for command in stage.commands for word in command}
     scripts = [word for word in sorted(words) if word.endswith(".py") and tree.file(word) is not None]
     return guess_label(
         [tree.read(path, MAX_BYTES).decode("utf-8", "replace") for path in scripts], header_of(path, tree)
@@ -292,6 +294,8 @@ def _training(
     own = stage.script or tuple(map(as_run, stage.commands))
     run = [*map(written, _copies_in(item, others)), *own, *map(written, _copies_out(item))]
     keys: dict[str, Json] = {"run": run[0] if len(run) == 1 else run}
+    if stage.cwd:
+        keys["cwd"] = stage.cwd
     if stage.script:
         keys["shell"] = True
     if stage.params:
@@ -316,15 +320,19 @@ def _copies_in(item: Taken, others: Mapping[str, Taken]) -> Iterator[tuple[str, 
     """Commands that put what other entries made where this one's command looks for it."""
     moves: dict[str, list[str]] = {}
     renamed = []
+
+    def here(path: str) -> str:
+        return doubled(from_folder(path, item.stage.cwd))
+
     for path, name in item.bases.items():
         place = others[name].places[path]
         source = f"{{train.{name}}}/{doubled(place)}"
         if posixpath.basename(place) == posixpath.basename(path):
-            moves.setdefault(doubled(posixpath.dirname(path)), []).append(source)
+            moves.setdefault(posixpath.dirname(here(path)), []).append(source)
         else:
-            renamed.append((source, doubled(path)))
-    written = [doubled(posixpath.dirname(path)) for path in (*item.bases, *item.stage.outs)]
-    folders = sorted({folder for folder in written if folder})
+            renamed.append((source, here(path)))
+    written = [posixpath.dirname(here(path)) for path in (*item.bases, *item.stage.outs)]
+    folders = sorted({folder for folder in written if folder.strip("./")})
     # A folder that lies above another one is made with it.
     folders = [folder for folder in folders if not any(other.startswith(folder + "/") for other in folders)]
     if folders:
@@ -339,11 +347,15 @@ def _copies_out(item: Taken) -> Iterator[tuple[str, ...]]:
     """Commands that put what the command wrote where mlopsctl takes it from."""
     moves: dict[str, list[str]] = {}
     renamed = []
+
+    def here(path: str) -> str:
+        return doubled(from_folder(path, item.stage.cwd))
+
     for path, place in item.places.items():
         if posixpath.basename(place) == posixpath.basename(path):
-            moves.setdefault(doubled(posixpath.dirname(place)), []).append(doubled(path))
+            moves.setdefault(doubled(posixpath.dirname(place)), []).append(here(path))
         else:
-            renamed.append((doubled(path), doubled(place)))
+            renamed.append((here(path), doubled(place)))
     folders = [f"{{out}}/{folder}" for folder in sorted(moves) if folder]
     if folders:
         yield ("mkdir", "-p", *folders)

@@ -7,7 +7,6 @@ import math
 import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from shlex import quote
 from typing import Any, NamedTuple
 
 from ..errors import ProviderError
@@ -16,7 +15,7 @@ from ..provider import Tree
 from ..providers.train.shell import commands_in
 from .command import MARK, doubled, in_script, read_line
 from .files import read_node, read_values
-from .proposal import NeedsShell, NotUnderstood, Source, Stage, relative
+from .proposal import NeedsShell, NotUnderstood, Source, Stage, in_project, relative
 from .templating import as_words, flags, resolve, substitute
 
 PIPELINE, LOCK, PARAMS = "dvc.yaml", "dvc.lock", "params.yaml"
@@ -89,7 +88,8 @@ def _names_of(definition: Any) -> Iterator[str]:
     """The outputs of a stage that is not taken over, as far as they stand there in plain words."""
     items = definition.get("outs") if isinstance(definition, Mapping) else None
     for item in items if isinstance(items, list) else ():
-        yield from (str(path) for path in item) if isinstance(item, Mapping) else (str(item),)
+        for path in item if isinstance(item, Mapping) else (item,):
+            yield in_project(str(path), str(definition.get("wdir") or ""))
 
 
 def _pins(tree: Tree) -> tuple[list[str], list[str]]:
@@ -119,10 +119,25 @@ def _values(tree: Tree, given: Any, folder: str) -> dict[str, Any]:
         if isinstance(item, Mapping):
             values = _merged(values, item)
             continue
-        path, _, keys = str(item).partition(":")
-        loaded = read_values(tree, relative(path, folder))
-        values = _merged(values, {key: loaded[key] for key in keys.split(",") if key in loaded} if keys else loaded)
+        values = _merged(values, _loaded(tree, item, folder))
     return values
+
+
+def _loaded(tree: Tree, item: Any, folder: str) -> dict[str, Any]:
+    """The values of one file of ``vars:``, or those of its keys that it names. Raises NotUnderstood."""
+    path, _, keys = str(item).partition(":")
+    loaded = read_values(tree, relative(path, folder))
+    return {key: loaded[key] for key in keys.split(",") if key in loaded} if keys else dict(loaded)
+
+
+def _folder(wdir: Any) -> str:
+    """``wdir:`` as a folder of the project, "" for its own. Raises NotUnderstood for one outside of it."""
+    if not isinstance(wdir, str):
+        raise NotUnderstood("its 'wdir' is no name of a folder")
+    found = posixpath.normpath(wdir)
+    if found.split("/")[0] in ("..", ".git"):
+        raise NotUnderstood(f"the folder {wdir} does not lie in the project's folder")
+    return "" if found == "." else relative(wdir)
 
 
 def _merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
@@ -178,19 +193,12 @@ def _stage(name: str, definition: Any, values: dict[str, Any], origin: str, tree
     strange = sorted(set(definition) - _KNOWN)
     if strange:
         raise NotUnderstood(f"its '{strange[0]}' has no counterpart here")
-    wdir = posixpath.normpath(str(resolve(definition.get("wdir") or ".", values)))
+    wdir = _folder(resolve(definition.get("wdir") or ".", values))
     own = _items(definition, "vars", None)
     local = [item for item in own if isinstance(item, Mapping)]
     files = [item for item in own if not isinstance(item, Mapping)]
     for item in [*files, *local]:
-        values = _merged(values, item if isinstance(item, Mapping) else _values(tree, [item], wdir))
-    if wdir != ".":
-        lines = definition["cmd"] if isinstance(definition["cmd"], list) else [definition["cmd"]]
-        line = " && ".join(["cd " + quote(wdir), *map(str, lines)])
-        raise NotUnderstood(
-            f"it runs in the folder {wdir}, and commands run in the project's folder; by hand that is"
-            f' "{line}" under run:, with shell: true and code: [{wdir}/**]'
-        )
+        values = _merged(values, item if isinstance(item, Mapping) else _loaded(tree, item, wdir))
     script: tuple[str, ...] = ()
     shell: list[str] = []
     try:
@@ -219,6 +227,7 @@ def _stage(name: str, definition: Any, values: dict[str, Any], origin: str, tree
         env,
         why=(*shell, *why),
         script=script,
+        cwd=wdir,
     )
     cmd = definition["cmd"]
     written = [_written(line, values) for line in cmd] if isinstance(cmd, list) else _written(cmd, values)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from ..provider import Tree
 from .dvc import LOCK, DvcStage
 from .files import read_node, read_values
-from .proposal import NotUnderstood, Taken, inside
+from .proposal import NotUnderstood, Taken, in_project, inside
 
 Md5s = Callable[[str], Collection[str]]
 """The md5 values that DVC may have given a file or folder as it lies here; none where it is not here."""
@@ -54,9 +54,10 @@ def _result(found: DvcStage, taken: Taken, locked: Mapping[str, Any], tree: Tree
             raise NotUnderstood(f"{LOCK} does not have it: dvc repro {found.name}")
         if lock.get("cmd") != found.cmd:
             raise NotUnderstood("its command was changed since DVC ran it")
-        deps, outs = _hashes(lock.get("deps")), _hashes(lock.get("outs"))
+        cwd = found.stage.cwd
+        deps, outs = _hashes(lock.get("deps"), cwd), _hashes(lock.get("outs"), cwd)
         _check_deps(deps, taken, md5s)
-        _check_params(lock.get("params") or {}, found, tree)
+        _check_params(_of_project(lock.get("params") or {}, cwd), found, tree)
         missing = sorted(set(taken.places) - set(outs))
         if missing:
             raise NotUnderstood(f"{LOCK} does not have its output {missing[0]}")
@@ -67,12 +68,19 @@ def _result(found: DvcStage, taken: Taken, locked: Mapping[str, Any], tree: Tree
     return Result(taken, {path: outs[path] for path in taken.places}, bases, (*seen, *taken.stage.settings))
 
 
-def _hashes(items: Any) -> dict[str, str]:
+def _of_project(params: Any, cwd: str) -> Any:
+    """The locked parameters by file; like all paths of a stage its files are named from its ``wdir:``."""
+    return (
+        {in_project(str(path), cwd): keys for path, keys in params.items()} if isinstance(params, Mapping) else params
+    )
+
+
+def _hashes(items: Any, cwd: str) -> dict[str, str]:
     found = {}
     for item in items if isinstance(items, list) else ():
         if not isinstance(item, Mapping) or item.get("hash") != "md5" or not _MD5.fullmatch(str(item.get("md5"))):
             raise NotUnderstood(f"{LOCK} is of another DVC: dvc repro with DVC 3 writes it anew")
-        found[str(item.get("path"))] = item["md5"]
+        found[in_project(str(item.get("path")), cwd)] = item["md5"]
     return found
 
 

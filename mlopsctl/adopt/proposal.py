@@ -45,6 +45,8 @@ class Stage(NamedTuple):
     """What was guessed, and what of the source has no counterpart here."""
     guessed: bool = False
     """Whether its files were guessed from its text: one that nobody has is then left out."""
+    cwd: str = ""
+    """The folder that the commands run in, from the project's; only their words count from there."""
     script: tuple[str, ...] = ()
     """Where a shell has to read the commands, the texts in which they stand, in order."""
 
@@ -102,6 +104,16 @@ def relative(path: str, folder: str = "") -> str:
     if found == ".." or found.startswith("../"):
         raise NotUnderstood(f"{path} does not lie in the project's folder")
     return found
+
+
+def from_folder(path: str, cwd: str) -> str:
+    """A path of the project as commands write it that run in one of its folders."""
+    return posixpath.relpath(f"/{path}", f"/{cwd}") if cwd else path
+
+
+def in_project(word: str, cwd: str) -> str:
+    """The path of the project that a word of a command means which runs in one of its folders."""
+    return posixpath.normpath(posixpath.join(cwd, word))
 
 
 def inside(path: str, folder: str) -> bool:

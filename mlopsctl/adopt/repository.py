@@ -12,7 +12,7 @@ from .build import propose
 from .dvc import read_dvc
 from .mlproject import read_mlproject
 from .notebook import Notebook, read_notebooks
-from .proposal import Proposal, Source, Stage
+from .proposal import Proposal, Source, Stage, in_project
 from .scripts import read_scripts
 from .visible import Visible
 
@@ -54,8 +54,9 @@ def read_repository(tree: Tree, refused: Mapping[str, str] = _NOTHING) -> Found:
 def _code_of(stages: Sequence[Stage], tree: Tree) -> frozenset[str]:
     """The scripts that stages run and all that they import."""
     have = frozenset(tree.files())
-    scripts = [posixpath.normpath(word) for stage in stages for words in stage.commands for word in words]
-    scripts += [word.replace(".", "/") + ".py" for stage in stages for words in stage.commands for word in words]
+    named = [(stage.cwd, word) for stage in stages for words in stage.commands for word in words]
+    scripts = [in_project(word, cwd) for cwd, word in named]
+    scripts += [in_project(word.replace(".", "/") + ".py", cwd) for cwd, word in named]
     scripts = [path for path in scripts if path in have]
     roots = [*{posixpath.dirname(path) for path in scripts}, "", "src"]
     return frozenset(scripts) | imported(scripts, roots, tree, have)

@@ -144,6 +144,8 @@ INSTINCTS: Mapping[tuple[str, str], tuple[str, str]] = {
     ("train", "lr"): ("settings of the script are its own", "write params: {lr: …} and {params.lr} in 'run:'"),
     ("train", "batch_size"): ("settings of the script are its own", "write params: {batch_size: …}"),
     ("train", "learning_rate"): ("settings of the script are its own", "write params: {learning_rate: …}"),
+    ("train", "wdir"): ("the folder of the commands is called 'cwd'", "write cwd: instead of wdir:"),
+    ("train", "workdir"): ("the folder of the commands is called 'cwd'", "write cwd: instead of workdir:"),
     ("train", "script"): ("a script is run by a command", "write run: python train.py"),
     ("train", "run"): ("this step runs no command of its own", "remove import: (or use:), or remove run:"),
     ("train", "signed_by"): ("it is about imported models", "write import: SOURCE instead of run:"),

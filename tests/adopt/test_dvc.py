@@ -89,11 +89,49 @@ stages:
     assert spec(manifest, "train.grid-0-1-true").run[0] == "python a.py 0.1 true"
 
 
+def test_a_stage_runs_in_its_folder_and_finds_its_files_from_there(tmp_path: Path) -> None:
+    pipeline = """\
+stages:
+  prepare: {cmd: python prepare.py ../raw.csv, wdir: "${where}", deps: [prepare.py, ../raw.csv], outs: [ready.csv, ../top.csv]}
+  train:
+    wdir: steps/${last}
+    cmd: ["python train.py --lr ${lr} --deep ${deep}", python ../../check.py]
+    vars: [more.json]
+    deps: [../../sub/ready.csv, train.py, ../../top.csv]
+    params: [size]
+    outs: [out/net.onnx]
+  each: {foreach: [a, b], do: {wdir: "steps/${item}", cmd: python go.py, deps: [go.py], outs: ["${item}.txt"]}}
+"""
+    files = {
+        "dvc.yaml": pipeline, "raw.csv": "a,b\n1,2\n", "sub/prepare.py": "import near", "sub/near.py": "", "near.py": "",
+        "params.yaml": "where: sub\nlast: last\nlr: 0.1\n", "steps/last/params.yaml": "size: 3\nlr: 9\n",
+        "steps/last/more.json": '{"deep": 2}', "steps/last/train.py": "", "check.py": "", "steps/a/go.py": "",
+        "steps/b/go.py": "",
+    }  # fmt: skip
+    found, manifest = proposed(tmp_path, files)
+    assert not found.proposal.unknown
+    prepare, train = spec(manifest, "train.prepare"), spec(manifest, "train.train")
+    assert (prepare.cwd, prepare.data, prepare.code) == ("sub", "raw", ())
+    assert prepare.run == (
+        "python prepare.py ../raw.csv", "mkdir -p {out}/sub", "cp -R ready.csv {out}/sub/", "cp -R ../top.csv {out}/",
+    )  # fmt: skip
+    assert train.cwd == "steps/last"
+    assert train.run == (
+        "mkdir -p ../../sub out", "cp -R {train.prepare}/sub/ready.csv ../../sub/", "cp -R {train.prepare}/top.csv ../../",
+        "python train.py --lr {params.lr} --deep {params.deep}", "python ../../check.py", "cp -R out/net.onnx {out}/model.onnx",
+    )  # fmt: skip
+    assert train.params == {"lr": 0.1, "deep": 2}, "a stage's folder has no default parameters of its own"
+    assert set(train.code) == {"steps/last/train.py", "check.py", "steps/last/params.yaml"}
+    assert [spec(manifest, f"train.each-{name}").cwd for name in "ab"] == ["steps/a", "steps/b"]
+
+
 @pytest.mark.parametrize(
     ("stage", "said"),
     [
-        ("{cmd: python a.py, wdir: sub, outs: [x]}", "folder sub"),
-        ("{cmd: [a, b], wdir: sub, outs: [x]}", '"cd sub && a && b" under run:, with shell: true and code: [sub/**]'),
+        ("{cmd: python a.py, wdir: .., outs: [x]}", "does not lie in the project's folder"),
+        ("{cmd: python a.py, wdir: /tmp, outs: [x]}", "does not lie in the project's folder"),
+        ("{cmd: python a.py, wdir: [sub], outs: [x]}", "no name of a folder"),
+        ("{cmd: python a.py, wdir: sub, outs: [../../x]}", "does not lie in the project's folder"),
         ("{cmd: python a.py, deps: [gone.csv], outs: [x]}", "gone.csv"),
         ("{cmd: python a.py, deps: ['s3://b/x'], outs: [x]}", "s3://b/x"),
         ("{cmd: python a.py, outs: [/abs]}", "/abs"),

@@ -64,6 +64,46 @@ def project(reproduced: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(reproduced, tmp_path / "project", symlinks=True))
 
 
+def test_a_stage_of_another_folder_runs_there_and_need_not_run_again(tmp_path: Path) -> None:
+    files = {
+        "raw.csv": "a,b\n" + "".join(f"{n},{n % 3}\n" for n in range(50)),
+        "lib/params.yaml": "scale: 3\n",
+        "lib/first.py": "text = open('../raw.csv').read()\nopen('half.txt', 'w').write(text[:99])\n",
+        "lib/deep/second.py": (
+            "import os\nfrom near import scale\nassert os.getcwd().endswith('lib/deep')\n"
+            "os.makedirs('../../made', exist_ok=True)\n"
+            "open('../../made/all.txt', 'w').write(open('../half.txt').read() * scale)\n"
+        ),
+        "lib/deep/near.py": "scale = int(open('../params.yaml').read().split()[1])\n",
+        "dvc.yaml": """\
+stages:
+  first: {cmd: python first.py, wdir: lib, deps: [../raw.csv, first.py], outs: [half.txt]}
+  second:
+    cmd: python second.py
+    wdir: lib/deep
+    deps: [../half.txt, second.py, near.py]
+    params: [../params.yaml: [scale]]
+    outs: [../../made/all.txt]
+""",
+    }
+    folder = tmp_path / "project"
+    repository(folder, files)
+    must("dvc init -q && dvc add -q raw.csv && dvc repro -q && git add -A && git commit -qm 'as it was'", folder)
+    must("mlopsctl init --from-existing --ci none && git add -A && git commit -qm Start", folder)
+    made = (folder / "made/all.txt").read_bytes()
+    said = must("mlopsctl import --from-dvc", folder)
+    assert "2 result(s) of DVC taken over" in said, said
+    assert set(steps(folder).values()) == {"noop"}
+    # Here it runs the same way, and comes to the same bytes.
+    must("mlopsctl apply -y --replace train.first --replace train.second", folder)
+    opened = open_project(folder)
+    entry = opened.trail.latest("train.second")
+    assert entry is not None and "origin" not in entry.facts
+    assert (opened.store.checkout(entry.outputs["model"], tmp_path / "out") / "made/all.txt").read_bytes() == made
+    must("sed -i 's/scale: 3/scale: 4/' lib/params.yaml && git commit -qam 'Another scale'", folder)
+    assert steps(folder)["train.second"] != "noop" and steps(folder)["train.first"] == "noop"
+
+
 def steps(folder: Path) -> dict[str, str]:
     plan = json.loads(must("mlopsctl plan --format json 2>/dev/null", folder))
     return {step["address"]: step["action"] for step in plan["steps"]}

@@ -30,16 +30,23 @@ DATA_SUFFIXES = frozenset((
 
 
 def code_files(
-    commands: Sequence[Sequence[str]], globs: Sequence[str], lock: str | None, tree: Tree, *, shell: bool = False
+    commands: Sequence[Sequence[str]],
+    globs: Sequence[str],
+    lock: str | None,
+    tree: Tree,
+    *,
+    shell: bool = False,
+    cwd: str = "",
 ) -> dict[str, TreeFile]:
     """The files named in the commands, the modules of the repository they import or what ``globs`` match, and the lock.
 
+    The commands run in the folder ``cwd`` and name files from there; ``globs`` and ``lock`` are paths of the project.
     ``lock`` is a path, "" for none, or None to find it. A ``shell`` may start scripts from other folders, and such as it
     wrote itself. Raises ProviderError for another script or pattern without a file and for a symbolic link.
     """
     have = tree.names()
     roots: set[str] = set()
-    scripts = [path for words in commands for path in _named(words, have, roots, shell)]
+    scripts = [path for words in commands for path in _named(words, have, roots, shell, cwd)]
     found = {path for pattern in globs for path in _matching(pattern, have)}
     if not globs:
         found |= imported(scripts, [*sorted(roots), "", "src"], tree, have)
@@ -68,25 +75,26 @@ def _plain(path: str, tree: Tree) -> TreeFile:
     return file
 
 
-def _named(words: Sequence[str], have: Collection[str], roots: set[str], shell: bool) -> Iterator[str]:
+def _named(words: Sequence[str], have: Collection[str], roots: set[str], shell: bool, cwd: str) -> Iterator[str]:
     """The files that one command names, also as ``--config=FILE`` and ``-m MODULE``; adds to ``roots``."""
     is_python = names_python(words[0])
     script_seen = False
     for position, word in enumerate(words):
         if is_python and words[position - 1] == "-m" and position == 2:
-            yield from _module_files(word, [""], have, run=True)
+            yield from _module_files(word, [cwd] if cwd else [""], have, run=True)
+            roots.add(cwd)
             script_seen = True
             continue
         for part in (word, word.partition("=")[2]):
-            path = posixpath.normpath(part) if part else ""
+            path = posixpath.normpath(posixpath.join(cwd, part)) if part else ""
             if path in have and posixpath.splitext(path)[1] not in DATA_SUFFIXES:
                 yield path
                 if path.endswith(".py") and is_python and not script_seen:
                     roots.add(posixpath.dirname(path))
         if is_python and position == 1 and not word.startswith("-") and "{" not in word:
             script_seen = True
-            if posixpath.normpath(word) not in have and not shell:
-                raise _not_there(word, have)
+            if posixpath.normpath(posixpath.join(cwd, word)) not in have and not shell:
+                raise _not_there(posixpath.normpath(posixpath.join(cwd, word)), have)
 
 
 def _not_there(word: str, have: Collection[str]) -> ProviderError:
@@ -199,12 +207,12 @@ def _module_files(module: str, places: Sequence[str], have: Collection[str], run
         return
 
 
-def undeclared(text: str, have: Collection[str], roots: Sequence[str]) -> str:
+def undeclared(text: str, have: Collection[str], roots: Sequence[str], cwd: str = "") -> str:
     """The file (or ``folder/**``) of the repository that a log says was not found; empty where it names none.
 
-    ``roots`` are folders on disk that stand for the repository's root.
+    ``roots`` are folders on disk that stand for the repository's root; other names count from ``cwd`` in it.
     """
-    for path in _not_found(text, roots):
+    for path in _not_found(text, roots, cwd):
         if path in have:
             return path
         # An include is named from a search path, not from the root.
@@ -212,7 +220,7 @@ def undeclared(text: str, have: Collection[str], roots: Sequence[str]) -> str:
         if len(inner) == 1:
             return inner[0]
     for match in re.finditer(r"No module named '([\w.]+)'", text):
-        for path in _module_files(match[1], ["", "src"], have):
+        for path in _module_files(match[1], [*([cwd] if cwd else []), "", "src"], have):
             return path
         folder = match[1].replace(".", "/")
         if any(path.startswith(folder + "/") for path in have):
@@ -220,19 +228,23 @@ def undeclared(text: str, have: Collection[str], roots: Sequence[str]) -> str:
     return ""
 
 
-def unseen(text: str, root: Path, work: Path) -> str:
+def unseen(text: str, root: Path, work: Path, cwd: str = "") -> str:
     """The file that a log says was not found and that lies in ``root`` all the same; empty where it names none."""
-    for path in _not_found(text, [str(work), str(root)]):
+    for path in _not_found(text, [str(work), str(root)], cwd):
         if not path.startswith(("/", "..")) and (root / path).is_file() and not (work / path).exists():
             return path
     return ""
 
 
-def _not_found(text: str, roots: Sequence[str]) -> Iterator[str]:
+def _not_found(text: str, roots: Sequence[str], cwd: str = "") -> Iterator[str]:
     for match in re.finditer(_MISSING, text, re.IGNORECASE):
         name = next(group for group in match.groups() if group)
         for root in roots:
-            name = name.removeprefix(root.rstrip("/") + "/")
+            if name.startswith(below := root.rstrip("/") + "/"):
+                name = name.removeprefix(below)
+                break
+        else:
+            name = posixpath.join(cwd, name)
         yield posixpath.normpath(name)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import posixpath
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -31,6 +32,17 @@ def commands(run: str | Sequence[str]) -> list[list[str]]:
     if not found:
         raise ManifestError("run: holds no command", hint="write run: python train.py", code="MLO1201")
     return found
+
+
+def check_inside(cwd: str) -> None:
+    """Raises ManifestError for a ``cwd:`` that is no plain path below the project's folder."""
+    plain = posixpath.normpath(cwd) if cwd else ""
+    if plain.startswith(("/", "~")) or plain.split("/")[0] in ("..", ".git") or "\\" in cwd or not cwd.isprintable():
+        raise ManifestError(
+            f"cwd: {cwd!r} is no folder below the project's",
+            hint="write it as it lies there: cwd: models/small",
+            code="MLO1241",
+        )
 
 
 def references(texts: Sequence[str]) -> list[tuple[str, str]]:

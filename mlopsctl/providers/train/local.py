@@ -29,7 +29,7 @@ from ...provider import run as run_field
 from ...types import Address, Json, Need, Outcome, Resource, TreeFile
 from . import taken, toolchain
 from .code import code_files
-from .command_line import commands, references, renamed
+from .command_line import check_inside, commands, references, renamed
 from .given import only_to_choose_by, views_of
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ class Spec:
     run: str | tuple[str, ...] = result(
         doc="The command, split into words without a shell, or a list of them.", placeholders=("out", "seed")
     )
+    cwd: str = result("", doc="The folder in which the commands run, from the project's; default: the project's.")
     shell: bool = result(False, doc="Whether run: is a script of sh; plan shows it.")
     params: Mapping[str, Any] = result({}, doc="Settings of the script: {params.NAME}, and the JSON file MLOPS_PARAMS.")
     data: str | tuple[str, ...] = run_field(
@@ -96,6 +97,7 @@ def needs(spec: Spec, specs: Specs) -> tuple[Need, ...]:
     Raises ManifestError where several datasets could be meant, and where one is for testing.
     """
     toolchain.check_declared(spec.toolchain)
+    check_inside(spec.cwd)
     texts = [spec.run] if isinstance(spec.run, str) else list(spec.run)
     named = references(texts)
     chosen = [spec.data] if isinstance(spec.data, str) and spec.data else list(spec.data)
@@ -118,7 +120,7 @@ def needs(spec: Spec, specs: Specs) -> tuple[Need, ...]:
 def sources(want: Resource, tree: Tree) -> Mapping[str, TreeFile]:
     """The code of the command and of ``predict:``, and the lock file; data is no part of it."""
     spec: Spec = want.spec
-    found = code_files(parsed(spec), spec.code, spec.lock, tree, shell=spec.shell)
+    found = code_files(parsed(spec), spec.code, spec.lock, tree, shell=spec.shell, cwd=spec.cwd)
     return found | toolchain.files_of(spec.toolchain, tree) | _program(spec, tree)
 
 

@@ -36,9 +36,11 @@ _LINES_SHOWN = 15
 
 @dataclass(frozen=True)
 class Workplace:
-    """``work`` is the working folder, ``out`` is ``$MLOPS_OUT``; ``files`` are the code."""
+    """``work`` stands for the project's folder, ``cwd`` is the working folder in it, ``out`` is ``$MLOPS_OUT``; ``files`` are
+    the code."""
 
     work: Path
+    cwd: Path
     out: Path
     log: Path
     commands: tuple[tuple[str, ...], ...]
@@ -57,7 +59,8 @@ def prepare(want: Resource, inputs: Inputs, ctx: Context, files: Mapping[str, Tr
     spec: Spec = want.spec
     base = ctx.scratch / f"attempt-{attempt + 1}"
     work, out, home, tmp, given = (base / name for name in ("work", "out", "home", "tmp", "given"))
-    for folder in (work, out, home, tmp, given):
+    cwd = work / spec.cwd
+    for folder in (cwd, out, home, tmp, given):
         folder.mkdir(parents=True)
     _export(files, work, ctx)
     values, env = {"out": str(out), "seed": str(spec.seed)}, {}
@@ -70,7 +73,7 @@ def prepare(want: Resource, inputs: Inputs, ctx: Context, files: Mapping[str, Tr
         values.setdefault(str(item.need.address), str(path))
     (given / "params.json").write_text(json.dumps(dict(spec.params), ensure_ascii=False), encoding="utf-8")
     declared, secrets = environment(spec.env)
-    env = _environment(spec, home, tmp, work, ctx.cards) | declared | env
+    env = _environment(spec, home, tmp, work, cwd, ctx.cards) | declared | env
     env |= {"MLOPS_OUT": str(out), "MLOPS_PARAMS": str(given / "params.json"), "MLOPS_SEED": str(spec.seed)}
     if spec.shell:
         lines, more = started(spec.run, values)
@@ -79,7 +82,7 @@ def prepare(want: Resource, inputs: Inputs, ctx: Context, files: Mapping[str, Tr
         env |= more | {"PATH": f"{Path(python).parent}:{env['PATH']}" if python else env["PATH"]}
     else:
         lines = [fill(words, values) for words in commands(spec.run)]
-    programs = [find_program(words[0], ctx.root, work, env["PATH"]) for words in lines]
+    programs = [find_program(words[0], ctx.root, cwd, env["PATH"]) for words in lines]
     if not spec.shell:
         python = next(filter(None, map(_python_of, programs)), None)
     interpreter = ask_python(python, PACKAGES) if python else None
@@ -95,7 +98,7 @@ def prepare(want: Resource, inputs: Inputs, ctx: Context, files: Mapping[str, Tr
     if attempt == 0:
         log.unlink(missing_ok=True)
     argvs = tuple((path, *words[1:]) for words, path in zip(lines, programs, strict=True))
-    return Workplace(work, out, log, argvs, env, tuple(secrets), sandbox, interpreter, files)
+    return Workplace(work, cwd, out, log, argvs, env, tuple(secrets), sandbox, interpreter, files)
 
 
 def _export(files: Mapping[str, TreeFile], work: Path, ctx: Context) -> None:
@@ -149,9 +152,9 @@ def _give(
     return f"MLOPS_DATA_{name}" + ("_VAL" if item.role == "validation" else ""), path
 
 
-def _environment(spec: Spec, home: Path, tmp: Path, work: Path, cards: Sequence[str]) -> dict[str, str]:
+def _environment(spec: Spec, home: Path, tmp: Path, work: Path, cwd: Path, cards: Sequence[str]) -> dict[str, str]:
     # A hash seed makes the order of sets of text repeatable; without buffering the log shows progress as it happens.
-    env = clean_env({"HOME": str(home), "TMPDIR": str(tmp), "PWD": str(work), "PYTHONHASHSEED": str(spec.seed)})
+    env = clean_env({"HOME": str(home), "TMPDIR": str(tmp), "PWD": str(cwd), "PYTHONHASHSEED": str(spec.seed)})
     roots = [str(path) for path in (work, work / "src") if path.is_dir()]
     env |= {"PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": ":".join(roots)}
     if spec.resources and spec.resources.cpu:
@@ -184,7 +187,7 @@ def run_all(place: Workplace, spec: Spec, ctx: Context) -> dict[str, Json]:
         left = max(begun + spec.timeout - time.monotonic(), 0.0) if spec.timeout is not None else None
         ended = run_logged(
             argv,
-            cwd=place.work,
+            cwd=place.cwd,
             env=place.env,
             log=place.log,
             timeout=left,
@@ -214,13 +217,13 @@ def _failure(ended: Finished, words: Sequence[str], place: Workplace, spec: Spec
         return error("MLO1216", what, "raise timeout:, or make the work smaller")
     text = "\n".join(tail_lines(place.log, 200))
     others = frozenset(ctx.tree.files()) - set(place.files)
-    missing = undeclared(text, others, [str(place.work), str(ctx.root)])
+    missing = undeclared(text, others, [str(place.work), str(ctx.root)], spec.cwd)
     if missing:
         what = f"reads {missing}, which is not declared: it runs in a folder that holds only its code"
         return error(
             "MLO1212", what, f"add {declared_code(place.files, missing)}; if it is data, declare it under data:"
         )
-    ignored = unseen(text, ctx.root, place.work)
+    ignored = unseen(text, ctx.root, place.work, spec.cwd)
     if ignored:
         what = f"reads {ignored}, which is here but not in the repository: no other clone could train"
         hint = f"git add {ignored} (git check-ignore -v {ignored} says why it is not seen), or declare it under data:"

@@ -64,6 +64,21 @@ def test_modules_beside_a_script_in_a_folder(project: Project) -> None:
     assert project.made_from(run="python -u scripts/train.py") == {"scripts/train.py", "scripts/helper.py"}
 
 
+def test_a_command_names_files_from_its_folder(project: Project) -> None:
+    project.write("sub/tool/__main__.py", "import tool.rest, near, far")
+    project.write("sub/tool/__init__.py", "")
+    project.write("sub/tool/rest.py", "")
+    project.write("sub/near.py", "")
+    project.write("far.py", "")
+    project.write("near.py", "")
+    project.write("conf.json", "")
+    assert project.made_from(run="python -m tool --config=../conf.json", cwd="sub") == {
+        "sub/tool/__main__.py", "sub/tool/__init__.py", "sub/tool/rest.py", "sub/near.py", "far.py", "conf.json",
+    }  # fmt: skip
+    with pytest.raises(ProviderError, match="starts sub/far.py, which is not in the repository"):
+        project.made_from(run="python far.py", cwd="sub")
+
+
 def test_files_that_the_command_names_count_and_data_does_not(project: Project) -> None:
     project.write("train.py", "")
     project.write("config.yaml", "")

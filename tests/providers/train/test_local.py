@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from mlopsctl.errors import ManifestError
+from mlopsctl.errors import ManifestError, ProviderError
 from mlopsctl.providers.train import local
 from mlopsctl.types import Address, Need
 
@@ -106,6 +107,37 @@ def test_several_commands_run_in_order_and_a_failed_one_is_tried_again(project: 
     )
     project.train(retries=1)
     assert any("trying again (1 of 1)" in line for line in project.told)
+
+
+def test_commands_run_in_the_folder_that_cwd_names(project: Project) -> None:
+    project.write(
+        "models/small/train.py", "import sys, os, layers\nassert os.getcwd() == os.environ['PWD']\nprint('in', os.getcwd()[-18:])" + ONNX_SCRIPT
+    )
+    project.write("models/small/layers.py", "from shared import sizes")
+    project.write("shared.py", "sizes = 3")
+    project.write("models/small/check.sh", "#!/bin/sh\ntest -s ../../data/rows.csv && test ! -e ../../mlops.yaml")
+    (project.root / "models/small/check.sh").chmod(0o755)
+    keys: dict[str, Any] = {"run": ("./check.sh", "python train.py", "sh check.sh"), "cwd": "models/small"}
+    assert project.made_from(**keys) == {
+        "models/small/train.py", "models/small/layers.py", "models/small/check.sh", "shared.py"
+    }  # fmt: skip
+    project.train(**keys)
+    assert "in /work/models/small" in project.told
+    # The folder is part of what the step is; without one nothing is.
+    other = project.resource(**keys), project.resource(**{**keys, "cwd": ""})
+    assert "cwd" in local.nameless(other[0]) and "cwd" not in local.nameless(other[1])
+    project.write("models/small/extra.txt", "more")
+    project.write("models/small/train.py", "open('extra.txt')" + ONNX_SCRIPT)
+    with pytest.raises(ProviderError, match=r"reads models/small/extra\.txt, which is not declared"):
+        project.train(**keys)
+
+
+@pytest.mark.parametrize(
+    "cwd", ["..", "../up", "/tmp", "a/../../b", "~", "~/x", ".git", ".git/hooks", "a\\..\\b", "a\nb"]
+)
+def test_commands_run_nowhere_but_in_the_project(project: Project, cwd: str) -> None:
+    with pytest.raises(ManifestError, match="no folder below the project's"):
+        project.resource(run="python train.py", cwd=cwd)
 
 
 def test_a_step_starts_from_the_model_of_another(project: Project) -> None:
