@@ -111,7 +111,8 @@ def test_several_commands_run_in_order_and_a_failed_one_is_tried_again(project: 
 
 def test_commands_run_in_the_folder_that_cwd_names(project: Project) -> None:
     project.write(
-        "models/small/train.py", "import sys, os, layers\nassert os.getcwd() == os.environ['PWD']\nprint('in', os.getcwd()[-18:])" + ONNX_SCRIPT
+        "models/small/train.py",
+        "import sys, os, layers\nassert os.getcwd() == os.environ['PWD']\nprint('in', os.getcwd()[-18:])" + ONNX_SCRIPT,
     )
     project.write("models/small/layers.py", "from shared import sizes")
     project.write("shared.py", "sizes = 3")
