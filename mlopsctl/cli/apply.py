@@ -17,7 +17,7 @@ from ..apply import Walk, summary
 from ..errors import ApprovalError, GateError, MlopsError, StaleError, UsageError, worst
 from ..planned import digest, pending, settled
 from ..render.plan import read_digest, read_selection
-from ..types import Plan, Selection
+from ..types import SECTIONS, Plan, Selection
 from ..workshop import Event
 from . import console
 from .announce import freshen
@@ -52,10 +52,10 @@ def apply(
     quick: Quick = False,
     set_: Set = None,
     jobs: Annotated[
-        int | None, typer.Option("--jobs", metavar="N", help="How many steps run at a time; default: one a core.")
+        int | None, typer.Option("-j", "--jobs", metavar="N", help="How many steps run at a time; default: one a core.")
     ] = None,
     keep_going: Annotated[
-        bool, typer.Option("--keep-going", help="After a failure go on with what does not need it.")
+        bool, typer.Option("-k", "--keep-going", help="After a failure go on with what does not need it.")
     ] = False,
     refresh: Refresh = False,
     offline: Annotated[bool, typer.Option("--offline", help="Neither fetch nor push the trail.")] = False,
@@ -137,6 +137,8 @@ def _saved(path: Path) -> SavedPlan:
         why = error if isinstance(error, OSError | ValueError) else "it lacks what a saved plan holds"
         # Never the path that was given: a hint that is copied must not overwrite what is there.
         hint = "save one: mlopsctl plan -o release.plan && mlopsctl apply release.plan"
+        if "." in path.name and path.name.partition(".")[0] in SECTIONS:
+            hint = f"a part of the manifest is chosen by --target {path.name}"
         raise UsageError(f"{path} is no saved plan: {why}", hint=hint, code="MLO6402") from None
 
 

@@ -64,9 +64,11 @@ def _invoke(argv: list[str]) -> int:
         raise KeyboardInterrupt from None
     except click.exceptions.ClickException as error:
         console.note(f"{console.paint('error', 'red', sys.stderr)}[MLO6400] {error.format_message()}")
+        from .habits import habit
+
         context = getattr(error, "ctx", None)
         path = context.command_path if context else "mlopsctl"
-        console.note(f"  fix: {path} --help")
+        console.note(f"  fix: {habit(error) or f'{path} --help'}")
         return 64
     except SystemExit as ended:
         # How typer answers a closed pipe.

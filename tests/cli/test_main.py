@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -73,3 +74,35 @@ def test_a_caller_may_close_standard_streams(closed: str, tmp_path: Path) -> Non
     )
     assert done.returncode == 1 and done.stdout == ""
     assert done.stderr == "" if "2>" in closed else "is in no git repository" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("repro", "mlopsctl apply"),
+        ("state", "mlopsctl status"),
+        ("apply --auto-approve", "fix: -y"),
+        ("apply --dry-run", "mlopsctl plan shows what apply would do"),
+        ("plan -target=train.a", "two dashes: --target"),
+        ("plan train.a", "--target train.a"),
+        ("apply train.a", "--target train.a"),
+        ("diff main HEAD", "mlopsctl diff A..B"),
+    ],
+)
+def test_what_other_tools_call_otherwise_is_said(line: str, words: str) -> None:
+    done = mlopsctl(*line.split())
+    assert done.returncode == 64 and words in done.stderr, done.stderr
+
+
+def test_every_habit_is_answered_with_verbs_and_options_that_there_are() -> None:
+    """And what has a name here needs no hint."""
+    from mlopsctl.cli.habits import OPTIONS
+    from mlopsctl.cli.habits import VERBS as HABITS
+
+    known = {*VERBS, *GROUPS}
+    shown = "".join(mlopsctl(verb, "--help").stdout for verb in ("plan", "apply"))
+    assert not known & set(HABITS)
+    for hint in (*HABITS.values(), *OPTIONS.values()):
+        assert set(re.findall(r"mlopsctl ([a-z]+)", hint)) <= known, hint
+        options = re.findall(r"(?<!\w)--?[a-z][a-z-]*", hint)
+        assert all(re.search(rf"(?<![\w-]){option}\b", shown) for option in options), hint
