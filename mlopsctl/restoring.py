@@ -119,7 +119,8 @@ class Restorer:
             if today is None or today.outputs.get(item.need.output) != digest:
                 raise EvidenceError(
                     f"what {address} made in entry {item.seen.entry[:12]} is in no store any more",
-                    hint="mlopsctl pull fetches it where it was pushed; mlopsctl resume lifts a rollback",
+                    hint="mlopsctl pull fetches it where it was pushed; mlopsctl resume lifts a rollback; or name another "
+                    "version:",
                     code="MLO7202",
                 )
             yield from self._restore(item.need, today, digest, cards)

@@ -12,10 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from tests.quickstart import make_quickstart, must
 from tests.sigstore.local import LocalSigstore, require_node
 
+# No test measures time: a busy machine makes any example slow once.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 ALLOWED_SKIPS = Path(__file__).parent / "allowed-skips.txt"
 # Read before the fixture below takes it out of the environment.
 IN_CI = bool(os.environ.get("CI"))

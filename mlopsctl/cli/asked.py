@@ -74,9 +74,12 @@ def selection(
 def _patterns(project: Project, patterns: Sequence[str], known: Sequence[Address]) -> tuple[str, ...]:
     """The patterns, bare names as addresses; that of a repeated resource means all of its instances."""
     repeated = {one.name: f"{one.section}.{one.name}" for one in known if one.instance}
-    return tuple(
-        pattern
-        if any(one.matches(pattern) for one in known)
-        else repeated.get(pattern) or str(project.resource(pattern).address)
-        for pattern in patterns
-    )
+
+    def whole(pattern: str) -> str:
+        # A glob may leave the section out as a name may: 'local*' as well as local.
+        for form in (pattern, f"*.{pattern}" if "*" in pattern or "?" in pattern else pattern):
+            if any(one.matches(form) for one in known):
+                return form
+        return repeated.get(pattern) or str(project.resource(pattern).address)
+
+    return tuple(map(whole, patterns))

@@ -35,9 +35,11 @@ LATER_KEYS: Mapping[str, tuple[str, ...]] = {
         "output",
         "threshold",
         "max_age",
+        "budget.cost",
         "resources.tpu",
     ),
     "gates": (
+        "budget.cost",
         "slices",
         "min_rows",
         "by",
@@ -65,6 +67,7 @@ LATER_KEYS: Mapping[str, tuple[str, ...]] = {
         "metric=brier",
     ),
     "targets": (
+        "budget.cost",
         "device",
         "arch",
         "quantize",

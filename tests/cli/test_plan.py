@@ -32,6 +32,18 @@ def test_a_change_is_shown_with_its_reason_and_exit_2(project: Path) -> None:
     assert shell("mlopsctl plan", project).returncode == 0
 
 
+def test_a_name_or_a_glob_may_leave_the_section_out(project: Path) -> None:
+    for option, pattern, names in (
+        ("--target", "accuracy", {"data.digits", "train.classifier", "gates.accuracy"}),
+        ("--target", "'acc*'", {"data.digits", "train.classifier", "gates.accuracy"}),
+        ("--target", "'gates.acc?racy'", {"data.digits", "train.classifier", "gates.accuracy"}),
+        ("--exclude", "'*c?u'", {"data.digits", "train.classifier", "gates.accuracy", "gates.scan"}),
+    ):
+        steps = json.loads(must(f"mlopsctl plan {option} {pattern} --format json", project))["steps"]
+        assert {step["address"] for step in steps} == names, pattern
+    assert "declares no 'nothing*'" in shell("mlopsctl plan --target 'nothing*'", project).stdout
+
+
 def test_why_shows_every_input_old_and_new(project: Path) -> None:
     must("sed -i 's/metric: accuracy, min: 0.93/metric: f1, min: 0.9/' mlops.yaml", project)
     assert "metric: accuracy -> f1" not in must("mlopsctl plan", project)
