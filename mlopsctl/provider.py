@@ -50,6 +50,7 @@ PROVIDERS: Mapping[str, str] = {
     "targets/onnxruntime": "mlopsctl.providers.targets.onnxruntime",
     "targets/tvm": "mlopsctl.providers.targets.tvm",
     "targets/web": "mlopsctl.providers.targets.web",
+    "targets/mcu": "mlopsctl.providers.targets.mcu",
     "targets/program": "mlopsctl.providers.targets.program",
     "targets/command": "mlopsctl.providers.targets.command",
     "deployments/local": "mlopsctl.providers.deployments.local",

@@ -27,6 +27,7 @@ _ORT = "providers/targets/test_onnxruntime.py::"
 _TVM = "providers/targets/test_tvm.py::"
 _QUANT = "providers/targets/test_quantize.py::"
 _WEB = "providers/targets/test_web.py::"
+_MCU = "providers/targets/test_mcu.py::"
 _PROGRAM = "providers/targets/test_program.py::"
 _LOCAL = "providers/deployments/test_local.py::"
 _KEYS = "providers/test_keys.py::"
@@ -110,6 +111,22 @@ EFFECTS: dict[str, str] = {
     "targets/onnxruntime.calibration": _QUANT + "test_the_training_rows_alone_fix_the_scales",
     "targets/onnxruntime.max_accuracy_drop": _QUANT + "test_the_verdict_reads_the_entry_alone",
     "targets/onnxruntime.inconclusive": _QUANT + "test_the_verdict_reads_the_entry_alone",
+    **{
+        f"targets/mcu.{key}": _MCU + test
+        for key, test in (
+            ("mcpu", "test_another_time_and_place_give_the_same_artifact_and_another_processor_another"),
+            ("prefix", "test_another_time_and_place_give_the_same_artifact_and_another_processor_another"),
+            ("calibration", "test_another_time_and_place_give_the_same_artifact_and_another_processor_another"),
+            ("max_accuracy_drop", "test_bars_are_read_from_the_entry_alone"),
+            ("inconclusive", "test_bars_are_read_from_the_entry_alone"),
+            ("flash", "test_bars_are_read_from_the_entry_alone"),
+            ("ram", "test_bars_are_read_from_the_entry_alone"),
+            ("timeout", "test_a_tool_gets_as_long_as_its_timeout_and_no_more_memory"),
+            ("memory", "test_a_tool_gets_as_long_as_its_timeout_and_no_more_memory"),
+        )
+    },
+    "targets/mcu.model": _GIVEN,
+    "targets/mcu.view": _GIVEN,
     "targets/tvm.mcpu": _TVM + "test_a_processor_nobody_knows_is_refused_and_not_passed_over",
     "targets/tvm.batch": _TVM + "test_the_library_agrees_with_the_model_on_every_row",
     "targets/program.tolerance": _KEYS + "test_a_recorded_comparison_is_judged_by_todays_bars",

@@ -50,6 +50,9 @@ _ALL = (
         "590a5cdc57bb2f35ce2b298de32f4d956fb42644c0ecd528a0a91e025c07ca61",
     ),
     Tool("chromium", "chromium", "running the pages of use: web"),
+    Tool("arm-none-eabi-gcc", "gcc-arm-none-eabi", "targets with use: mcu"),
+    Tool("arm-none-eabi-size", "binutils-arm-none-eabi", "the figures of targets with use: mcu"),
+    Tool("qemu-system-arm", "qemu-system-arm", "running what was made for a microcontroller"),
 )
 
 TOOLS: Mapping[str, Tool] = {tool.name: tool for tool in _ALL}

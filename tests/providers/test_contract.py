@@ -41,6 +41,7 @@ gates:
 targets:
   cpu: {{model: classifier}}
   native: {{model: classifier, use: tvm}}
+  sensor: {{model: classifier, use: mcu, inconclusive: warn}}
   page: {{model: classifier, use: web}}
   packed: {{model: external, use: command, program: repack.py, digest: "{repack}"}}
   program: {{model: opaque, use: program}}
