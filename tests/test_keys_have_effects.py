@@ -25,6 +25,7 @@ _TRAIN = "providers/train/test_local.py::"
 _WRONG = "providers/train/test_goes_wrong.py::"
 _ORT = "providers/targets/test_onnxruntime.py::"
 _TVM = "providers/targets/test_tvm.py::"
+_OPENVINO = "providers/targets/test_openvino.py::"
 _QUANT = "providers/targets/test_quantize.py::"
 _WEB = "providers/targets/test_web.py::"
 _MCU = "providers/targets/test_mcu.py::"
@@ -209,6 +210,8 @@ EFFECTS: dict[str, str] = {
     "gates/command.view": _GIVEN,
     "targets/onnxruntime.model": _GIVEN,
     "targets/onnxruntime.view": _GIVEN,
+    "targets/openvino.model": _GIVEN,
+    "targets/openvino.view": _GIVEN,
     "targets/tvm.model": _GIVEN,
     "targets/tvm.view": _GIVEN,
     "targets/web.model": _GIVEN,
@@ -254,6 +257,11 @@ EFFECTS: dict[str, str] = {
     "gates/metric.positive": _KEYS + "test_metric_confidence_and_positive_class_change_the_figures",
     "gates/command.inconclusive": _KEYS + "test_bars_decide_the_verdict",
     "data/dvc.split": _KEYS + "test_every_key_of_a_split_moves_rows",
+    "targets/openvino.tolerance": _KEYS + "test_a_recorded_comparison_is_judged_by_todays_bars",
+    "targets/openvino.min_agreement": _KEYS + "test_a_recorded_comparison_is_judged_by_todays_bars",
+    "targets/openvino.timeout": _OPENVINO + "test_the_converter_is_held_to_its_time_and_memory",
+    "targets/openvino.memory": _OPENVINO + "test_the_converter_is_held_to_its_time_and_memory",
+    "targets/openvino.arch": _OPENVINO + "test_an_artifact_is_made_only_where_it_can_run",
     "targets/tvm.tolerance": _KEYS + "test_a_recorded_comparison_is_judged_by_todays_bars",
     "targets/web.tolerance": _KEYS + "test_a_recorded_comparison_is_judged_by_todays_bars",
     "targets/web.min_agreement": _KEYS + "test_a_recorded_comparison_is_judged_by_todays_bars",

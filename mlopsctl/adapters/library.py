@@ -1,7 +1,8 @@
-"""Runs a library that TVM compiled, in a limited process of its own."""
+"""Runs an artifact of TVM or OpenVINO, in a limited process of its own."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,14 +27,17 @@ def run_library(
     """The outputs for all rows: name -> array [rows, …]. Raises ProviderError where the library does not run here."""
     import numpy as np
 
-    from ..serving import tvm_model
+    from ..serving import openvino_model, tvm_model
     from .worker import run_worker
+
+    runtime = json.loads((artifact / "artifact.json").read_bytes())["runtime"]
+    script = {"tvm": tvm_model, "openvino": openvino_model}[runtime].__file__
 
     given, found = scratch / "feeds.npz", scratch / "found.npz"
     np.savez(given, **feeds)  # type: ignore[arg-type]
     try:
         answer = run_worker(
-            Path(tvm_model.__file__),
+            Path(str(script)),
             {"folder": str(artifact), "feeds": str(given), "out": str(found)},
             seconds=seconds,
             memory=memory,
@@ -47,7 +51,7 @@ def run_library(
     if "error" in answer:
         raise ProviderError(
             f"the compiled model does not run here: {answer['error']}",
-            hint="this processor may lack what mcpu: promises; try mcpu: x86-64-v2",
+            hint="this processor may lack what mcpu: promises (try mcpu: x86-64-v2), or memory: is too small",
             code="MLO1413",
         )
     with np.load(found, allow_pickle=False) as arrays:

@@ -35,6 +35,7 @@ class Tool(NamedTuple):
 
 
 _ALL = (
+    Tool("openvino", "openvino", "targets with use: openvino", module=True),
     Tool("tvm", "tvm", "targets with use: tvm", module=True),
     Tool("aarch64-linux-gnu-g++", "g++-aarch64-linux-gnu", "targets with arch: arm64"),
     Tool("arm-linux-gnueabihf-g++", "g++-arm-linux-gnueabihf", "targets with arch: armv7"),

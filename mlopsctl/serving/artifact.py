@@ -28,7 +28,7 @@ class Port:
 
 @dataclass(frozen=True)
 class Artifact:
-    """What is served: ``runtime`` is ``onnxruntime``, ``tvm`` or ``program``."""
+    """What is served: ``runtime`` is ``onnxruntime``, ``openvino``, ``tvm`` or ``program``."""
 
     folder: Path
     name: str

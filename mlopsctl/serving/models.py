@@ -95,6 +95,31 @@ class TvmModel:
         del self._model
 
 
+class OpenvinoModel:
+    """A model in OpenVINO's own form."""
+
+    def __init__(self, artifact: Artifact, threads: int = 1) -> None:
+        from . import openvino_model
+
+        try:
+            self._model = openvino_model.OpenvinoModel.load(artifact.folder, threads)
+        except (ValueError, KeyError, RuntimeError, OSError) as error:
+            raise ArtifactRefused(f"OpenVINO cannot load {artifact.model.name}: {error}") from error
+        self.inputs = artifact.inputs
+        self.outputs = artifact.outputs
+        self.inline = True
+
+    def run(self, feeds: Arrays, wanted: Sequence[str]) -> Arrays:
+        try:
+            found = self._model.infer(feeds)
+        except (ValueError, RuntimeError, TypeError) as error:
+            raise ModelFailed(str(error)) from error
+        return {name: found[name] for name in wanted}
+
+    def close(self) -> None:
+        del self._model
+
+
 def _onnx_port(item: Any) -> Port:
     kind = str(item.type).removeprefix("tensor(").removesuffix(")")
     shape = tuple(size if isinstance(size, int) and size >= 0 else None for size in item.shape)
@@ -116,13 +141,15 @@ def load(artifact: Artifact) -> Model:
         model = ProgramModel(artifact)
     elif artifact.runtime == "tvm":
         model = TvmModel(artifact)
+    elif artifact.runtime == "openvino":
+        model = OpenvinoModel(artifact)
     else:
         raise ArtifactRefused(f"this server knows no runtime '{artifact.runtime}'")
     if model.inputs and artifact.runtime != "program":
         seconds = _warm_up(model)
         model.inline = seconds < INLINE_SECONDS
-        if not model.inline and isinstance(model, OnnxModel) and (os.cpu_count() or 1) > 1:
-            model = OnnxModel(artifact, threads=os.cpu_count() or 1)
+        if not model.inline and isinstance(model, OnnxModel | OpenvinoModel) and (os.cpu_count() or 1) > 1:
+            model = type(model)(artifact, threads=os.cpu_count() or 1)
             _warm_up(model)
             model.inline = False
     return model

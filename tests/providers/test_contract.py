@@ -42,6 +42,7 @@ targets:
   cpu: {{model: classifier}}
   native: {{model: classifier, use: tvm}}
   sensor: {{model: classifier, use: mcu, inconclusive: warn}}
+  intel: {{model: classifier, use: openvino}}
   page: {{model: classifier, use: web}}
   packed: {{model: external, use: command, program: repack.py, digest: "{repack}"}}
   program: {{model: opaque, use: program}}

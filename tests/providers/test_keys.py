@@ -249,7 +249,7 @@ def test_a_scan_is_held_to_its_time_and_memory(room: Room, tmp_path: Path) -> No
 
 # --- targets -------------------------------------------------------------------------------------------------
 
-TARGETS = [("onnxruntime", {}), ("tvm", {}), ("web", {}), ("program", {}), ("command", PIN)]
+TARGETS = [("onnxruntime", {}), ("openvino", {}), ("tvm", {}), ("web", {}), ("program", {}), ("command", PIN)]
 COMPARED = {"n": 60, "agreement": "0.9", "max_abs_diff": "0.002", "max_scaled_diff": "0.002", "proof": "device-run"}
 
 

@@ -57,7 +57,7 @@ def of_artifact(
         return _of_program(raw["predict"], folder, about, table, limits, ctx), {}
     description = _described(_model_folder(model, ctx), limits)
     feeds = feed(table, about, description["inputs"])
-    if raw["runtime"] == "tvm":
+    if raw["runtime"] in ("tvm", "openvino"):
         outputs = run_library(folder, feeds, ctx.scratch, seconds=limits.seconds, memory=limits.memory)
         return Answers(outputs, description), {}
     if raw["runtime"] == "native":
