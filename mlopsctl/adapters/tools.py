@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +19,8 @@ class Tool(NamedTuple):
     """A command on the ``PATH`` or, with ``module``, a Python package; ``package`` is what brings it.
 
     With ``archive``, the sha512 of an archive in npm's cache: content that has this digest, whoever put it there.
+
+    ``inside`` are places of a command among Python's packages, for commands that come with one.
     """
 
     name: str
@@ -25,13 +28,16 @@ class Tool(NamedTuple):
     purpose: str
     module: bool = False
     archive: str = ""
+    inside: str = ""
 
     @property
     def install(self) -> str:
         """The command that installs it: an extra of mlopsctl, a package of Debian and its kin, or an archive of npm's."""
         if self.archive:
             return f"npm cache add {self.package}"
-        return f"pip install 'mlopsctl[{self.package}]'" if self.module else f"apt-get install {self.package}"
+        if self.module or self.inside:
+            return f"pip install 'mlopsctl[{self.package}]'"
+        return f"apt-get install {self.package}"
 
 
 _ALL = (
@@ -54,6 +60,7 @@ _ALL = (
     Tool("arm-none-eabi-gcc", "gcc-arm-none-eabi", "targets with use: mcu"),
     Tool("arm-none-eabi-size", "binutils-arm-none-eabi", "the figures of targets with use: mcu"),
     Tool("qemu-system-arm", "qemu-system-arm", "running what was made for a microcontroller"),
+    Tool("nvcc", "cuda", "compiling targets with arch: sm_NN", inside="nvidia/cu*/bin/nvcc"),
 )
 
 TOOLS: Mapping[str, Tool] = {tool.name: tool for tool in _ALL}
@@ -67,7 +74,7 @@ def find(name: str) -> str | None:
         place = _npm_cache() / "content-v2" / "sha512" / tool.archive[:2] / tool.archive[2:4] / tool.archive[4:]
         return str(place) if place.is_file() else None
     if not tool.module:
-        return shutil.which(tool.name)
+        return shutil.which(tool.name) or _among_packages(tool.inside)
     from importlib.util import find_spec
 
     return tool.name if find_spec(tool.name) is not None else None
@@ -77,6 +84,13 @@ def _npm_cache() -> Path:
     """Where npm keeps what it fetched, by digest, as it finds that folder itself (without its configuration files)."""
     named = os.environ.get("npm_config_cache") or os.environ.get("NPM_CONFIG_CACHE")  # noqa: SIM112 — npm reads both
     return Path(named or Path.home() / ".npm") / "_cacache"
+
+
+def _among_packages(inside: str) -> str | None:
+    """The newest file of this pattern among Python's packages that can be started."""
+    folders = [Path(entry) for entry in sys.path if inside and entry]
+    found = sorted(path for folder in folders for path in folder.glob(inside))
+    return next((str(path) for path in reversed(found) if os.access(path, os.X_OK)), None)
 
 
 def missing(names: Iterable[str]) -> tuple[Tool, ...]:

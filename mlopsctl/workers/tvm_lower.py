@@ -12,8 +12,8 @@ from math import prod
 from typing import Any, NamedTuple
 
 PREFIX = "mlopsctl_"
-ALIGN = 64
-"""What TVM's kernels expect of every pointer."""
+ALIGN = 256
+"""TVM's kernels expect 64 of every pointer; parts of a buffer on a GPU begin at multiples of up to 256 bytes."""
 
 
 class Tensor(NamedTuple):
@@ -54,6 +54,27 @@ class Program:
             return self.tensors.index(tensor)
         self.tensors.append(tensor)
         return len(self.tensors) - 1
+
+
+def findings(path: str) -> list[dict[str, str]]:
+    """What of the model TVM cannot take, with the names of the nodes; empty where nothing is. Raises ValueError."""
+    from tvm.relax.frontend.onnx import onnx_frontend
+
+    from mlopsctl.workers.model_check import findings as look
+    from mlopsctl.workers.onnx_run import Refused, parse
+
+    limits = {
+        "ops": sorted(onnx_frontend._get_convert_map()),
+        "opset": None,
+        "fixed": True,
+        "external": False,
+        "finite": False,
+        "max_elements": 2**28,
+    }
+    try:
+        return look(parse(path), path, limits)
+    except Refused as refused:
+        raise ValueError(str(refused)) from None
 
 
 def load(path: str, batch: int) -> tuple[Any, list[str]]:

@@ -8,16 +8,14 @@ The request holds ``model``, ``out`` (a folder), ``batch`` (rows a call), ``targ
 
 from __future__ import annotations
 
-import ctypes
 import json
-import resource
-import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mlopsctl.workers.tvm_lower import Program, load, lower
+from mlopsctl.workers.doing import answer
+from mlopsctl.workers.tvm_lower import Program, findings, load, lower
 from mlopsctl.workers.tvm_schedule import arrange
 
 _CODES = {"int": 0, "uint": 1, "float": 2, "bfloat": 4, "bool": 6}
@@ -90,21 +88,11 @@ def _dtype(name: str) -> tuple[int, int]:
     return _CODES[kind], int(name.removeprefix(kind))
 
 
-def main() -> int:
-    request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    # A worker must not outlive an mlopsctl that was killed: prctl(2), PR_SET_PDEATHSIG.
-    ctypes.CDLL(None).prctl(1, int(signal.SIGKILL), 0, 0, 0)
-    resource.setrlimit(resource.RLIMIT_AS, (request["memory"], request["memory"]))
-    resource.setrlimit(resource.RLIMIT_CPU, (request["seconds"], request["seconds"]))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    answer: dict[str, Any]
-    try:
-        answer = build(request["model"], Path(request["out"]), request["batch"], request["target"])
-    except Exception as error:  # noqa: BLE001 — every failure of the compiler becomes an answer, never a traceback
-        answer = {"error": f"{type(error).__name__}: {error}"}
-    Path("answer.json").write_text(json.dumps(answer), encoding="utf-8")
-    return 0
+def _do(request: Mapping[str, Any]) -> dict[str, Any]:
+    if found := findings(request["model"]):
+        return {"findings": found}
+    return build(request["model"], Path(request["out"]), request["batch"], request["target"])
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(answer(_do))

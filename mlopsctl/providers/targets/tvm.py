@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ...adapters.artifact import (
@@ -16,7 +15,7 @@ from ...adapters.artifact import (
 from ...adapters.lineage import model_and_view
 from ...adapters.tools import require
 from ...budgets import Budget, Resources, budget, priority_field, resources_field
-from ...errors import ProviderError
+from ...errors import ManifestError, ProviderError
 from ...provider import (
     Context,
     Inputs,
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
     from .tvm_rows import Work
 
 RESULT_VERSION = 1
-LATER_KEYS = ("device", "quantize", "fallback", "max_accuracy_drop", "part", "lanes", "tune")
+LATER_KEYS = ("quantize", "fallback", "max_accuracy_drop", "part", "lanes", "tune")
 
 sources = no_sources
 read = read_from_trail
@@ -52,7 +51,26 @@ class Spec:
     """A model compiled to a shared library by Apache TVM (needs the extra ``tvm``)."""
 
     model: str = run("", doc="The model to compile; may be left out where only one exists.", ref="train")
-    arch: Literal["x86-64", "arm64", "armv7", "riscv64"] = result("x86-64", doc="The processor architecture.")
+    device: Literal["cpu", "gpu"] = result("cpu", doc="What the artifact runs on.")
+    arch: Literal[
+        "x86-64",
+        "arm64",
+        "armv7",
+        "riscv64",
+        "sm_75",
+        "sm_80",
+        "sm_86",
+        "sm_87",
+        "sm_89",
+        "sm_90",
+        "sm_100",
+        "sm_103",
+        "sm_110",
+        "sm_120",
+        "sm_121",
+        "opencl",
+        "webgpu",
+    ] = result("x86-64", doc="The processor's architecture; of a GPU its sm_ number, or the interface: opencl, webgpu.")
     mcpu: str = result(
         "x86-64-v3",
         doc="The processor, in LLVM's words (x86-64-v3, cortex-a72); other architectures default to what all of them run.",
@@ -80,7 +98,7 @@ class Spec:
     @property
     def made_for(self) -> str:
         """The other device that the artifact is for, in words; empty where a server of ours loads it."""
-        return "" if self.arch == "x86-64" else f"arch: {self.arch}"
+        return "" if self.arch == "x86-64" else f"{'a GPU, ' if self.device == 'gpu' else ''}arch: {self.arch}"
 
     @property
     def processor(self) -> str:
@@ -93,7 +111,14 @@ class Spec:
 
 
 def needs(spec: Spec, specs: Specs) -> tuple[Need, ...]:
-    """The model, and the view of its data on which the artifact is compared with it."""
+    """The model, and the view of its data on which the artifact is compared with it. Raises ManifestError."""
+    on_gpu = spec.arch.startswith("sm_") or spec.arch in ("opencl", "webgpu")
+    if on_gpu != (spec.device == "gpu"):
+        raise ManifestError(
+            f"arch: {spec.arch} is {'one of GPUs' if on_gpu else 'none of a GPU'}, and device: is {spec.device}",
+            hint="write device: gpu with arch: sm_90 (the GPU's compute capability), opencl or webgpu, or leave both out",
+            code="MLO1440",
+        )
     return model_and_view(spec.model, spec.view, specs)
 
 
@@ -122,9 +147,9 @@ def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
     work = Work(spec, model, data, original, inspect_model(original))
     if spec.arch == "x86-64":
         return _make_here(work, ctx)
-    from .tvm_native import make
+    from . import tvm_gpu, tvm_native
 
-    return make(work, ctx)
+    return tvm_gpu.make(work, ctx) if spec.device == "gpu" else tvm_native.make(work, ctx)
 
 
 def _make_here(work: Work, ctx: Context) -> Outcome:
@@ -134,7 +159,7 @@ def _make_here(work: Work, ctx: Context) -> Outcome:
     artifact = ctx.scratch / "artifact"
     artifact.mkdir()
     ctx.tell(f"compiling with TVM for {spec.mcpu}")
-    versions = _build(work.original, artifact / "model.so", spec)
+    versions = work.build("tvm_build", artifact / "model.so", {"mcpu": spec.mcpu})
     ports = {"inputs": work.description["inputs"], "outputs": work.description["outputs"]}
     write_description(
         artifact,
@@ -161,25 +186,4 @@ def _make_here(work: Work, ctx: Context) -> Outcome:
         figures={**work.figures, "mcpu": spec.mcpu},
         **ports,
     )
-    return Outcome({"artifact": artifact}, facts, versions)
-
-
-def _build(model: Path, out: Path, spec: Spec) -> dict[str, str]:
-    from ...adapters.worker import run_worker
-    from ...workers import tvm_build
-
-    answer = run_worker(
-        Path(tvm_build.__file__),
-        {"model": str(model), "out": str(out), "batch": spec.batch, "mcpu": spec.mcpu},
-        seconds=spec.timeout,
-        memory=spec.memory,
-        task="compiling with TVM",
-    )
-    if "error" in answer:
-        raise ProviderError(
-            f"TVM does not compile the model: {answer['error']}",
-            hint="TVM takes ai.onnx operators with fixed sizes and free rows, not the trees and scalers of ai.onnx.ml;"
-            " use: onnxruntime takes those, and mcpu: wants one of LLVM's names",
-            code="MLO1412",
-        )
-    return {key: str(value) for key, value in answer.items()}
+    return Outcome({"artifact": artifact}, facts, {key: str(value) for key, value in versions.items()})

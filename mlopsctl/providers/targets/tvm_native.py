@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,6 @@ from ...adapters.native import (
     target_words,
 )
 from ...adapters.tools import TOOLS, require
-from ...errors import ProviderError
 from ...provider import Context
 from ...types import Json, Outcome
 
@@ -42,7 +40,7 @@ def make(work: Work, ctx: Context) -> Outcome:
     parts.mkdir()
     artifact.mkdir()
     ctx.tell(f"compiling with TVM for {mcpu}")
-    built = _compile(work, parts, mcpu)
+    built = work.build("tvm_native", parts, target_words(arch, mcpu))
     ctx.tell(f"linking with {processor.compiler}")
     versions = build_bundle(parts, _sources(), artifact, arch, seconds=spec.timeout, log=ctx.scratch / "build.log")
     (artifact / "model.h").write_bytes((_sources() / "model.h").read_bytes())
@@ -111,30 +109,3 @@ def _described(work: Work, mcpu: str) -> dict[str, Any]:
         "batch": work.spec.batch,
         "run": ["./run.sh"],
     }
-
-
-def _compile(work: Work, parts: Path, mcpu: str) -> Mapping[str, Any]:
-    from ...adapters.worker import run_worker
-    from ...workers import tvm_native as worker
-
-    spec = work.spec
-    answer = run_worker(
-        Path(worker.__file__),
-        {
-            "model": str(work.original),
-            "out": str(parts),
-            "batch": spec.batch,
-            "target": target_words(spec.arch, mcpu),
-        },
-        seconds=spec.timeout,
-        memory=spec.memory,
-        task="compiling with TVM",
-    )
-    if "error" in answer:
-        raise ProviderError(
-            f"TVM does not compile the model: {answer['error']}",
-            hint="TVM takes ai.onnx operators with fixed sizes and free rows, not the trees and scalers of ai.onnx.ml;"
-            " mcpu: wants one of LLVM's names",
-            code="MLO1412",
-        )
-    return answer

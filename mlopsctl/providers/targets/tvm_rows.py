@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...adapters.artifact import Known
+from ...errors import ProviderError
 from ...provider import Context
 from ...types import Json
 
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
     from ...adapters.table import Table
 
     Arrays = Mapping[str, np.ndarray[Any, Any]]
+
+_OTHERWISE = (
+    "TVM takes ai.onnx operators with fixed sizes and free rows, not the trees and scalers of ai.onnx.ml; "
+    "use: onnxruntime takes those, and mcpu: wants one of LLVM's names"
+)
 
 
 class Rows(NamedTuple):
@@ -46,6 +52,25 @@ class Work:
     @property
     def figures(self) -> dict[str, Json]:
         return {"opset": self.description["opset"], "ir": self.description["ir"], "batch": self.spec.batch}
+
+    def build(self, worker: str, out: Path, target: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Has a worker compile the model into ``out``; its answer. Raises ProviderError."""
+        from ... import workers
+        from ...adapters.model_fit import refuse
+        from ...adapters.worker import run_worker
+
+        spec = self.spec
+        answer = run_worker(
+            Path(str(workers.__file__)).parent / f"{worker}.py",
+            {"model": str(self.original), "out": str(out), "batch": spec.batch, "target": dict(target)},
+            seconds=spec.timeout,
+            memory=spec.memory,
+            task="compiling with TVM",
+        )
+        refuse("use: tvm", [str(item["what"]) for item in answer.get("findings", ())], _OTHERWISE)
+        if "error" in answer:
+            raise ProviderError(f"TVM does not compile the model: {answer['error']}", hint=_OTHERWISE, code="MLO1412")
+        return answer
 
     def rows(self, ctx: Context) -> Rows:
         """All rows of the view as the model takes them, and what the model answers."""

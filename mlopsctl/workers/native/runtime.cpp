@@ -50,7 +50,7 @@ struct Port {
 
 __asm__(
     ".section .rodata\n"
-    ".balign 64\n"
+    ".balign 256\n"
     ".hidden mlopsctl_weights\n"
     ".global mlopsctl_weights\n"
     "mlopsctl_weights:\n"
@@ -59,7 +59,7 @@ __asm__(
     ".previous\n");
 extern "C" __attribute__((visibility("hidden"))) const unsigned char mlopsctl_weights[];
 
-static unsigned char arena[ARENA_BYTES] __attribute__((aligned(64)));
+static unsigned char arena[ARENA_BYTES] __attribute__((aligned(256)));
 static char last_error[1024];
 
 extern "C" {
