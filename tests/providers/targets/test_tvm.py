@@ -42,7 +42,7 @@ def test_operators_that_tvm_lacks_are_told_with_the_way_out(bench: Bench, folder
     write_tree(folder / "model.onnx")
     with pytest.raises(ProviderError) as error:
         bench.make(target, folder, ONNX)
-    assert error.value.code == "MLO1412"
+    assert error.value.code == "MLO1430"
     assert "use: onnxruntime" in error.value.hint
 
 

@@ -180,7 +180,7 @@ def test_operators_that_tvm_lacks_are_told(bench: Bench, folder: Path) -> None:
     write_tree(folder / "model.onnx")
     with pytest.raises(ProviderError) as error:
         bench.make(target, folder, ONNX, arch="arm64")
-    assert error.value.code == "MLO1412"
+    assert error.value.code == "MLO1430"
 
 
 @needs["arm64"]
