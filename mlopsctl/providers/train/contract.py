@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+import shlex
 import textwrap
 import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -121,7 +122,13 @@ def require_files(out: Path, work: Path, known: Collection[str]) -> list[str]:
     """What was written to ``out``. Raises ProviderError where that is nothing; ``known`` are files ``work`` began with."""
     names = written(out)
     if not names:
-        raise _nothing([], _new_files(work, known), "nothing")
+        elsewhere = _new_files(work, known)
+        copied = f": cp {shlex.quote(elsewhere[0])} {{out}}/ as a last command takes it there" if elsewhere else ""
+        raise ProviderError(
+            f"the training command ended well but wrote nothing: {_seen([], elsewhere)}",
+            hint=f"write into the folder {{out}}, which $MLOPS_OUT names too{copied}",
+            code="MLO1213",
+        )
     return names
 
 
@@ -139,7 +146,7 @@ def require_model(out: Path, work: Path, known: Collection[str]) -> Path:
             framework = framework_of(folder / name)
             if framework and framework != "NumPy":
                 raise _foreign([name], framework)
-    raise _nothing(names, elsewhere, f"no {MODEL}")
+    raise _no_model(names, elsewhere)
 
 
 def _new_files(work: Path, known: Collection[str]) -> list[str]:
@@ -151,16 +158,20 @@ def _new_files(work: Path, known: Collection[str]) -> list[str]:
     return found
 
 
-def _nothing(names: Sequence[str], elsewhere: Sequence[str], what: str) -> ProviderError:
+def _seen(names: Sequence[str], elsewhere: Sequence[str]) -> str:
     seen = f"$MLOPS_OUT holds {_listed(names)}" if names else "$MLOPS_OUT is empty"
-    also = f"; its working folder got {_listed(elsewhere)}" if elsewhere else ""
+    return seen + (f"; its working folder got {_listed(elsewhere)}" if elsewhere else "")
+
+
+def _no_model(names: Sequence[str], elsewhere: Sequence[str]) -> ProviderError:
     name = next((item for item in [*elsewhere, *names] if item.endswith(".onnx")), "")
     hint = f'write it with onnx.save(model, os.environ["MLOPS_OUT"] + "/{MODEL}")'
     if name:
         hint = f'write {name} to os.environ["MLOPS_OUT"] + "/{MODEL}" instead'
     elif names:
         hint += "; for a model that is not ONNX set predict:, for files that are no model produces: files"
-    return ProviderError(f"the training command ended well but wrote {what}: {seen}{also}", hint=hint, code="MLO1213")
+    said = f"the training command ended well but wrote no {MODEL}: {_seen(names, elsewhere)}"
+    return ProviderError(said, hint=hint, code="MLO1213")
 
 
 def _foreign(names: Sequence[str], framework: str) -> ProviderError:

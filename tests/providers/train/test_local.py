@@ -312,7 +312,10 @@ def test_files_for_another_step_need_no_model(project: Project) -> None:
     outcome = project.train(produces="files")
     assert outcome.facts["kind"] == "files"
     script(project, "")
-    assert failure(project, produces="files").code == "MLO1213"
+    error = failure(project, produces="files")
+    assert error.code == "MLO1213" and "{out}" in error.hint and "onnx" not in error.hint
+    script(project, "open('my words.txt', 'w').write('a b c')")
+    assert "cp 'my words.txt' {out}/" in failure(project, produces="files").hint
 
 
 def test_equal_code_has_an_equal_fingerprint_and_a_comment_counts(project: Project) -> None:
