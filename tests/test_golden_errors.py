@@ -76,6 +76,9 @@ CASES = {
     "view-not-set-aside": Wrong(old="label: y, split: {test: 0.2, key: id}", new="label: y, split: none"),
     "validation-not-set-aside": Wrong(old="{metric: accuracy, min: 0.7}", new="{metric: accuracy, min: 0.7, view: val}"),
     "number-instead-of-keys": Wrong(old="live: {target: cpu}", new="live: {target: cpu, approvals: 2}"),
+    "merge-conflict": Wrong(
+        old="targets:\n", new="<<<<<<< HEAD\ntargets:\n=======\n  fast: {metric: f1, min: 0.7}\ntargets:\n>>>>>>> other\n"
+    ),
     "key-for-later": Wrong(old="rate: 0.1}}", new="rate: 0.1}, budget: {time: 30m, cost: 5 EUR}}"),
     "each-without-a-file": Wrong(old="cpu: {}", new="cpu: {each: clients.csv}"),
     "wrong-duration": Wrong(old="rate: 0.1}}", new="rate: 0.1}, timeout: 30}"),

@@ -165,6 +165,11 @@ def _explain(error: Any, findings: Findings) -> None:
     at = _place(mark) if mark else (1, 1)
     problem = str(getattr(error, "problem", "") or error).strip()
     line = findings.line(at[0])
+    if conflict := next((number for number in range(1, at[0] + 1) if findings.line(number)[:8] == "<<<<<<< "), 0):
+        message = "a merge left both sides of a conflict here"
+        hint = "keep what shall count and take the lines <<<<<<<, ======= and >>>>>>> away, then git add it"
+        findings.add("MLO3003", message, (conflict, 1), hint=hint)
+        return
     if "\t" in line[: at[1]] and line[: at[1]].strip(" \t") == "":
         findings.add("MLO3004", "a tab indents this line; YAML allows spaces only", at, hint="write two spaces instead")
         return

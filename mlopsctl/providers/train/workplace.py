@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 from ...adapters.argv import find_python
 from ...adapters.process import Finished, clean_env, run_logged, tail_lines
 from ...adapters.sandbox import Interpreter, Sandbox, ask_python, make_sandbox
-from ...adapters.times import in_words
 from ...canonical import decimal
 from ...errors import ProviderError
 from ...gitobjects import object_id
@@ -214,7 +213,7 @@ def _failure(ended: Finished, words: Sequence[str], place: Workplace, spec: Spec
         return ProviderError(f"'{shown}' {what}", hint=hint + said, code=code)
 
     if ended.timed_out:
-        what = f"was not done after {in_words(spec.timeout or 0)} and was ended"
+        what = f"was not done after {spec.timeout:g} s and was ended"
         return error("MLO1216", what, "raise timeout:, or make the work smaller")
     text = "\n".join(tail_lines(place.log, 200))
     others = frozenset(ctx.tree.files()) - set(place.files)
