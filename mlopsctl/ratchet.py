@@ -149,7 +149,11 @@ def _renamed(old: Controls, new: Controls, names: Mapping[str, str]) -> dict[str
 
 
 def _with_names(one: Json, names: Mapping[str, str]) -> Json:
-    """The controls of a gate with what it measures as that is called now."""
+    """The controls of one resource with what a gate measures, and what a deployment comes after, as that is called now."""
+    after = one["fields"].get("after")
+    if names and isinstance(after, dict):
+        now = names.get(f"deployments.{after.get('deployment')}", "").partition(".")[2]
+        one = {**one, "fields": {**one["fields"], "after": {**after, "deployment": now or after.get("deployment")}}}
     if not names or "needs" not in one:
         return one
     needs = [[role, names.get(address, address), output] for role, address, output in one["needs"]]

@@ -185,6 +185,20 @@ def test_what_moved_has_lost_nothing_and_what_it_was_held_to_is_compared() -> No
     assert len(found) == 3 and {line.split()[0] for line in found} == {"targets.server", "data.lines", "gates.right"}
 
 
+def test_what_comes_first_may_have_another_name() -> None:
+    after = provider("deployments/local").Spec.__dataclass_fields__["after"].metadata["looser"]
+    before, now = pipeline(after=after("staging", 3600.0)), pipeline(after=after("rehearsal", 3600.0))
+    names = {"deployments.staging": "deployments.rehearsal"}
+    assert weakenings(before, now, names) == ()
+    assert weakenings(before, pipeline(after=after("other", 3600.0)), names) == (
+        "deployments.live after deployment rehearsal -> other",
+    )
+    assert weakenings(before, pipeline(after=after("rehearsal", 60.0)), names) == (
+        "deployments.live after for 3600.0 -> 60.0",
+    )
+    assert weakenings(before, pipeline(after=after("staging", 3600.0))) == ()
+
+
 def test_another_target_does_not_hide_what_the_old_one_was_held_to() -> None:
     before = pipeline()
     looser = renamed(before, cpu="other")

@@ -135,10 +135,13 @@ class Sites:
 
     def _names(self, before: Controls, today: Controls) -> Mapping[str, str]:
         """What the manifest, or what was signed of it, calls today what these controls call otherwise."""
-        if not set(before["of"]) - set(today["of"]):
+        after = deployment_fields(before).get("after"), deployment_fields(today).get("after")
+        # What comes first is none of what these controls are of, and may have another name too.
+        first = [f"deployments.{one['deployment']}" for one in after[1:] if isinstance(one, dict) and after[0] != one]
+        if not set(before["of"]) - set(today["of"]) and not first:
             return {}
         found = {}
-        for address in today["of"]:
+        for address in (*today["of"], *first):
             for old in names_of(self._project, Address.parse(address))[1:]:
                 found[str(old)] = address
         return found

@@ -46,6 +46,23 @@ def steps(project: Path) -> dict[str, dict[str, Any]]:
     }
 
 
+def test_what_comes_first_under_another_name_loosens_nothing(applied: Path, tmp_path: Path) -> None:
+    project = add_deployment(applied, tmp_path / "project")
+    try:
+        after = "  local: {target: cpu}\\n  second: {target: cpu, after: local}"
+        must(f"sed -i 's/^  local: {{target: cpu}}/{after}/' mlops.yaml && git commit -qam Two", project)
+        must("mlopsctl apply -y", project)
+        rename(project, "local", "first")
+        must("sed -i 's/after: local/after: first/' mlops.yaml && git commit -qam 'Say so'", project)
+        assert not steps(project)["deployments.second"]["weakens"]
+        must("mlopsctl apply -y", project)
+        assert not steps(project)["deployments.second"]["weakens"], "nor once the name was signed"
+        must("sed -i 's/, after: first//' mlops.yaml", project)
+        assert steps(project)["deployments.second"]["weakens"] == ["deployments.second after is switched off"]
+    finally:
+        take_down(project)
+
+
 def answers(project: Path, name: str) -> bool:
     return shell(f"mlopsctl predict {name} data/digits.csv", project).returncode == 0
 

@@ -281,7 +281,13 @@ def test_a_kept_program_that_was_exchanged_is_not_run(bench: Bench) -> None:
     make_rows(bench)
     make_model(bench)
     make_artifact(bench)
-    bench.make("deployments.shelf", deployment, ARTIFACT, **bench.program("print('{}')"), target="shelf")
+    bench.make(
+        "deployments.shelf",
+        deployment,
+        ARTIFACT,
+        **bench.program("""print('{"facts": {"state": "serving"}}')"""),
+        target="shelf",
+    )
     address = Address("deployments", "shelf")
     (bench.root / "state" / "deployments" / str(address) / "program").write_text("#!/bin/sh\n", encoding="utf-8")
     with pytest.raises(EvidenceError) as error:

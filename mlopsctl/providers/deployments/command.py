@@ -41,6 +41,7 @@ from ...types import (
     Action,
     Address,
     Digest,
+    Entry,
     Input,
     Json,
     Mark,
@@ -51,6 +52,7 @@ from ...types import (
     is_unverified,
 )
 from ...versions import MOST, PATTERN
+from .answered import not_serving, put_back, unanswered
 from .command_home import LASTING, Pinned, attested, home_of, keep, known, name_at, named
 from .controls import AFTER, BRANCH, GATES, VERSION, After, Approvals, artifact_and_guards, spelt_out
 from .local_home import Home
@@ -178,6 +180,8 @@ def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
         keep(home, pinned, code, name)
     answer = _ask("apply", name, pinned, code, ctx, [artifact, signature], said)
     keep(home, pinned, code, name)
+    if why := _silence(name, pinned, code, ctx):
+        raise not_serving(want, why, put_back(want, artifact.digest, ctx, _again))
     facts: dict[str, Json] = {
         **({"origin": origin} if origin else {}),
         "address": str(want.address),
@@ -190,6 +194,19 @@ def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
         "claimed": {key: value for key, value in answer.items() if key != "endpoint"},
     }
     return Outcome(_outputs(pinned, code, ctx), facts)
+
+
+def _silence(name: Address, pinned: Pinned, code: bytes, ctx: Context) -> str:
+    quiet = ctx._replace(log=None)
+    return unanswered(lambda: _ask("probe", name, pinned, code, quiet), pinned.timeout)
+
+
+def _again(want: Resource, last: Entry, inputs: Inputs, said: Mapping[str, Any], ctx: Context) -> str:
+    pinned, code = attested(last.outputs, ctx)
+    name = named(last.facts, want.address)
+    _ask("apply", name, pinned, code, ctx._replace(log=None), inputs, said)
+    keep(home_of(want.address, ctx), pinned, code, name)
+    return _silence(name, pinned, code, ctx)
 
 
 def _outputs(pinned: Pinned, code: bytes, ctx: Context) -> dict[str, Path | Digest]:

@@ -190,8 +190,7 @@ def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
     }
     if ctx.halted and not (home.folder / "halt.json").exists():
         halt(want.address, ctx.halted, ctx)
-    _serve(home, config, before, want.spec, ctx)
-    _ask_once(home, release, digest, ctx)
+    _serve(home, config, before, want.spec, ctx, release)
     kept = {release}
     if before and before["artifact"] != digest:
         kept.add(_release(home, before["artifact"]))
@@ -276,8 +275,10 @@ def _same(release: Path, fresh: Path) -> bool:
         return False
 
 
-def _serve(home: Home, config: dict[str, Any], before: Mapping[str, Any], spec: Spec, ctx: Context) -> None:
-    """Switches a running server, or starts one; on failure what ran before runs again."""
+def _serve(
+    home: Home, config: dict[str, Any], before: Mapping[str, Any], spec: Spec, ctx: Context, release: Path
+) -> None:
+    """Switches a running server, or starts one, and asks it once; on failure what ran before runs again."""
     switching = home.serving() and before.get("to") == spec.to and _answers(home)
     host, port = _listen(spec.to)
     last = home.read("supervisor")
@@ -298,6 +299,7 @@ def _serve(home: Home, config: dict[str, Any], before: Mapping[str, Any], spec: 
                 hint="what ran before runs on; mlopsctl logs shows the server's log",
                 code="MLO1507",
             )
+        _ask_once(home, release, str(config["artifact"]), ctx)
     except BaseException:
         _go_back(home, before, switching, int(last.get("port") or 0), ctx.root)
         raise

@@ -320,6 +320,24 @@ def test_a_refused_release_leaves_the_old_one_running(bench: Bench) -> None:
         time.sleep(0.05)
 
 
+def test_what_never_answered_leaves_the_old_one_running(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    want, good = bench.want(), bench.target(1.0)
+    bench.apply(want, good)
+    before = bench.ask().headers["x-artifact-digest"]
+
+    def no_answer(*_: object) -> None:
+        raise ProviderError("it does not answer as it should", hint="", code="MLO1509")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(local, "_ask_once", no_answer)
+        with pytest.raises(ProviderError, match="does not answer"):
+            bench.apply(want, bench.target(2.0))
+    deadline = time.monotonic() + 10
+    while bench.ask().headers.get("x-artifact-digest") != before or bench.plan(want, good)[0] is not Action.NOOP:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 def test_a_taken_port_names_its_holder_and_leaves_what_ran(bench: Bench) -> None:
     target = bench.target(1.0)
     bench.apply(bench.want(), target)
