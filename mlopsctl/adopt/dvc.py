@@ -27,6 +27,10 @@ MOST = 1000
 """Stages that one definition may stand for."""
 
 
+_ENTERS = re.compile(r"\s*cd\s+([\w.][\w./-]*)\s*(?:&&|\n)\s*(?!.*\bcd\b)(?=\S)", re.DOTALL)
+"""A command that goes to a folder first, and to no other one after that."""
+
+
 class DvcStage(NamedTuple):
     """A stage as dvc.lock knows it, beside what it becomes."""
 
@@ -35,6 +39,8 @@ class DvcStage(NamedTuple):
     stage: Stage
     params: Mapping[str, tuple[str, ...] | None]
     """File -> the keys that the stage depends on; None for the whole file."""
+    wdir: str = ""
+    """The folder that dvc.lock names its files from."""
 
 
 def read_dvc(tree: Tree) -> Source:
@@ -199,12 +205,13 @@ def _stage(name: str, definition: Any, values: dict[str, Any], origin: str, tree
     files = [item for item in own if not isinstance(item, Mapping)]
     for item in [*files, *local]:
         values = _merged(values, item if isinstance(item, Mapping) else _loaded(tree, item, wdir))
+    cmd, cwd = _entered(definition["cmd"], wdir)
     script: tuple[str, ...] = ()
     shell: list[str] = []
     try:
-        commands, env, params = _commands(definition["cmd"], values)
+        commands, env, params = _commands(cmd, values)
     except NeedsShell as error:
-        commands, script, params = _script(definition["cmd"], values)
+        commands, script, params = _script(cmd, values)
         env = {}
         shell.append(
             f"Its command needs a shell ('{error.sign}'): sh reads it here, where DVC takes the one of $SHELL."
@@ -227,11 +234,17 @@ def _stage(name: str, definition: Any, values: dict[str, Any], origin: str, tree
         env,
         why=(*shell, *why),
         script=script,
-        cwd=wdir,
+        cwd=cwd,
     )
     cmd = definition["cmd"]
     written = [_written(line, values) for line in cmd] if isinstance(cmd, list) else _written(cmd, values)
-    return DvcStage(name, written, stage, watched)
+    return DvcStage(name, written, stage, watched, wdir)
+
+
+def _entered(cmd: Any, wdir: str) -> tuple[Any, str]:
+    """The command without a ``cd`` that it begins with, and the folder that it then runs in. Raises NotUnderstood."""
+    found = _ENTERS.match(cmd) if isinstance(cmd, str) else None
+    return (cmd[found.end() :], _folder(posixpath.join(wdir, found[1]))) if found else (cmd, wdir)
 
 
 def _items(definition: Mapping[str, Any], key: str, values: Mapping[str, Any] | None) -> list[Any]:

@@ -54,7 +54,7 @@ def _result(found: DvcStage, taken: Taken, locked: Mapping[str, Any], tree: Tree
             raise NotUnderstood(f"{LOCK} does not have it: dvc repro {found.name}")
         if lock.get("cmd") != found.cmd:
             raise NotUnderstood("its command was changed since DVC ran it")
-        cwd = found.stage.cwd
+        cwd = found.wdir
         deps, outs = _hashes(lock.get("deps"), cwd), _hashes(lock.get("outs"), cwd)
         _check_deps(deps, taken, md5s)
         _check_params(_of_project(lock.get("params") or {}, cwd), found, tree)

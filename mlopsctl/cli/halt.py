@@ -22,7 +22,7 @@ from .overrides import overrides
 from .project import Project, open_project
 from .queue import drop, queue, queued, sign_queued, try_to_sign
 from .share import share_trail
-from .switch import Offline, deployment_of, refuse_review, shared
+from .switch import Offline, barred, deployment_of, refuse_review, shared
 from .withdrawn import refuse, withdrawn
 
 _LONGEST = 500
@@ -196,6 +196,7 @@ def resume(
     project.need_log()
     want = deployment_of(project, deployment)
     refuse_review(str(want.address))
+    _refuse_old_name(project, want)
     ctx = project.context()
     module = cast(Deployment, provider(want.provider))
     names = project.trail.names(want.address)
@@ -231,6 +232,15 @@ def resume(
         console.note("mlopsctl apply deploys what the manifest says")
     console.out(f"{want.address}: {_probe(module, want.address, ctx).state}")
     return shared(project, want, offline=offline)
+
+
+def _refuse_old_name(project: Project, want: Resource) -> None:
+    """Raises GateError for a name that was given up: what halts the deployment since stands under the new one."""
+    from .world import ProjectWorld
+
+    site = ProjectWorld(project).site(want, None)
+    if site.called:
+        raise barred(want, (site.not_managed(),))
 
 
 def _lifts(project: Project, want: Resource, standing: Sequence[Hold], *, halted: bool) -> list[str]:

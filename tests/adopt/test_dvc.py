@@ -100,6 +100,9 @@ stages:
     deps: [../../sub/ready.csv, train.py, ../../top.csv]
     params: [size]
     outs: [out/net.onnx]
+  enters: {cmd: "cd .. && python near.py", wdir: sub, deps: [near.py], outs: [../near.txt]}
+  piped: {cmd: "cd sub\\ncat near.py | sort > ../sorted.txt", deps: [sub/near.py], outs: [sorted.txt]}
+  twice: {cmd: "cd sub && cd .. && python near.py", deps: [near.py], outs: [twice.txt]}
   each: {foreach: [a, b], do: {wdir: "steps/${item}", cmd: python go.py, deps: [go.py], outs: ["${item}.txt"]}}
 """
     files = {
@@ -122,6 +125,10 @@ stages:
     )  # fmt: skip
     assert train.params == {"lr": 0.1, "deep": 2}, "a stage's folder has no default parameters of its own"
     assert set(train.code) == {"steps/last/train.py", "check.py", "steps/last/params.yaml"}
+    enters, piped = spec(manifest, "train.enters"), spec(manifest, "train.piped")
+    assert (enters.cwd, enters.run) == ("", ("python near.py", "cp -R near.txt {out}/")) and not enters.shell
+    assert (piped.cwd, piped.shell, piped.run[0]) == ("sub", True, "cat near.py | sort > ../sorted.txt")
+    assert spec(manifest, "train.twice").cwd == ""
     assert [spec(manifest, f"train.each-{name}").cwd for name in "ab"] == ["steps/a", "steps/b"]
 
 

@@ -193,6 +193,16 @@ def test_a_clone_that_plans_before_it_hears_of_the_name_gives_way(
     assert done.returncode in (4, 6) and on(shelf) == before, done.stdout
     assert "called deployments.front now" in must("mlopsctl plan", other)
     assert shell(f"{BEFORE}mlopsctl rollback live", other).returncode == 4
+    # What halts it since stands under its name of today: by the old one it is cut out, and not opened again.
+    must(f"{BEFORE}mlopsctl halt front --reason 'wrong prices'", live)
+    must("mlopsctl pull", other)
+    done = shell(f"{BEFORE}mlopsctl resume live", other)
+    assert done.returncode == 4 and "called deployments.front now" in done.stdout, done.stdout
+    assert (shelf / "closed").read_text() == "wrong prices"
+    must(f"{BEFORE}mlopsctl halt live --reason 'still wrong'", other)
+    assert (shelf / "closed").read_text() == "still wrong"
+    must(f"mlopsctl pull && {BEFORE}mlopsctl resume front", live)
+    assert not (shelf / "closed").exists()
 
 
 def test_nothing_is_renamed_that_somebody_else_deployed_to(live: Path, tmp_path: Path, shelf: Path) -> None:

@@ -10,13 +10,20 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from mlopsctl.cli.adopt_local import adopt_local
 from mlopsctl.cli.project import open_project
+from mlopsctl.errors import ProviderError, StaleError
+from mlopsctl.providers.deployments import local_takeover
+from mlopsctl.providers.deployments.listeners import listeners
+from mlopsctl.serving import processes
 from mlopsctl.serving.client import ask
 from mlopsctl.serving.files import read_json
-from mlopsctl.serving.processes import is_alive
+from mlopsctl.serving.processes import is_alive, start_mark
+from mlopsctl.serving.supervisor import bind
 from tests.audit.test_predicates import documented
 from tests.quickstart import add_deployment, must, shell, take_down
 
@@ -24,12 +31,17 @@ HOME = Path(".git/mlops/deployments/deployments.local")
 
 
 @pytest.fixture(scope="module")
-def first(applied: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A clone whose deployment ``local`` serves. Whoever takes that over starts it again."""
+def clone(applied: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     project = add_deployment(applied, tmp_path_factory.mktemp("first") / "first")
-    must("mlopsctl apply -y", project)
     yield project
     take_down(project)
+
+
+@pytest.fixture
+def first(clone: Path) -> Path:
+    """A clone whose deployment ``local`` serves."""
+    must("git reset -q --hard main && mlopsctl apply -y", clone)
+    return clone
 
 
 @pytest.fixture
@@ -178,6 +190,77 @@ def test_what_answers_otherwise_than_the_artifact_it_names_stays_and_is_not_beli
     assert done.returncode == 7 and "MLO1517" in done.stdout and "get another answer" in done.stdout, done.stdout
     assert alive and not (second / HOME).exists(), "neither was it ended, nor is anything of ours left"
     _nothing_happened(second)
+
+
+def test_a_port_that_another_program_shares_is_left_alone(first: Path, second: Path) -> None:
+    """Ending ours would not free it, and then nothing would serve there."""
+    place, before = endpoint(first), supervisor(first)
+    with subprocess.Popen(["sleep", "600"]) as other:
+        found = list(listeners(int(place.rpartition(":")[2])))
+        shared = [*found, found[0]._replace(pid=other.pid, mark=start_mark(other.pid), argv=("sleep", "600"))]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(local_takeover, "listeners", lambda port: iter(shared))
+            opened = open_project(second)
+            with pytest.raises(ProviderError, match="sleep 600"):
+                local_takeover.find(opened.resource("local"), place, opened.context())
+        other.terminate()
+    assert is_alive(*before)
+
+
+def test_ours_goes_on_elsewhere_where_the_port_is_lost_in_between(
+    first: Path, second: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other server has ended by then: nothing at all would be worse."""
+    place = endpoint(first)
+    port = int(place.rpartition(":")[2])
+    must(f"sed -i 's/local: .target: cpu.*/local: {{target: cpu, to: \"127.0.0.1:{port}\"}}/' mlops.yaml", second)
+    must("git commit -qam 'Its place'", second)
+    end = processes.stop
+    taken: list[socket.socket] = []
+
+    def stop_and_lose(pid: int, mark: str) -> bool:
+        ended = end(pid, mark)
+        if not taken and port not in _ports():
+            taken.append(bind("127.0.0.1", port))
+        return ended
+
+    monkeypatch.setattr(local_takeover, "stop", stop_and_lose)
+    monkeypatch.chdir(second)
+    with pytest.raises(ProviderError, match="cannot be listened on"):
+        adopt_local("local", place, "", replace=False)
+    for one in taken:
+        one.close()
+    elsewhere = int((read_json(second / HOME / "supervisor.json") or {})["port"])
+    assert elsewhere != port and ask(f"http://127.0.0.1:{elsewhere}", "GET", "/v2/health/ready").status == 200
+    assert "1 to update" in must("mlopsctl plan", second)
+    must("mlopsctl apply -y", second)
+    assert endpoint(second) == place and "No changes" in must("mlopsctl plan --detailed-exitcode", second)
+    must("mlopsctl destroy --target local -y", second)
+    must("mlopsctl destroy --target local -y && mlopsctl apply -y", first)
+
+
+def _ports() -> set[int]:
+    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
+    return {int(line.split()[1].rpartition(":")[2], 16) for line in lines if line.split()[3] == "0A"}
+
+
+def test_two_that_take_over_the_same_server_end_with_one(
+    first: Path, second: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, before = endpoint(first), supervisor(first)
+    compare = local_takeover._compare
+
+    def compare_and_lose(*given: Any) -> None:
+        compare(*given)
+        must("mlopsctl destroy --target local -y", first)
+
+    monkeypatch.setattr(local_takeover, "_compare", compare_and_lose)
+    monkeypatch.chdir(second)
+    with pytest.raises(StaleError, match="ended while ours was started"):
+        adopt_local("local", place, "", replace=False)
+    _nothing_happened(second)
+    assert not is_alive(*before)
+    must("mlopsctl apply -y", first)
 
 
 def test_a_halted_server_and_one_that_is_nowhere_are_not_taken_over(first: Path, second: Path) -> None:

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
-from ...errors import EvidenceError, MlopsError, ProviderError, UsageError
+from ...errors import EvidenceError, MlopsError, ProviderError, StaleError, UsageError
 from ...provider import Context, Inputs
 from ...serving.files import write_json
-from ...serving.processes import stop
+from ...serving.processes import is_alive, stop
 from ...types import Address, Outcome, Resource
 from .listeners import Listener, bound_to, listeners
 from .local import _artifact, _home, _listen, apply
@@ -65,8 +65,9 @@ def find(want: Resource, source: str, ctx: Context) -> Running:
             code="MLO1516",
         )
     ours = sorted((one for one in processes if _module(one)), key=lambda one: _MODULES.index(_module(one)))
-    if not ours or not all(one.own for one in ours):
-        raise _foreign(want, where, str(next(iter(processes), "a process of another user")))
+    if not ours or len(ours) < len(processes) or not all(one.own for one in ours):
+        others = [one for one in processes if one not in ours or not one.own]
+        raise _foreign(want, where, str(next(iter(others), "a process of another user")))
     _same_place(want, ours[0].host, port)
     found = Running(f"http://{f'[{host}]' if ':' in host else host}:{port}", port, "", tuple(ours))
     if found.state is not None and found.state.resolve().parent == (ctx.state / "deployments").resolve():
@@ -85,11 +86,13 @@ def take_over(want: Resource, inputs: Inputs, running: Running, rows: tuple[Tabl
     not come up.
     """
     home = _home(want.address, ctx)
+    beside = want._replace(spec=dataclasses.replace(want.spec, to=""))
     table, features = rows
     try:
-        apply(want._replace(spec=dataclasses.replace(want.spec, to="")), inputs, ctx)
+        apply(beside, inputs, ctx)
         ctx.tell(f"asking both servers the same {table.rows} rows")
         _compare(want, running, home, inputs, table, features)
+        _still_there(want, running)
     except BaseException:
         home.stop()
         home.remove()
@@ -100,7 +103,24 @@ def take_over(want: Resource, inputs: Inputs, running: Running, rows: tuple[Tabl
         stop(one.pid, one.mark)
     # Without `to:` the port that ours had last is tried first, and that is to be the other's.
     write_json(home.folder / "supervisor.json", {**home.read("supervisor"), "port": running.port})
-    return apply(want, inputs, ctx)
+    try:
+        return apply(want, inputs, ctx)
+    except MlopsError:
+        # The other one has ended: better ours at some other port than nothing at all, until an apply brings it to its place.
+        apply(beside, inputs, ctx)
+        ctx.tell(f"ours serves at {home.endpoint} meanwhile")
+        raise
+
+
+def _still_there(want: Resource, running: Running) -> None:
+    """Raises StaleError where what was found ended meanwhile: another clone took it over, or somebody stopped it."""
+    gone = [one for one in running.processes if not is_alive(one.pid, one.mark)]
+    if gone:
+        raise StaleError(
+            f"{gone[0]} at {running.endpoint} ended while ours was started beside it, so that nothing was taken over",
+            hint=f"look who listens there now, and import again; or mlopsctl apply --target {want.address}",
+            code="MLO6021",
+        )
 
 
 def _place(want: Resource, source: str) -> tuple[str, int]:

@@ -37,10 +37,17 @@ def commands(run: str | Sequence[str]) -> list[list[str]]:
 def check_inside(cwd: str) -> None:
     """Raises ManifestError for a ``cwd:`` that is no plain path below the project's folder."""
     plain = posixpath.normpath(cwd) if cwd else ""
-    if plain.startswith(("/", "~")) or plain.split("/")[0] in ("..", ".git") or "\\" in cwd or not cwd.isprintable():
+    if (
+        plain != cwd
+        or plain == "."
+        or plain.startswith(("/", "~"))
+        or plain.split("/")[0] in ("..", ".git")
+        or "\\" in cwd
+        or not cwd.isprintable()
+    ):
         raise ManifestError(
             f"cwd: {cwd!r} is no folder below the project's",
-            hint="write it as it lies there: cwd: models/small",
+            hint="write it as git ls-files shows it, such as cwd: models/small; leave it out for the project's own folder",
             code="MLO1241",
         )
 

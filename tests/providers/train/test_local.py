@@ -134,7 +134,23 @@ def test_commands_run_in_the_folder_that_cwd_names(project: Project) -> None:
 
 
 @pytest.mark.parametrize(
-    "cwd", ["..", "../up", "/tmp", "a/../../b", "~", "~/x", ".git", ".git/hooks", "a\\..\\b", "a\nb"]
+    "cwd",
+    [
+        "..",
+        "../up",
+        "/tmp",
+        "a/../../b",
+        "~",
+        "~/x",
+        ".git",
+        ".git/hooks",
+        "a\\..\\b",
+        "a\nb",
+        ".",
+        "./a",
+        "a/",
+        "a//b",
+    ],
 )
 def test_commands_run_nowhere_but_in_the_project(project: Project, cwd: str) -> None:
     with pytest.raises(ManifestError, match="no folder below the project's"):
