@@ -1,12 +1,13 @@
 """``after:`` of a deployment: another one must have run the artifact first, and long enough. Pure.
 
-How long is what the signed times of the trail say. The clock begins anew where a halt or another hold was lifted: nobody
+How long is what somebody else than the signer witnessed, a time-stamping authority or a transparency log; where nobody
+did, it is the time that the signer claims, and a plan says so. The clock begins anew where a halt or another hold was lifted: nobody
 can tell from the trail what was answered before.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, Protocol
 
@@ -23,6 +24,8 @@ class Running(NamedTuple):
     artifact: str = ""
     since: str = ""
     held: str = ""
+    by: str = ""
+    """Who witnessed that moment; "" where the signer alone says it."""
 
 
 class Wait(NamedTuple):
@@ -38,21 +41,33 @@ def artifact_of(ingredients: Mapping[str, Json]) -> str:
     return str(found[0])
 
 
-def running(newest_first: Iterable[Entry], held: str) -> Running:
+Witnessed = Callable[[Entry], tuple[str, str]]
+"""By which moment somebody else than its signer saw an entry, and who; ("", "") where nobody did."""
+
+
+def by_nobody(entry: Entry) -> tuple[str, str]:
+    """Of a trail whose times nobody witnessed."""
+    return "", ""
+
+
+def running(newest_first: Iterable[Entry], held: str, witnessed: Witnessed = by_nobody) -> Running:
     """What runs after these entries of one deployment, of KINDS; ``held`` says what holds it now."""
-    lifted, since = "", ""
+    lifted: Entry | None = None
+    since: Entry | None = None
     runs: tuple[str, str] | None = None
     for entry in newest_first:
         if entry.kind in LIFTING:
-            lifted = lifted or entry.at
+            lifted = lifted or entry
         elif entry.kind == "destroy" or not entry.trusted:
             break
         elif runs in (None, there := (artifact_of(entry.ingredients), entry.location)):
             # Somewhere else it is another deployment, which has served nobody yet.
-            runs, since = there, entry.at
+            runs, since = there, entry
         else:
             break
-    return Running(runs[0] if runs else "", max(filter(None, (since, lifted)), key=_moment, default=""), held)
+    moments = [(at or one.at, by) for one in (since, lifted) if one is not None for at, by in [witnessed(one)]]
+    at, by = max(moments, key=lambda one: _moment(one[0]), default=("", ""))
+    return Running(runs[0] if runs else "", at, held, by)
 
 
 def _moment(at: str) -> datetime:
@@ -75,7 +90,9 @@ def wait(
         if _moment(now) >= free:
             return Wait()
         at = f"{free:%Y-%m-%dT%H:%M:%SZ}"
-        return Wait(f"{other}, which runs it since {there.since} and has to for {lasting(seconds)}: free at {at}", at)
+        who = f"witnessed by {there.by}" if there.by else "claimed by its signer"
+        since = f"{there.since}, {who},"
+        return Wait(f"{other}, which runs it since {since} and has to for {lasting(seconds)}: free at {at}", at)
     if there.held:
         return Wait(f"{other}, which counts as not running: {there.held}")
     if about_to_change or artifact is None:

@@ -42,6 +42,21 @@ def test_the_clock_starts_where_it_last_became_what_it_is(oldest_first: list[Ent
     assert found == Running(artifact, f"2026-01-01T{hour:02}:00:00Z" if hour else "")
 
 
+def test_a_witnessed_time_counts_and_not_the_claimed_one() -> None:
+    """Nobody can say of it that it ran before somebody else saw it, and a claim may be as old as its signer likes."""
+    seen = {entry("result", 1, X).id: ("2026-01-01T09:00:00Z", "tsa.example")}
+
+    def witnessed(one: Entry) -> tuple[str, str]:
+        return seen.get(one.id, ("", ""))
+
+    runs = [entry("result", 3, X), entry("result", 1, X)]
+    assert running(runs, "", witnessed) == Running(X, "2026-01-01T09:00:00Z", "", "tsa.example")
+    lifted = [entry("resume", 5), entry("result", 1, X)]
+    assert running(lifted, "", witnessed) == Running(X, "2026-01-01T09:00:00Z", "", "tsa.example")
+    seen.clear()
+    assert running(lifted, "", witnessed) == Running(X, "2026-01-01T05:00:00Z")
+
+
 def given(digest: str | None) -> list[Input]:
     seen = Observed(Digest("m"), {"artifact": Digest(digest)}) if digest else None
     return [Input(Need("artifact", Address("targets", "cpu"), "artifact"), seen)]
@@ -55,7 +70,11 @@ def test_it_is_free_when_the_time_is_over_and_not_a_second_before() -> None:
     there = Running(X, SINCE)
     early = wait(STAGING, 3600, given(X), there, STANDS, "2026-01-01T02:59:59Z")
     assert early.free_at == "2026-01-01T03:00:00Z"
-    assert early.why == f"deployments.staging, which runs it since {SINCE} and has to for 1 h: free at {early.free_at}"
+    assert early.why == (
+        f"deployments.staging, which runs it since {SINCE}, claimed by its signer, and has to for 1 h: free at {early.free_at}"
+    )
+    seen = wait(STAGING, 3600, given(X), there._replace(by="tsa.example"), STANDS, SINCE)
+    assert f"since {SINCE}, witnessed by tsa.example, and has to" in seen.why
     assert wait(STAGING, 3600, given(X), there, STANDS, "2026-01-01T03:00:00Z") == Wait()
     assert wait(STAGING, 0, given(X), there, STANDS, SINCE) == Wait()
 

@@ -221,7 +221,13 @@ class ProjectWorld:
         entries = self._releases(want, SOAK)
         contested = self.sites.contested(want)
         held = [*map(str, self.holds(want)), *([f"contested by {contested}"] if contested else [])]
-        return running(entries, "; ".join(held))
+        return running(entries, "; ".join(held), self._witnessed)
+
+    def _witnessed(self, entry: Entry) -> tuple[str, str]:
+        from .anchors import witnesses
+
+        found = witnesses(self._trail).assurance(entry)
+        return found.not_after, found.by
 
     def now(self) -> str:
         return self._trail.clock()

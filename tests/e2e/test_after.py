@@ -42,6 +42,7 @@ def test_it_comes_after_the_other_one_has_run_the_artifact_that_long(project: Pa
     done = must(f"{APPLY} --format json", project)
     soak = next(json.loads(line) for line in done.splitlines() if json.loads(line)["event"] == "soak")
     assert soak["address"] == "deployments.live" and "free at 20" in soak["text"]
+    assert ", claimed by its signer, and has to for 4 s" in soak["text"], "nobody else saw when it was deployed"
     assert json.loads(done.splitlines()[-1])["waiting"] == 1 and on(staging) and not on(live)
     if time.monotonic() - begun < 3:
         assert step(project)["free_at"] is not None
