@@ -48,6 +48,7 @@ PROVIDERS: Mapping[str, str] = {
     "gates/scan": "mlopsctl.providers.gates.scan",
     "gates/command": "mlopsctl.providers.gates.command",
     "targets/onnxruntime": "mlopsctl.providers.targets.onnxruntime",
+    "targets/auto": "mlopsctl.providers.targets.auto",
     "targets/openvino": "mlopsctl.providers.targets.openvino",
     "targets/tvm": "mlopsctl.providers.targets.tvm",
     "targets/web": "mlopsctl.providers.targets.web",

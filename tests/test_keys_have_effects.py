@@ -25,6 +25,7 @@ _TRAIN = "providers/train/test_local.py::"
 _WRONG = "providers/train/test_goes_wrong.py::"
 _ORT = "providers/targets/test_onnxruntime.py::"
 _TVM = "providers/targets/test_tvm.py::"
+_AUTO = "providers/targets/test_auto.py::"
 _OPENVINO = "providers/targets/test_openvino.py::"
 _QUANT = "providers/targets/test_quantize.py::"
 _WEB = "providers/targets/test_web.py::"
@@ -159,6 +160,8 @@ EFFECTS: dict[str, str] = {
             ("targets/program", "test_a_model_is_packed_within_the_share_of_its_target"),
             ("gates/scan", "test_what_has_too_little_memory_is_ended"),
             ("targets/onnxruntime", "test_what_has_too_little_memory_is_ended"),
+            ("targets/openvino", "test_what_has_too_little_memory_is_ended"),
+            ("targets/auto", "test_what_has_too_little_memory_is_ended"),
             ("targets/tvm", "test_what_has_too_little_memory_is_ended"),
         )
         for part in ("", ".cpu", ".memory", ".gpu")
@@ -258,6 +261,18 @@ EFFECTS: dict[str, str] = {
     "gates/metric.positive": _KEYS + "test_metric_confidence_and_positive_class_change_the_figures",
     "gates/command.inconclusive": _KEYS + "test_bars_decide_the_verdict",
     "data/dvc.split": _KEYS + "test_every_key_of_a_split_moves_rows",
+    "targets/auto.model": _GIVEN,
+    "targets/auto.view": _GIVEN,
+    "targets/auto.arch": _AUTO + "test_the_compilers_are_held_to_their_time",
+    "targets/auto.timeout": _AUTO + "test_the_compilers_are_held_to_their_time",
+    "targets/auto.memory": _AUTO + "test_the_compilers_are_held_to_their_time",
+    "targets/auto.batch": _AUTO + "test_the_median_of_turns_side_by_side_decides",
+    "targets/auto.quantize": _AUTO + "test_eight_bits_take_part_only_where_they_are_allowed",
+    "targets/auto.calibration": _AUTO + "test_the_keys_of_the_candidates_reach_them",
+    "targets/auto.tolerance": _AUTO + "test_the_keys_of_the_candidates_reach_them",
+    "targets/auto.min_agreement": _AUTO + "test_the_keys_of_the_candidates_reach_them",
+    "targets/auto.max_accuracy_drop": _AUTO + "test_the_recorded_choice_is_judged_by_todays_bar_and_stays",
+    "targets/auto.inconclusive": _AUTO + "test_the_recorded_choice_is_judged_by_todays_bar_and_stays",
     "targets/openvino.tolerance": _KEYS + "test_a_recorded_comparison_is_judged_by_todays_bars",
     "targets/openvino.min_agreement": _KEYS + "test_a_recorded_comparison_is_judged_by_todays_bars",
     "targets/openvino.timeout": _OPENVINO + "test_the_converter_is_held_to_its_time_and_memory",

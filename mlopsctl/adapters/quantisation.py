@@ -108,12 +108,14 @@ def _feeds(inputs: Sequence[Input], ports: Sequence[Mapping[str, Any]], rows: in
     return file, len(chosen)
 
 
-def check_bounds(spec: Any, *, usual: Any) -> None:
+def check_bounds(spec: Any, *, usual: Any, both: bool = False) -> None:
     """Raises ManifestError where a key of quantisation stands without ``quantize:``, or a bar that does not hold with it.
 
-    ``usual`` is the Spec with every key at its default.
+    ``usual`` is the Spec with every key at its default; ``both``: all bars hold for one artifact or another.
     """
     quantised = spec.quantize != "none"
+    if quantised and both:
+        return
     without = ("tolerance", "min_agreement") if quantised else ("max_accuracy_drop", "calibration", "inconclusive")
     for name in without:
         if getattr(spec, name) != getattr(usual, name):

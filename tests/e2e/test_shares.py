@@ -73,6 +73,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("gates: {look: {use: scan, RES}}", "gates.look"),
         ("targets: {cpu: {RES}}", "targets.cpu"),
         ("targets: {fast: {use: tvm, RES}}", "targets.fast"),
+        ("targets: {intel: {use: openvino, RES}}", "targets.intel"),
+        ("targets: {best: {use: auto, RES}}", "targets.best"),
     ],
 )
 def test_what_has_too_little_memory_is_ended(trained: Path, block: str, address: str) -> None:

@@ -244,6 +244,8 @@ PINNED = "program: p, digest: 'sha256:" + "0" * 64 + "'"
         ),
         ("targets", "model: second", "second", "two", "test"),
         ("targets", "model: first, view: all", "first", "one", "all"),
+        ("targets", "use: auto, model: second", "second", "two", "test"),
+        ("targets", "use: auto, model: first, view: all", "first", "one", "all"),
         ("targets", "use: openvino, model: second", "second", "two", "test"),
         ("targets", "use: openvino, model: first, view: all", "first", "one", "all"),
         ("targets", "use: tvm, model: second", "second", "two", "test"),

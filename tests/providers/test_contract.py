@@ -43,6 +43,7 @@ targets:
   native: {{model: classifier, use: tvm}}
   sensor: {{model: classifier, use: mcu, inconclusive: warn}}
   intel: {{model: classifier, use: openvino}}
+  fastest: {{model: classifier, use: auto}}
   page: {{model: classifier, use: web}}
   packed: {{model: external, use: command, program: repack.py, digest: "{repack}"}}
   program: {{model: opaque, use: program}}

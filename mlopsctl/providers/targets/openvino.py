@@ -9,7 +9,7 @@ from typing import Literal
 from ...adapters.artifact import evidence, judge_agreement, known, require_host, write_description
 from ...adapters.lineage import model_and_view
 from ...adapters.tools import require
-from ...budgets import Budget, budget, priority_field
+from ...budgets import Budget, Resources, budget, priority_field, resources_field
 from ...errors import ProviderError
 from ...provider import (
     Context,
@@ -28,7 +28,7 @@ from ...provider import (
 from ...types import Need, Observed, Outcome, Resource, Verdict
 
 RESULT_VERSION = 1
-LATER_KEYS = ("device", "quantize", "fallback", "max_accuracy_drop", "resources", "batch", "part", "lanes")
+LATER_KEYS = ("device", "quantize", "fallback", "max_accuracy_drop", "batch", "part", "lanes")
 
 sources = no_sources
 read = read_from_trail
@@ -58,6 +58,7 @@ class Spec:
     )
     budget: Budget | None = budget()  # noqa: RUF009 - a dataclass field
     priority: int = priority_field()
+    resources: Resources | None = resources_field()  # noqa: RUF009
     timeout: float = run(600.0, doc="How long the converter may work.", quantity="duration")
     memory: int = run(8 * 2**30, doc="The address space that the converter may use.", quantity="size")
 
