@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from mlopsctl.workers.doing import answer
-from mlopsctl.workers.tvm_lower import findings, load
+from mlopsctl.workers.tvm_lower import findings, fuse, load
+from mlopsctl.workers.tvm_schedule import arrange
 
 LINK = ["-Wl,--build-id=none", "-s"]
 """Without these the linker writes an identifier and symbols that differ from run to run."""
@@ -31,8 +32,20 @@ def build(model: str, out: str, batch: int, mcpu: str) -> dict[str, Any]:
     if mcpu not in known:
         raise ValueError(f"LLVM knows no processor '{mcpu}'; it knows {', '.join(sorted(known))}")
     module, _ = load(model, batch)
-    relax.build(module, target=_target(tvm, mcpu)).export_library(out, fcompile=cc.create_shared, options=LINK)
+    target = _target(tvm, mcpu)
+    module = fuse(module, target, arrange)
+    with target:
+        relax.build(module, target=target, relax_pipeline=_rest(tvm)).export_library(
+            out, fcompile=cc.create_shared, options=LINK
+        )
     return {"tvm": tvm.__version__, "llvm": str(tvm.get_global_func("target.llvm_version_major")())}
+
+
+def _rest(tvm: Any) -> Any:
+    """TVM's own passes for processors after fusion, which was done already: doing it again would undo the arrangement."""
+    from tvm.relax.backend.cpu_generic import pipeline
+
+    return tvm.transform.Sequential([*pipeline.dataflow_lower_passes(None), *pipeline.finalize_passes(None)])
 
 
 def _target(tvm: Any, mcpu: str) -> Any:

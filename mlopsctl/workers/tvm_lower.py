@@ -96,8 +96,28 @@ def shape(item: Any, batch: int) -> list[int]:
     return [batch, *sizes[1:]]
 
 
+def fuse(module: Any, target: Any, schedule: Callable[[Any], Any]) -> Any:
+    """The model with its operators fused into kernels, whose loops ``schedule`` has arranged."""
+    import tvm
+    from tvm import relax
+
+    passes = relax.transform
+    steps = [
+        passes.DecomposeOpsForInference(),
+        passes.CanonicalizeBindings(),
+        passes.LegalizeOps(),
+        passes.AnnotateTIROpPattern(),
+        passes.FoldConstant(),
+        passes.FuseOps(),
+        passes.FuseTIR(),
+        passes.DeadCodeElimination(),
+    ]
+    with target:
+        return schedule(tvm.transform.Sequential(steps)(module))
+
+
 def lower(module: Any, outputs: Sequence[str], target: Any, schedule: Callable[[Any], Any]) -> Program:
-    """Fuses the model's operators into kernels, has ``schedule`` arrange their loops, and plans the buffers.
+    """Fuses and arranges, plans the buffers, and lists the calls.
 
     Raises ValueError where something is left that only TVM's runtime could do.
     """
@@ -105,34 +125,34 @@ def lower(module: Any, outputs: Sequence[str], target: Any, schedule: Callable[[
     from tvm import relax, tirx
 
     passes = relax.transform
+    steps = [
+        passes.ToNonDataflow(),
+        passes.RemovePurityChecking(),
+        passes.CallTIRRewrite(),
+        passes.StaticPlanBlockMemory(),
+    ]
     with target:
-        module = tvm.transform.Sequential(
-            [
-                passes.DecomposeOpsForInference(),
-                passes.CanonicalizeBindings(),
-                passes.LegalizeOps(),
-                passes.AnnotateTIROpPattern(),
-                passes.FoldConstant(),
-                passes.FuseOps(),
-                passes.FuseTIR(),
-                passes.DeadCodeElimination(),
-            ]
-        )(module)
-        module = schedule(module)
-        module = tvm.transform.Sequential(
-            [
-                passes.ToNonDataflow(),
-                passes.RemovePurityChecking(),
-                passes.CallTIRRewrite(),
-                passes.StaticPlanBlockMemory(),
-            ]
-        )(module)
+        module = tvm.transform.Sequential(steps)(fuse(module, target, schedule))
     # In order of their names: the order in the module depends on memory addresses.
     found = sorted((var.name_hint, function) for var, function in module.functions.items())
     kernels = {name: item for name, item in found if isinstance(item, tirx.PrimFunc)}
+    for name, kernel in kernels.items():
+        _refuse_foreign(name, kernel)
     program = Program({PREFIX + name: item.with_attr("global_symbol", PREFIX + name) for name, item in kernels.items()})
     _Walk(program).walk(module["main"], outputs)
     return program
+
+
+def _refuse_foreign(name: str, kernel: Any) -> None:
+    """Raises ValueError for a kernel that calls a function of TVM's runtime, such as its sorting."""
+    import tvm_ffi
+    from tvm.ir import Call
+
+    calls: list[Any] = []
+    tvm_ffi.structural_walk(kernel.body, (Call, calls.append), order="post")
+    for call in calls:
+        if "call_packed" in str(getattr(call.op, "name", "")) or "call_cpacked" in str(getattr(call.op, "name", "")):
+            raise ValueError(f"the kernel {name} calls {call.args[0]}, which only TVM's own runtime has")
 
 
 class _Walk:

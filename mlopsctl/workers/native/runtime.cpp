@@ -94,6 +94,14 @@ __attribute__((visibility("hidden"))) int TVMBackendParallelLaunch(int (*task)(i
     return task(0, &one, data);
 }
 
+__attribute__((visibility("hidden"))) int TVMBackendParallelBarrier(int, Group *) { return 0; }
+
+// Kernels call these through pointers, which TVM's own loader would set.
+__attribute__((visibility("hidden"))) void *(*__TVMBackendAllocWorkspace)(int, int, uint64_t, int, int) = TVMBackendAllocWorkspace;
+__attribute__((visibility("hidden"))) int (*__TVMBackendFreeWorkspace)(int, int, void *) = TVMBackendFreeWorkspace;
+__attribute__((visibility("hidden"))) int (*__TVMBackendParallelLaunch)(int (*)(int, Group *, void *), void *, int) = TVMBackendParallelLaunch;
+__attribute__((visibility("hidden"))) int (*__TVMBackendParallelBarrier)(int, Group *) = TVMBackendParallelBarrier;
+
 int mlopsctl_model_batch(void) { return BATCH; }
 int mlopsctl_model_inputs(void) { return INPUTS; }
 int mlopsctl_model_outputs(void) { return OUTPUTS; }

@@ -9,10 +9,11 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 
-def write_mlp(path: Path, *, features: int = 4, classes: int = 3, seed: int = 0, opset: int = 17) -> Path:
+def write_mlp(
+    path: Path, *, features: int = 4, classes: int = 3, seed: int = 0, opset: int = 17, hidden: int = 8
+) -> Path:
     """A perceptron of Gemm, Relu and Softmax with fixed random weights; input ``x`` [N, features]."""
     rng = np.random.default_rng(seed)
-    hidden = 8
     weights = {
         "w1": rng.normal(size=(features, hidden)),
         "b1": rng.normal(size=hidden),

@@ -128,6 +128,14 @@ def test_a_convolution_in_batches_and_another_processor(bench: Bench, folder: Pa
     assert (found.facts["figures"]["mcpu"], found.facts["figures"]["batch"]) == ("cortex-a53", 8)
 
 
+@needs["armv7"]
+def test_results_that_no_stack_holds(bench: Bench, folder: Path) -> None:
+    """Then kernels ask the runtime for room."""
+    write_mlp(folder / "model.onnx", hidden=512)
+    found = bench.make(target, folder, ONNX, arch="armv7", batch=16)
+    assert (found.facts["n"], found.facts["agreement"]) == (ROWS, "1")
+
+
 @needs["arm64"]
 def test_another_time_and_place_give_the_same_bundle(made: Any, tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
