@@ -12,6 +12,11 @@ from .forward import made_with, skim
 from .statement import MEMBER
 from .trail import TrailLog
 
+# A trial that measures on these rows tells its author as much about them as a result does.
+_LOOKS = (
+    "state IN ('valid', 'local') AND kind IN ('result', 'trial') AND status != 'crashed' AND address GLOB 'gates.*'"
+)
+
 Meaning = Callable[[Digest], Mapping[str, Json] | None]
 """What a dataset's entry leaves out, by the digest of that; None where it is not at hand."""
 
@@ -32,11 +37,26 @@ def measured_on(trail: TrailLog, data: Observed, view: str, meaning: Meaning) ->
     return found
 
 
-def looks_at(trail: TrailLog, data: Observed, meaning: Meaning) -> tuple[Look, ...]:
-    """The first measurement of each model on the rows of any view of a dataset, oldest first."""
+Alike = Callable[[Digest], bool]
+"""Whether a view of another version, or of another dataset, holds rows of this one; asked only of what was measured on."""
+
+NEWEST = 32
+"""So many other views that gates measured on are looked at, the newest of them."""
+
+
+def looks_at(trail: TrailLog, data: Observed, meaning: Meaning, alike: Alike) -> tuple[Look, ...]:
+    """The first measurement of each model on the rows of any view of a dataset, oldest first; also under another name."""
     views = {view: own for view, own in data.outputs.items() if view != MEANING}
     same = {other for view, own in views.items() for other in _same_rows(trail, data, view, own, meaning)}
-    return _looks(trail, sorted(same))
+    others = [other for other in _measured_views(trail) if other not in same]
+    return _looks(trail, sorted(same | {other for other in others[:NEWEST] if alike(Digest(other))}))
+
+
+def _measured_views(trail: TrailLog) -> list[str]:
+    """The views that gates measured on, the newest look first."""
+    where = f"{_LOOKS} ORDER BY seq DESC, id DESC"
+    rows = trail.ledger.index.members(where, (), (f"$.predicate.{MEMBER}.ingredients.inputs",))
+    return list(dict.fromkeys(view for row in rows for view in (json.loads(row[-1])[0] or {}).get("data", ())))
 
 
 def deployed(trail: TrailLog, models: Iterable[str]) -> list[tuple[str, Entry]]:
@@ -70,11 +90,7 @@ def _membership(data: Observed, view: str, meaning: Meaning) -> str:
 
 def _looks(trail: TrailLog, views: list[str]) -> tuple[Look, ...]:
     marks = ",".join("?" * len(views))
-    where = (
-        # A trial that measures on these rows tells its author as much about them as a result does.
-        "state IN ('valid', 'local') AND kind IN ('result', 'trial') AND status != 'crashed' AND address GLOB 'gates.*'"  # noqa: S608 - marks only
-        f" AND id IN (SELECT id FROM inputs WHERE digest IN ({marks})) ORDER BY seq, id"
-    )
+    where = f"{_LOOKS} AND id IN (SELECT id FROM inputs WHERE digest IN ({marks})) ORDER BY seq, id"  # noqa: S608 - marks only
     rows = trail.ledger.index.members(where, views, (f"$.predicate.{MEMBER}.ingredients.inputs",))
     found: dict[str, Look] = {}
     for _, seq, at, signer, _, address, _, _, text in rows:

@@ -142,7 +142,11 @@ class ProjectWorld:
 
     @cached_property
     def _final(self) -> frozenset[Address]:
-        return frozenset(one.address for one in self.project.resources if getattr(one.spec, "final", False))
+        if not any(getattr(one.spec, "final", False) for one in self.project.resources):
+            return frozenset()
+        from .final import finals
+
+        return finals(self.project.resources)
 
     def models_judged(self, address: Address, data: Observed) -> Release:
         from .final import release

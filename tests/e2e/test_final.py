@@ -42,6 +42,9 @@ for line in sys.stdin:
 """
 
 
+OTHERS = "id,a,label\n" + "".join(f"{n},{n / 100 - 9.997},{int(n > 1150)}\n" for n in range(1000, 1300))
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
     folder = make_quickstart(tmp_path / "cut")
@@ -102,8 +105,31 @@ def test_a_second_model_waits_for_the_release_of_the_first(folder: Path) -> None
     must("mlopsctl apply -y --exclude deployments.local", folder)
     write(folder, fit_py=FIT.replace("'1.5'", "'1.3'"))
     assert barred(shell("mlopsctl apply -y", folder))
-    # Other rows judged nobody yet.
+    # Other rows judged nobody yet: whoever numbers them anew draws most of the test rows anew.
     write(folder, rows_csv=ROWS.replace("\n", "\n9", 300).replace("\n9\n", "\n").removesuffix("9"))
+    must("mlopsctl apply -y", folder)
+
+
+def test_one_row_more_or_another_name_is_no_new_test_set(folder: Path) -> None:
+    top, alone = head(folder), MANIFEST.split("targets:")[0]
+    write(folder, rows_csv=ROWS, fit_py=FIT, answer_py=ANSWER, mlops_yaml=top + alone)
+    must("mlopsctl apply -y", folder)
+    # Twenty rows more: some of them are test rows.
+    more = ROWS + "".join(f"{n},{n / 100 + 0.003},{int(n > 150)}\n" for n in range(300, 320))
+    write(folder, fit_py=FIT.replace("'1.5'", "'1.4'"), rows_csv=more)
+    assert barred(shell("mlopsctl apply -y", folder))
+    # The same file as another dataset, without the word.
+    twin = "  twin: {path: rows.csv, label: label, split: {test: 0.3, key: id}}\ntrain:"
+    other = alone.replace("train:", twin, 1).replace("fit.py,", "fit.py, data: rows,")
+    write(folder, mlops_yaml=top + other.replace("min: 0.5", "min: 0.5, data: twin"))
+    said = " ".join(shell("mlopsctl apply -y", folder).stdout.split())
+    assert "data.twin, which is final and has judged a model since the last release" in said, said
+    # Under another name of the file, too, where that is final as well.
+    copy = twin.replace("twin: {path: rows.csv", "twin: {path: copy.csv, final: true")
+    other = alone.replace("train:", copy, 1).replace("fit.py,", "fit.py, data: rows,")
+    write(folder, copy_csv=more, mlops_yaml=top + other.replace("min: 0.5", "min: 0.5, data: twin"))
+    assert "data.twin, which is final and has judged" in " ".join(shell("mlopsctl apply -y", folder).stdout.split())
+    write(folder, copy_csv=OTHERS)
     must("mlopsctl apply -y", folder)
 
 

@@ -62,7 +62,7 @@ def _shared(need: Need, data: Address, view: str, specs: Specs) -> bool:
     if given is None or asked is None:
         return False
     if need.address != data:
-        if not _one_place(_place(given), _place(asked)):
+        if not one_place(place_of(given), place_of(asked)):
             return False
         ours, theirs = _rule(given), _rule(asked)
         whole = not (ours.test and theirs.test)
@@ -85,12 +85,13 @@ def _part(rule: Any, view: str) -> tuple[float, float]:
     return ends[view]
 
 
-def _place(spec: Any) -> str:
+def place_of(spec: Any) -> str:
     """Where a dataset's rows come from: a path, or the program that makes them and all that it is told."""
     if not hasattr(spec, "program"):
         return str(spec.path)
     return canonical([spec.digest, list(spec.args), plain(spec.params)]).decode()
 
 
-def _one_place(one: str, other: str) -> bool:
+def one_place(one: str, other: str) -> bool:
+    """Whether two places are one, or one lies in the other."""
     return one == other or one.startswith(f"{other}/") or other.startswith(f"{one}/")
