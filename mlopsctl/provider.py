@@ -53,6 +53,7 @@ PROVIDERS: Mapping[str, str] = {
     "targets/tvm": "mlopsctl.providers.targets.tvm",
     "targets/web": "mlopsctl.providers.targets.web",
     "targets/mcu": "mlopsctl.providers.targets.mcu",
+    "targets/fpga": "mlopsctl.providers.targets.fpga",
     "targets/program": "mlopsctl.providers.targets.program",
     "targets/command": "mlopsctl.providers.targets.command",
     "deployments/local": "mlopsctl.providers.deployments.local",
@@ -69,6 +70,21 @@ DEFAULT_USE: Mapping[str, str] = {
 
 USE_BY_KEY: Mapping[str, Mapping[str, str]] = {"train": {"import": "imported"}}
 """Keys that say by themselves which provider of the section is meant, where ``use:`` is left out."""
+
+USE_BY_WORD: Mapping[str, Mapping[tuple[str, str], str]] = {"targets": {("device", "fpga"): "fpga"}}
+"""Keys that say it by their value."""
+
+
+def implied_use(section: str, value_of: Callable[[str], Any], keys: Collection[str]) -> str:
+    """The provider that is meant where ``use:`` is left out."""
+    for key, word in USE_BY_KEY.get(section, {}).items():
+        if key in keys:
+            return word
+    for (key, value), word in USE_BY_WORD.get(section, {}).items():
+        if key in keys and value_of(key) == value:
+            return word
+    return DEFAULT_USE[section]
+
 
 Specs = Mapping[str, Mapping[str, Any]]
 """All specs of a manifest: section, then name."""

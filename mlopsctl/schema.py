@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from .manifest.conform import EXAMPLES, MAPPINGS, PATTERNS, key_of, required, spec_fields, type_of, union_members
 from .manifest.load import API_VERSION, NAME, ProjectSpec
-from .provider import DEFAULT_USE, PROVIDERS, USE_BY_KEY, provider
+from .provider import DEFAULT_USE, PROVIDERS, USE_BY_KEY, USE_BY_WORD, provider
 from .types import SECTIONS, Json
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -126,13 +126,19 @@ def _spec_of_instances(name: str) -> dict[str, Json]:
 def _when(section: str, use: str) -> dict[str, Json]:
     """The condition under which an entry is of this provider: named, implied by a key, or left out."""
     named: dict[str, Json] = {"properties": {"use": {"const": use}}}
-    keys = [key for key, word in USE_BY_KEY.get(section, {}).items() if word == use]
+    said: dict[str, list[Json]] = {
+        word: [] for word in (use, *USE_BY_KEY.get(section, {}).values(), *USE_BY_WORD.get(section, {}).values())
+    }
+    for key, word in USE_BY_KEY.get(section, {}).items():
+        said[word].append({"required": [key]})
+    for (key, value), word in USE_BY_WORD.get(section, {}).items():
+        said[word].append({"required": [key], "properties": {key: {"const": value}}})
     if use == DEFAULT_USE[section]:
-        others = [{"required": [key]} for key in USE_BY_KEY.get(section, {})]
+        others = [item for word, items in said.items() if word != use for item in items]
         return {**named, "anyOf": [{"required": ["use"]}, {"not": {"anyOf": others}}]} if others else named
-    if not keys:
+    if not said[use]:
         return {**named, "type": "object", "required": ["use"]}
-    implied = {"not": {"required": ["use"]}, "anyOf": [{"required": [key]} for key in keys]}
+    implied = {"not": {"required": ["use"]}, "anyOf": said[use]}
     return {"type": "object", "anyOf": [{**named, "required": ["use"]}, implied]}
 
 

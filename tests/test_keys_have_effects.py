@@ -24,6 +24,7 @@ _COMMAND = "providers/test_command.py::"
 _TRAIN = "providers/train/test_local.py::"
 _WRONG = "providers/train/test_goes_wrong.py::"
 _ORT = "providers/targets/test_onnxruntime.py::"
+_FPGA = "providers/targets/test_fpga.py::"
 _TVM = "providers/targets/test_tvm.py::"
 _AUTO = "providers/targets/test_auto.py::"
 _OPENVINO = "providers/targets/test_openvino.py::"
@@ -216,6 +217,23 @@ EFFECTS: dict[str, str] = {
     "targets/onnxruntime.view": _GIVEN,
     "targets/openvino.model": _GIVEN,
     "targets/openvino.view": _GIVEN,
+    "targets/fpga.model": _GIVEN,
+    "targets/fpga.view": _GIVEN,
+    "targets/fpga.device": _FPGA + "test_the_device_names_the_provider",
+    "targets/fpga.part": _FPGA + "test_parts_boards_and_seeds_make_other_bitstreams",
+    "targets/fpga.board": _FPGA + "test_parts_boards_and_seeds_make_other_bitstreams",
+    "targets/fpga.seed": _FPGA + "test_parts_boards_and_seeds_make_other_bitstreams",
+    "targets/fpga.lanes": _FPGA + "test_more_lanes_take_fewer_cycles",
+    "targets/fpga.frequency": _FPGA + "test_too_slow_a_circuit_blocks",
+    "targets/fpga.calibration": _FPGA + "test_fewer_calibration_rows_give_other_scales",
+    "targets/fpga.max_accuracy_drop": _FPGA + "test_the_drop_of_the_accuracy_is_judged_by_todays_bar",
+    "targets/fpga.inconclusive": _FPGA + "test_the_drop_of_the_accuracy_is_judged_by_todays_bar",
+    **{
+        f"targets/fpga.resources{part}": _FPGA + "test_tools_are_held_to_the_share_of_their_step"
+        for part in ("", ".cpu", ".memory", ".gpu")
+    },
+    "targets/fpga.timeout": _FPGA + "test_a_tool_is_held_to_its_time_and_memory",
+    "targets/fpga.memory": _FPGA + "test_a_tool_is_held_to_its_time_and_memory",
     "targets/tvm.model": _GIVEN,
     "targets/tvm.view": _GIVEN,
     "targets/web.model": _GIVEN,

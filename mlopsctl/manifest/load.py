@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeAlias, cast
 from ..canonical import digest_of, plain
 from ..errors import ManifestError, MlopsError
 from ..personal import struck
-from ..provider import DEFAULT_USE, PROVIDERS, USE_BY_KEY, policy, provider, result_fields
+from ..provider import PROVIDERS, implied_use, policy, provider, result_fields
 from ..types import SECTIONS, Address, Digest, Resource, Where
 from .conform import conform, fields_of, matches
 from .each import MARK, Families, Family, Read, Scalar, bind, family, filled, read_files, refuse_marks
@@ -314,8 +314,7 @@ def _entry(section: str, name: str, node: Node, at: Place, findings: Findings) -
         return None
     items = dict(node.value or {})
     use, each = items.pop("use", None), items.pop("each", None)
-    implied = (word for key, word in USE_BY_KEY.get(section, {}).items() if key in items)
-    word = use.value if use else next(implied, DEFAULT_USE[section])
+    word = use.value if use else implied_use(section, lambda key: items[key].value, items)
     if f"{section}/{word}" not in PROVIDERS:
         _unknown_use(section, use, findings)
         return None

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, get_args, get_origin
 
 from ..errors import ManifestError, UsageError
-from ..provider import DEFAULT_USE, PROVIDERS, USE_BY_KEY, provider
+from ..provider import PROVIDERS, implied_use, provider
 from ..types import SECTIONS
 from .conform import MAPPINGS, fields_of, type_of, union_members
 from .each import Read
@@ -119,8 +119,7 @@ def _spec_of(section: str, node: Node) -> Any:
     """The Spec of the entry's provider; None for a provider that nobody knows, which the manifest's checks report."""
     items = node.value if isinstance(node.value, dict) else {}
     use = items["use"].value if "use" in items else None
-    implied = (word for key, word in USE_BY_KEY.get(section, {}).items() if key in items)
-    name = f"{section}/{use or next(implied, DEFAULT_USE[section])}"
+    name = f"{section}/{use or implied_use(section, lambda key: items[key].value, items)}"
     return provider(name).Spec if name in PROVIDERS else None
 
 

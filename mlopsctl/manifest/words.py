@@ -72,8 +72,6 @@ LATER_KEYS: Mapping[str, tuple[str, ...]] = {
         "arch",
         "quantize",
         "max_accuracy_drop",
-        "part",
-        "lanes",
         "fallback",
         "arch=arm64",
         "arch=aarch64",
@@ -98,7 +96,7 @@ LATER_USES: Mapping[str, tuple[str, ...]] = {
     "data": (),
     "train": ("docker", "ray", "kubernetes"),
     "gates": ("behaviour", "importance", "robustness", "contract", "fairness"),
-    "targets": ("auto", "openvino", "tensorrt", "fpga", "asic", "vela", "c"),
+    "targets": ("auto", "openvino", "tensorrt", "asic", "vela", "c"),
     "deployments": ("docker", "oci", "s3", "kubernetes", "edge", "library", "batch", "stream", "compose", "systemd"),
 }
 

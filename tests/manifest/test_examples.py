@@ -161,6 +161,7 @@ def test_only_the_providers_a_manifest_names_are_imported() -> None:
     unnamed = {
         "targets/tvm",
         "targets/web",
+        "targets/fpga",
         "targets/program",
         "targets/command",
         "gates/command",
@@ -252,6 +253,8 @@ PINNED = "program: p, digest: 'sha256:" + "0" * 64 + "'"
         ("targets", "use: tvm, model: first, view: all", "first", "one", "all"),
         ("targets", "use: web, model: second", "second", "two", "test"),
         ("targets", "use: web, model: first, view: all", "first", "one", "all"),
+        ("targets", "use: fpga, model: second", "second", "two", "test"),
+        ("targets", "use: fpga, model: first, view: all", "first", "one", "all"),
         ("targets", "use: program, model: second", "second", "two", "test"),
         ("targets", "use: program, model: first, view: all", "first", "one", "all"),
         ("targets", "use: command, " + PINNED + ", model: second", "second", "two", "test"),

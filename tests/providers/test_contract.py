@@ -47,6 +47,7 @@ targets:
   page: {{model: classifier, use: web}}
   packed: {{model: external, use: command, program: repack.py, digest: "{repack}"}}
   program: {{model: opaque, use: program}}
+  circuit: {{model: external, device: fpga, part: ice40-hx8k, max_accuracy_drop: 0.5}}
 deployments:
   local: {{target: cpu}}
   shelf: {{target: packed, use: command, program: shelf.py, digest: "{shelf}", to: "{to}", paths: ["{to}"], env: [SHELF_TOKEN]}}

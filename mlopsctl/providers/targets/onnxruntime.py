@@ -40,7 +40,7 @@ from ...provider import (
 from ...types import Json, Need, Observed, Outcome, Resource, Verdict
 
 RESULT_VERSION = 1
-LATER_KEYS = ("device", "fallback", "batch", "part", "lanes")
+LATER_KEYS = ("device", "fallback", "batch")
 
 sources = no_sources
 read = read_from_trail

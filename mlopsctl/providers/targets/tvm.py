@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from .tvm_rows import Work
 
 RESULT_VERSION = 1
-LATER_KEYS = ("quantize", "fallback", "max_accuracy_drop", "part", "lanes", "tune")
+LATER_KEYS = ("quantize", "fallback", "max_accuracy_drop", "tune")
 
 sources = no_sources
 read = read_from_trail
