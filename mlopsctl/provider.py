@@ -46,6 +46,7 @@ PROVIDERS: Mapping[str, str] = {
     "train/imported": "mlopsctl.providers.train.imported",
     "gates/metric": "mlopsctl.providers.gates.metric",
     "gates/scan": "mlopsctl.providers.gates.scan",
+    "gates/table": "mlopsctl.providers.gates.table",
     "gates/command": "mlopsctl.providers.gates.command",
     "targets/onnxruntime": "mlopsctl.providers.targets.onnxruntime",
     "targets/auto": "mlopsctl.providers.targets.auto",

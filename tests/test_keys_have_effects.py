@@ -101,6 +101,11 @@ EFFECTS: dict[str, str] = {
     "train/imported.data": _IMPORT + "test_it_says_which_data_it_is_measured_on",
     "train/imported.predict": _IMPORT + "test_an_opaque_model_takes_its_program_along_and_is_verified_without_it",
     "train/imported.formats": _IMPORT + "test_an_opaque_model_takes_its_program_along_and_is_verified_without_it",
+    **{
+        f"gates/table.{key}": "providers/gates/test_table.py::test_each_bar_fails_what_is_beyond_it"
+        for key in ("min_rows", "max_missing", "max_duplicates")
+    },
+    "gates/table.data": "e2e/test_data_gates.py::test_nothing_is_trained_on_data_that_fails",
     "gates/command.program": _PINNED,
     "gates/command.digest": _PINNED,
     "gates/command.metric": _COMMAND + "test_what_the_manifest_says_reaches_the_program",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..errors import ManifestError
@@ -68,6 +68,32 @@ def data_address(model: Address, specs: Specs) -> Address | None:
         if not _needs(spec, specs) and isinstance(named, str) and named:
             return Address.of("data", named)
     return None
+
+
+def datasets_of(model: Address, specs: Specs) -> set[Address]:
+    """Every dataset that a model is made from, also by way of the models that it starts from."""
+    found: set[Address] = set()
+    waiting, seen = [model], {model}
+    while waiting:
+        step = waiting.pop()
+        spec = specs.get(step.section, {}).get(step.bare)
+        for need in _needs(spec, specs) if spec is not None else ():
+            if need.address.section == "data":
+                found.add(need.address)
+            elif need.address.section == "train" and need.address not in seen:
+                seen.add(need.address)
+                waiting.append(need.address)
+    return found
+
+
+def gates_of_data(datasets: Iterable[Address], specs: Specs) -> tuple[Address, ...]:
+    """The gates that judge one of the datasets by itself: they come before whatever is made from it."""
+    wanted = set(datasets)
+    return tuple(
+        Address.of("gates", name)
+        for name, gate in sorted(specs.get("gates", {}).items())
+        if getattr(gate, "of_data", False) and Address.of("data", gate.data) in wanted
+    )
 
 
 def _needs(spec: Any, specs: Specs) -> tuple[Need, ...]:

@@ -37,6 +37,7 @@ train:
 gates:
   accuracy: {{metric: accuracy, model: classifier, min: 0.9}}
   in-a-browser: {{metric: accuracy, target: page, min: 0.9}}
+  fit: {{use: table, data: digits, max_missing: 0}}
   judged: {{use: command, program: judge.py, digest: "{judge}", model: external, metric: odd, max: 0.9}}
 targets:
   cpu: {{model: classifier}}

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ...adapters.lineage import model_address
+from ...adapters.lineage import datasets_of, model_address
 from ...errors import ManifestError
 from ...provider import Specs, policy
 from ...types import GUARD, Address, Need
@@ -91,6 +91,8 @@ def _guards(spec: Any, model: str, specs: Specs) -> Iterator[Address]:
 
 def _of(gate: Any, specs: Specs, model: str) -> bool:
     """Whether a gate is about this model; one that leaves it out means its target's, or the only one there is."""
+    if getattr(gate, "of_data", False):
+        return Address.of("data", gate.data) in datasets_of(Address.of("train", model), specs)
     of_target = getattr(specs.get("targets", {}).get(getattr(gate, "target", "")), "model", "")
     return (getattr(gate, "model", "") or of_target or (model if len(specs.get("train", {})) == 1 else "")) == model
 

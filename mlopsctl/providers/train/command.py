@@ -26,7 +26,7 @@ from ...provider import (
 from ...types import Json, Need, Outcome, Resource
 from . import taken
 from .command_line import commands
-from .given import only_to_choose_by, views_of
+from .given import materials, only_to_choose_by, views_of
 
 RESULT_VERSION = 1
 LATER_KEYS = ("search", "output", "threshold", "max_age", "retries")
@@ -91,7 +91,7 @@ def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
 
     spec: Spec = want.spec
     details = {"params": dict(spec.params), "seed": spec.seed}
-    answer = ask("apply", want.address, spec, details, inputs, ctx)
+    answer = ask("apply", want.address, spec, details, materials(inputs), ctx)
     folder = require_output(answer, "model", spec.program)
     if not folder.is_dir():
         raise ProviderError(

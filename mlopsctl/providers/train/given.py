@@ -6,9 +6,10 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from ...adapters.lineage import gates_of_data
 from ...errors import ManifestError
-from ...provider import Specs
-from ...types import Address, Need
+from ...provider import Inputs, Specs
+from ...types import GUARD, Address, Need
 
 
 def only_to_choose_by(name: str, validation: str | Sequence[str], specs: Specs) -> bool:
@@ -17,10 +18,16 @@ def only_to_choose_by(name: str, validation: str | Sequence[str], specs: Specs) 
     return named and _views(specs.get("data", {}).get(name)) == ("train",)
 
 
+def materials(inputs: Inputs) -> Inputs:
+    """The inputs that a model is made of: gates on them say whether, not from what."""
+    return tuple(item for item in inputs if item.role != GUARD)
+
+
 def views_of(trained: Sequence[str], validation: str | Sequence[str], specs: Specs) -> list[Need]:
     """The views of the datasets it trains on, with those of ``validation:``; by default of the same datasets.
 
-    Raises ManifestError for a dataset that is for testing, and for one that has nothing to choose by.
+    As guards the gates on these datasets. Raises ManifestError for a dataset that is for testing, and for one that has
+    nothing to choose by.
     """
     known = specs.get("data", {})
     chosen = [validation] if isinstance(validation, str) else list(validation)
@@ -33,7 +40,9 @@ def views_of(trained: Sequence[str], validation: str | Sequence[str], specs: Spe
         found.append(Need("data", address, "train"))
         if chosen == [""] and "val" in _views(known.get(name)):
             found.append(Need("validation", address, "val"))
-    return found + [_validation(name, trained, specs) for name in dict.fromkeys(wanted)]
+    found += [_validation(name, trained, specs) for name in dict.fromkeys(wanted)]
+    before = gates_of_data((need.address for need in found), specs)
+    return found + [Need(GUARD, gate) for gate in before]
 
 
 def _validation(name: str, trained: Sequence[str], specs: Specs) -> Need:

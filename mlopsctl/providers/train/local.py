@@ -30,7 +30,7 @@ from ...types import Address, Json, Need, Outcome, Resource, TreeFile
 from . import taken, toolchain
 from .code import code_files
 from .command_line import check_inside, commands, references, renamed
-from .given import only_to_choose_by, views_of
+from .given import materials, only_to_choose_by, views_of
 
 if TYPE_CHECKING:
     from .workplace import Workplace
@@ -178,7 +178,7 @@ def apply(want: Resource, inputs: Inputs, ctx: Context) -> Outcome:
     Raises ProviderError where it fails, takes too long or leaves no model that loads.
     """
     try:
-        return _train(want, inputs, ctx)
+        return _train(want, materials(inputs), ctx)
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         hint = (
