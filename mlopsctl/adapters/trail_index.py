@@ -12,8 +12,10 @@ from typing import Any
 
 from ..errors import MlopsError
 
-FORMAT = "5"
+FORMAT = "6"
 
+_VALUES = 100
+"""Values of one command; SQLite takes 999 of them at least."""
 _PATIENCE = 300
 """Seconds to wait for another process, which may be filling the index of a very long trail."""
 
@@ -42,10 +44,17 @@ CREATE INDEX by_address ON entries (address, seq);
 CREATE INDEX by_seq ON entries (seq);
 CREATE INDEX by_kind ON entries (kind, seq);
 CREATE UNIQUE INDEX by_note ON notes (note);
-CREATE INDEX by_output ON outputs (digest);
-CREATE INDEX by_input ON inputs (digest);
 """
-_INDEX_NAMES = ("by_id", "by_made_from", "by_address", "by_seq", "by_kind", "by_note", "by_output", "by_input")
+# Made at the first question that follows digests from entry to entry; many verbs never ask one.
+_EDGES = """
+INSERT INTO inputs SELECT edge.atom, e.id FROM entries e JOIN payloads p USING (n),
+  json_tree(CAST(p.payload AS TEXT), :inputs) edge WHERE e.n > :known AND edge.atom IS NOT NULL;
+INSERT INTO outputs SELECT edge.atom, e.id FROM entries e JOIN payloads p USING (n),
+  json_each(CAST(p.payload AS TEXT), :outputs) edge WHERE e.n > :known AND e.state <> 'invalid';
+CREATE INDEX IF NOT EXISTS by_output ON outputs (digest);
+CREATE INDEX IF NOT EXISTS by_input ON inputs (digest);
+"""
+_INDEX_NAMES = ("by_id", "by_made_from", "by_address", "by_seq", "by_kind", "by_note")
 _CLEARED = (
     "meta",
     "entries",
@@ -75,6 +84,8 @@ class TrailIndex:
     def __init__(self, path: Path | None):
         self._path = path
         self.vouch: Callable[[Sequence[OwedRow]], bool] = _nobody
+        self.edges_at = ("$.inputs", "$.outputs")
+        """Where payloads have the digests of what entries were made from, and of what they made."""
         self._loaded = False
         if path is not None and path.parent.is_dir() and not os.access(path.parent, os.W_OK):
             self._db = self._copy(path)
@@ -95,7 +106,7 @@ class TrailIndex:
             except OSError as error:
                 raise sqlite3.OperationalError(str(error)) from None
         db = sqlite3.connect(path or ":memory:", timeout=_PATIENCE, isolation_level=None)
-        db.execute("PRAGMA page_size=8192")  # three payloads a page; of the usual size, one
+        db.execute("PRAGMA page_size=16384")  # seven payloads a page; of the usual size, one
         db.execute("PRAGMA synchronous=NORMAL")
         try:
             row = db.execute("SELECT value FROM meta WHERE key = 'format'").fetchone()
@@ -201,24 +212,21 @@ class TrailIndex:
         row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return str(row[0]) if row else default
 
-    def add(
-        self, rows: Iterable[IndexRow], outputs: Iterable[tuple[str, str]], superseded: Iterable[tuple[str, str]]
-    ) -> None:
-        """``outputs`` are pairs of digest and entry id, ``superseded`` of entry id and section."""
+    def add(self, rows: Iterable[IndexRow], superseded: Iterable[tuple[str, str]]) -> None:
+        """``superseded`` are pairs of entry id and section."""
         self._db.executemany("INSERT OR REPLACE INTO entries VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)", rows)
-        self._db.executemany("INSERT INTO outputs VALUES (?, ?)", outputs)
         self._db.executemany("INSERT OR IGNORE INTO superseded VALUES (?, ?)", superseded)
 
     def add_payloads(self, payloads: Iterable[tuple[int, bytes]]) -> None:
-        self._db.executemany("INSERT INTO payloads VALUES (?, ?)", payloads)
+        together = [value for pair in payloads for value in pair]
+        # One command for all of them, as far as SQLite takes that many values.
+        for start in range(0, len(together), _VALUES):
+            some = together[start : start + _VALUES]
+            self._db.execute("INSERT INTO payloads VALUES (?, ?)" + ", (?, ?)" * (len(some) // 2 - 1), some)
 
     def last_row(self) -> int:
         """The number of the newest payload; those of new entries count on from it."""
         return int(self._db.execute("SELECT coalesce(max(n), 0) FROM payloads").fetchone()[0])
-
-    def add_inputs(self, inputs: Iterable[tuple[str, str]]) -> None:
-        """Pairs of digest and id of the entry that was made from it."""
-        self._db.executemany("INSERT INTO inputs VALUES (?, ?)", inputs)
 
     def add_findings(self, findings: Iterable[tuple[str, str, str]]) -> None:
         self._db.executemany("INSERT INTO findings VALUES (?, ?, ?)", findings)
@@ -289,6 +297,10 @@ class TrailIndex:
         """Whether nothing was judged yet."""
         return self._db.execute("SELECT 1 FROM entries LIMIT 1").fetchone() is None
 
+    def is_new(self) -> bool:
+        """The same, and no signature was checked before."""
+        return self.is_empty() and self._db.execute("SELECT 1 FROM checks LIMIT 1").fetchone() is None
+
     def _settled(self) -> int:
         """Entries up to this row owe no signature."""
         return int(self.meta("settled", "0"))
@@ -308,8 +320,27 @@ class TrailIndex:
         """Signatures that are known not to hold."""
         return set(self._db.execute("SELECT id, key, proof FROM checks WHERE NOT holds"))
 
+    def follow(self) -> None:
+        """Takes the newest entry into the tables of inputs and outputs where they have all others: no question waits then."""
+        if int(self.meta("edges", "0")) == self.last_row() - 1:
+            self._connected()
+
+    def _connected(self) -> None:
+        """Brings the tables of inputs and outputs up to the newest entry."""
+        if self.meta("edges", "0") == str(self.last_row()):
+            return
+        inputs, outputs = self.edges_at
+        with self.change():
+            # Asked again: another process may have done it meanwhile.
+            values = {"inputs": inputs, "outputs": outputs, "known": int(self.meta("edges", "0"))}
+            for command in _EDGES.split(";"):
+                self._db.execute(command, values)
+            self.set_meta("edges", str(self.last_row()))
+
     def _vouched(self, where: str, values: Sequence[Any]) -> None:
         """Has every signature checked that an answer relies on; asks again where one did not hold."""
+        if "FROM inputs" in where or "FROM outputs" in where:
+            self._connected()
         while self.last_row() > (settled := self._settled()):
             query = _OWED.format(entries=f"SELECT * FROM entries WHERE {where}") + _UNCHECKED  # noqa: S608 - no user text in it
             owed = self._db.execute(query, (*values, settled)).fetchall()
@@ -330,8 +361,10 @@ class TrailIndex:
     def findings(self) -> list[tuple[str, str, str]]:
         return list(self._db.execute("SELECT code, entry, message FROM findings ORDER BY code, entry"))
 
-    def counts(self, state: str) -> int:
-        return int(self._db.execute("SELECT count(*) FROM entries WHERE state = ?", (state,)).fetchone()[0])
+    def counts(self, *states: str) -> list[int]:
+        """How many entries have each of these states."""
+        sums = ", ".join("total(state = ?)" for _ in states)
+        return [int(number) for number in self._db.execute(f"SELECT {sums} FROM entries", states).fetchone()]  # noqa: S608
 
     def one(self, where: str, values: Sequence[Any]) -> tuple[bytes, str] | None:
         """(payload, state) of the first entry under a condition of our own making."""
@@ -368,6 +401,7 @@ class TrailIndex:
 
     def edges(self) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
         """Pairs of digest and entry id: what entries were made from, and what they made; of invalid entries too."""
+        self._connected()
         return list(self._db.execute("SELECT * FROM inputs")), list(self._db.execute("SELECT * FROM outputs"))
 
     def code_trees(self) -> Iterator[tuple[str, str]]:

@@ -24,18 +24,19 @@ def verify(ledger: Ledger, *, full: bool = False, roots: bool = False) -> Verdic
     anchored = before is not None and not before.get("behind")
     remotes, met = _remotes(ledger, anchored=anchored)
     found |= set(remotes)
+    valid, local, retired = ledger.index.counts(VALID, LOCAL, RETIRED)
     found |= {
         Finding("MLO7015", one, "signed with a key that was retired, after its last good entry: it counts for nothing")
-        for one in (ledger.index.ids("state = 'retired'") if ledger.index.counts(RETIRED) else ())
+        for one in (ledger.index.ids("state = 'retired'") if retired else ())
     }
     found |= set(unsettled(ledger))
-    if not ledger.index.counts(VALID):
+    if not valid:
         found.add(Finding("MLO7027", "", "there is no valid root entry: this clone has no trail, or it was cut off"))
     pinned = bool(ledger.expected.root)
     if roots and not pinned:
         found.add(Finding("MLO7026", "", "the root entry is not pinned: nothing says that this is the right trail"))
     return Verdict(
-        entries=ledger.index.counts(VALID) + ledger.index.counts(LOCAL),
+        entries=valid + local,
         tips=tuple(ledger.tips()),
         findings=tuple(sorted(one for one in found if one.code not in WARNINGS)),
         warnings=tuple(sorted(one for one in found if one.code in WARNINGS)),

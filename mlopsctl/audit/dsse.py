@@ -79,7 +79,7 @@ class Envelope(NamedTuple):
 
 def pae(payload: bytes) -> bytes:
     """The bytes that are signed: DSSE's pre-authentication encoding of payload type and payload."""
-    return _PAE_HEAD + str(len(payload)).encode() + b" " + payload
+    return b"%b%d %b" % (_PAE_HEAD, len(payload), payload)
 
 
 def entry_id(payload: bytes) -> str:

@@ -44,8 +44,6 @@ class Record(NamedTuple):
     """Where the index keeps the payload."""
     slim: bool = False
     """Whether fields were cut down to what placing and finding the entry needs; its fingerprint is that of its ingredients."""
-    inputs: tuple[str, ...] = ()
-    """Digests of what a slim entry was made from."""
     scheme: tuple[str, ...] = ()
     """What a usual entry says of its signer, kind and address, the same object for all that say the same."""
 
@@ -135,7 +133,7 @@ def are_ids(given: Sequence[Any]) -> bool:
         ids = ",".join(given)
     except TypeError:
         return False
-    return not given or bool(_patterns()[0](ids))
+    return not given or bool(patterns()[0](ids))
 
 
 def once_each(parents: Sequence[str]) -> bool:
@@ -144,11 +142,11 @@ def once_each(parents: Sequence[str]) -> bool:
 
 def is_moment(text: str) -> bool:
     """Whether this is a UTC moment as entries have it."""
-    return bool(_patterns()[1](text))
+    return bool(patterns()[1](text))
 
 
 @lru_cache(maxsize=1)
-def _patterns() -> tuple[Callable[[str], object], ...]:
+def patterns() -> tuple[Callable[[str], object], ...]:
     # Asking ``re`` for an expression that it remembers takes longer than matching it.
     return tuple(re.compile(text).fullmatch for text in (_HEX_IDS, _MOMENT, _OID))
 
@@ -176,20 +174,9 @@ def _first_subject(found: Any) -> str:
         commit = digest["gitCommit"] if "gitCommit" in digest else digest["gitTree"]
     except (KeyError, IndexError, TypeError):
         raise BadLine("MLO7006", "the first subject is no git commit") from None
-    if not isinstance(commit, str) or not _patterns()[2](commit):
+    if not isinstance(commit, str) or not patterns()[2](commit):
         raise BadLine("MLO7006", "the first subject is no git commit")
     return commit
-
-
-def input_digests(ingredients: Any) -> tuple[str, ...]:
-    """Digests of everything that an entry with these ingredients was made from."""
-    given = ingredients.get("inputs") if isinstance(ingredients, dict) else None
-    if not isinstance(given, dict):
-        return ()
-    found: list[Any] = []
-    for digests in given.values():
-        found += digests if isinstance(digests, list) else [digests]
-    return tuple(map(str, found))
 
 
 def newer_than_us(record: Record) -> bool:

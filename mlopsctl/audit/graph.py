@@ -24,6 +24,9 @@ class Place(NamedTuple):
 class Known(Protocol):
     """What was judged before."""
 
+    def nothing(self) -> bool:
+        """Whether it is nothing at all."""
+
     def place(self, entry_id: str) -> Place | None: ...
 
     def policy(self, digest: str) -> Policy | None: ...
@@ -31,8 +34,10 @@ class Known(Protocol):
 
 def new_tips(tips: Iterable[str], added: Sequence[tuple[str, Sequence[str]]]) -> list[str]:
     """The tips after entries (id, parents) came in, sorted."""
-    found = set(tips).union([entry for entry, _ in added])
-    return sorted(found.difference([parent for _, parents in added for parent in parents]))
+    found = {*tips, *(entry for entry, _ in added)}
+    for _, parents in added:
+        found.difference_update(parents)
+    return sorted(found)
 
 
 def heads(seen: Iterable[str], policies: Mapping[str, Policy]) -> tuple[str, ...]:

@@ -19,12 +19,13 @@ from dataclasses import dataclass, field
 from ..errors import MlopsError
 from ..types import Json
 from .dsse import pae
-from .entry import Record, input_digests
+from .entry import Record
 from .graph import Place, heads, in_force, new_tips
 from .ports import Anchor, Index, IndexRow, Journal, Log, OwedRow
 from .reading import Gone, new_lines
 from .rejects import known_rejects, silence
 from .retire import retire
+from .statement import MEMBER
 from .trust import Policy, read_policy
 from .verify import INVALID, RETIRED, VALID, WARNINGS, Check, CheckDigest, Expected, Finding, Judge, Judged, Line
 
@@ -57,15 +58,21 @@ class Ledger:
     _policies: dict[str, Policy] = field(default_factory=dict)
     _looked: bool = False
     _nothing_known: bool = False
+    _just_judged: tuple[str, list[OwedRow]] = ("", [])
+    """All that a first load owes, and the key of the index that it made."""
 
     def __post_init__(self) -> None:
         self.index.vouch = self._vouch
+        self.index.edges_at = (f"$.predicate.{MEMBER}.ingredients.inputs", f"$.predicate.{MEMBER}.outputs")
 
     # --- What is known (graph.Known) -------------------------------------------------------------------------
 
     def place(self, entry_id: str) -> Place | None:
         row = None if self._nothing_known else self.index.place(entry_id)
         return Place(row[0], row[1], row[2], row[3] in (VALID, RETIRED)) if row else None
+
+    def nothing(self) -> bool:
+        return self._nothing_known
 
     def policy(self, digest: str) -> Policy | None:
         if digest not in self._policies:
@@ -166,6 +173,7 @@ class Ledger:
 
     def _catch_up(self) -> None:
         key, tip = self.key(), self.log.tip()
+        first = self.index.is_new()
         base = json.dumps(self.expected)
         if self.index.meta("base", base) != base or self.broken():
             before = json.loads(self.index.meta("base", base))
@@ -174,14 +182,16 @@ class Ledger:
         # Around it all: what was read must be gone before the collector may walk it.
         with no_collector():
             try:
-                self._take_in(new_lines(self.log, self.journal, self.index, tip))
+                owed = self._take_in(new_lines(self.log, self.journal, self.index, tip))
             except Gone:
                 self.index.reset()
-                self._take_in(new_lines(self.log, self.journal, self.index, tip))
+                owed = self._take_in(new_lines(self.log, self.journal, self.index, tip))
+            self._just_judged = (key, owed) if first else ("", [])
         self.index.set_meta("base", base)
         self.index.set_meta("key", key)
 
-    def _take_in(self, lines: Iterable[Line]) -> None:
+    def _take_in(self, lines: Iterable[Line]) -> list[OwedRow]:
+        """Judges these lines and writes them into the index; returns what they owe."""
         self._nothing_known = self.index.is_empty()
         with self.index.load():
             judge = self._judge(lazy=True)
@@ -189,61 +199,61 @@ class Ledger:
             for digest, policy in judge.policies.items():
                 self.index.add_policy(digest, ",".join(policy.previous), json.dumps(policy.content))
             self.index.add_findings((one.code, one.entry, one.message) for one in self._told(judge, judged))
-            fresh = [one.record for one in judged if one.state == VALID and self.place(one.record.id) is None]
+            fresh = [
+                (one.record.id, one.record.fields["parents"])
+                for one in judged
+                if one.state == VALID and (self._nothing_known or self.place(one.record.id) is None)
+            ]
             self._nothing_known = False
             if fresh:
-                tips = new_tips(self.tips(), [(record.id, record.fields["parents"]) for record in fresh])
-                self.index.set_meta("tips", tips)
-            for record in fresh:
-                if record.kind == "root":
-                    self.index.set_meta("root", record.id)
+                self.index.set_meta("tips", new_tips(self.tips(), fresh))
+            for entry, parents in fresh:
+                if not parents:  # only a root is valid without them
+                    self.index.set_meta("root", entry)
             # In the order of their rows SQLite appends them; in that of the graph it would sort every one in.
             judged.sort(key=lambda one: one.record.row)
+            owed: list[OwedRow] = []
             for start in range(0, len(judged), _GROUP):
-                self.store(judged[start : start + _GROUP])
-        retire(self, [record.id for record in fresh])
+                owed += self.store(judged[start : start + _GROUP])
+        retire(self, fresh)
+        return owed
 
     def _kept(self, judge: Judge, lines: Iterable[Line]) -> Iterator[tuple[Record, Line]]:
         """Reads lines, writes payloads away as they come and passes on what judging needs."""
-        last, waiting, inputs = self.index.last_row(), list[tuple[int, bytes]](), list[tuple[str, str]]()
-        for record, line, payload in judge.read(lines, last):
+        waiting: list[tuple[int, bytes]] = []
+        for record, line, payload in judge.read(lines, self.index.last_row()):
             waiting.append((record.row, payload))
-            inputs += _inputs(record)
             if len(waiting) == _GROUP:
                 self.index.add_payloads(waiting)
-                self.index.add_inputs(inputs)
                 waiting.clear()
-                inputs.clear()
                 self.progress("reading the audit trail", record.row)
             yield record, _OWN_LINE if line.local else _SHARED_LINE
         self.index.add_payloads(waiting)
-        self.index.add_inputs(inputs)
 
-    def store(self, judged: Iterable[Judged]) -> None:
-        """Writes judged entries into the index; invalid ones stay known, and count for nothing."""
+    def store(self, judged: Iterable[Judged]) -> list[OwedRow]:
+        """Writes judged entries into the index, and returns what they owe; invalid ones stay known, and count for nothing."""
         rows: list[IndexRow] = []
-        outputs: list[tuple[str, str]] = []
         superseded: list[tuple[str, str]] = []
         code: list[tuple[str, str]] = []
         for one in judged:
             record, fields = one.record, one.record.fields
             rows.append(_row(one))
             if one.state != INVALID:
-                outputs += [(digest, record.id) for digest in fields.get("outputs", {}).values()]
-                if record.kind == "result" and "supersedes" in fields:
+                if "supersedes" in fields and record.kind == "result":
                     section = record.address.partition(".")[0]
                     superseded += [(entry, section) for entry in fields["supersedes"]]
-                if fields.get("tree"):
-                    code.append((str(fields["tree"]), record.id))
-        self.index.add(rows, outputs, superseded)
+                if tree := fields.get("tree"):
+                    code.append((tree, record.id))
+        self.index.add(rows, superseded)
         self.index.add_code(code)
+        return [(row[1], row[11], row[12]) for row in rows if row[11]]
 
     def store_own(self, judged: Judged) -> None:
         """Writes an entry that was just signed here; nothing may be owed before."""
         row = self.index.last_row() + 1
         self.index.add_payloads([(row, judged.record.payload)])
-        self.index.add_inputs(_inputs(judged.record))
         self.store([judged._replace(record=judged.record._replace(row=row))])
+        self.index.follow()
         self.index.set_settled()
 
     # --- Signatures that are owed ------------------------------------------------------------------------------
@@ -254,7 +264,7 @@ class Ledger:
         if not self.index.owes():
             return
         with self._alone(), self.index.change(), no_collector():
-            while failed := [one for one in self._counted(self.index.owed()) if not self._holds_over_id(one)]:
+            while failed := list(self._failing(self._owed())):
                 self.index.remember(failed, holds=False)
                 self.index.set_settled()  # The others hold, and what is made anew remembers it.
                 self.index.reset()
@@ -264,11 +274,18 @@ class Ledger:
         self._held.clear()
         self.raise_anchor()
 
-    def _counted(self, owed: Iterable[OwedRow]) -> Iterator[OwedRow]:
+    def _owed(self) -> Iterable[OwedRow]:
+        """Everything that is owed: after a first load it is still at hand, and need not be read back."""
+        (key, owed), self._just_judged = self._just_judged, ("", [])
+        return owed if owed and key == self.index.meta("key") else self.index.owed()
+
+    def _failing(self, owed: Iterable[OwedRow]) -> Iterator[OwedRow]:
+        """Those whose signature does not hold."""
         for number, one in enumerate(owed):
             if number % _GROUP == 0:
                 self.progress("checking signatures of the audit trail", number)
-            yield one
+            if not self._holds_over_id(one):
+                yield one
 
     def _vouch(self, owed: Sequence[OwedRow]) -> bool:
         """Checks what an answer relies on. Where a signature fails, everything is settled, and the answer is another."""
@@ -294,7 +311,9 @@ class Ledger:
     def _holds_over_id(self, owed: OwedRow) -> bool:
         """The same without the payload, of which the id is the digest: most keys sign no more than that."""
         entry, key, proof = owed
-        holds = owed in self._held or self.check_digest(key, bytes.fromhex(entry), proof)
+        if self._held and owed in self._held:
+            return True
+        holds = self.check_digest(key, bytes.fromhex(entry), proof)
         return self._holds(owed) if holds is None else holds
 
     # --- The anchor ------------------------------------------------------------------------------------------
@@ -344,12 +363,6 @@ def no_collector() -> Iterator[None]:
     finally:
         if enabled:
             gc.enable()
-
-
-def _inputs(record: Record) -> list[tuple[str, str]]:
-    """(digest, entry id) of everything that the entry was made from."""
-    digests = record.inputs if record.slim else input_digests(record.fields.get("ingredients"))
-    return [(digest, record.id) for digest in digests]
 
 
 def _row(one: Judged) -> IndexRow:

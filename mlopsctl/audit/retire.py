@@ -19,8 +19,8 @@ KEPT = ("root", "trust", "halt", "rollback", "pin", "promote")
 """Kinds that no retirement takes back: trust is signed by the root keys, and an override of a deployment never lapses."""
 
 
-def retire(ledger: Ledger, fresh: Sequence[str]) -> None:
-    """Sets aside what retired keys signed outside of their last good entries; ``fresh`` are the ids just taken in."""
+def retire(ledger: Ledger, fresh: Sequence[tuple[str, object]]) -> None:
+    """Sets aside what retired keys signed outside of their last good entries; ``fresh`` names what was just taken in."""
     policy = ledger.policy_in_force()
     digest = policy.digest if policy else ""
     changed = ledger.index.meta("retired") != digest
@@ -34,7 +34,9 @@ def retire(ledger: Ledger, fresh: Sequence[str]) -> None:
         # What comes in after the last good entries were judged cannot be one of their ancestors.
         good = ancestors(ledger, last_good) if changed else set()
         for place_policy, signer in signatures:
-            ledger.index.set_retired(place_policy, signer, KEPT, good, None if changed else fresh)
+            ledger.index.set_retired(
+                place_policy, signer, KEPT, good, None if changed else [entry for entry, _ in fresh]
+            )
 
 
 def signed_by_retired(ledger: Ledger, policy: Policy) -> list[tuple[list[tuple[str, str]], tuple[str, ...]]]:

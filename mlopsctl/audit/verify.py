@@ -6,12 +6,13 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import chain, islice
 from typing import NamedTuple
 
 from ..errors import EvidenceError
 from ..verifiers import is_identity, key_id
 from .dsse import FEW, BadLine, fast_canonical, pae
-from .entry import Record, input_digests, newer_than_us, proofs, read_line
+from .entry import Record, newer_than_us, proofs, read_line
 from .graph import Known, Place, heads, in_force
 from .trust import RESULT_KINDS, Policy, read_policy, role_of
 
@@ -133,10 +134,11 @@ class Judge:
     def judge_records(self, records: Sequence[tuple[Record, Line]]) -> list[Judged]:
         """The same for lines that ``read`` gave."""
         self._batch = {record.id for record, _ in records}
+        once = len(self._batch) == len(records) and self.known.nothing()
         root = self._choose_root(records)
         done: list[Judged] = []
         for record, line in sorted(records, key=lambda pair: (pair[0].fields["seq"], pair[0].id)):
-            before = self._place(record.id)
+            before = None if once else self._place(record.id)
             # Several lines may carry one entry; it is valid if any of them verifies, in this batch or before.
             if before is not None and before.valid:
                 continue
@@ -155,16 +157,18 @@ class Judge:
 
         Lines of a note come together. Records are numbered from ``row`` on.
         """
-        note, number = "", 0
+        note = ""
         seen: set[object] = set()
-        for line in lines:
+        lines = iter(lines)
+        first = list(islice(lines, FEW + 1))
+        many = len(first) > FEW
+        if many:
+            from .usual import read_usual as usual
+        for line in chain(first, lines):
             text, path = line.text, line.path
             if path != note:
                 note, seen = path, set()
-            number += 1
-            if number == FEW + 1:
-                from .usual import read_usual as usual
-            found = usual(text, path, row + 1) if number > FEW and path else None
+            found = usual(text, path, row + 1) if many and path else None
             if found is not None:
                 record, payload = found
             else:
@@ -206,17 +210,21 @@ class Judge:
         """The judgment of a usual entry that stands as most do; None where it takes a closer look."""
         fields, parents = record.fields, record.fields["parents"]
         above = self._place(parents[0]) if len(parents) == 1 else None
-        if above is None or fields["seq"] != above.seq + 1 or above.at > fields["at"] or not above.valid:
+        if above is None:
+            return None
+        seq, at = fields["seq"], fields["at"]
+        before, latest, policy, valid = above
+        if seq != before + 1 or latest > at or not valid:
             return None
         hint, proof = record.signatures[0]
-        asked = (above.policy, record.scheme)
+        asked = (policy, record.scheme)
         key = self._may.get(asked)
         if key is None:
             key = self._may[asked] = self._key_that_may(record, above, hint)
         if not key or (self.failed and (record.id, key, proof) in self.failed):
             return None
-        self._places[record.id] = Place(fields["seq"], fields["at"], above.policy, True)
-        return Judged(record, line, VALID, above.policy, (key, proof))
+        self._places[record.id] = Place(seq, at, policy, True)
+        return Judged(record, line, VALID, policy, (key, proof))
 
     def _key_that_may(self, record: Record, above: Place, hint: str) -> str:
         """The key under this hint where it may sign such an entry there, at any time; "" where that is not plain."""
@@ -415,11 +423,10 @@ def slim(record: Record, row: int) -> Record:
         return record._replace(row=row)
     fields = {name: value for name, value in record.fields.items() if name not in _BULKY}
     kind, signatures = record.predicate_type, record.signatures
-    inputs = input_digests(record.fields.get("ingredients"))
-    return Record(record.id, fields, record.commit, kind, b"", signatures, record.material, row, True, inputs)
+    return Record(record.id, fields, record.commit, kind, b"", signatures, record.material, row, True)
 
 
-_BULKY = frozenset({"ingredients", "facts", "made_with"})
+_BULKY = frozenset({"ingredients", "outputs", "facts", "made_with"})
 
 
 def _why(key: str) -> str:

@@ -15,7 +15,7 @@ from mlopsctl.audit import dsse
 from mlopsctl.audit.entry import Record
 from mlopsctl.audit.sharing import pull_trail
 from mlopsctl.audit.trail import TrailLog
-from mlopsctl.types import Entry
+from mlopsctl.types import Digest, Entry
 
 from .clone import Clone, Notes, forged, line_id, result
 
@@ -152,6 +152,62 @@ def test_what_holds_is_not_checked_again_when_all_is_judged_anew(clone: Clone, e
     checked, trail = checks_of(clone)
     trail.settle()
     assert len(checked) == 1, "only the root: it steers"
+
+
+def test_what_a_first_load_owes_is_checked_once_though_it_is_not_read_back(
+    clone: Clone, entries: list[Entry], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clone.forget()
+    checked, trail = checks_of(clone)
+    monkeypatch.setattr(trail.ledger.index, "owed", lambda: pytest.fail("it is still at hand"))
+    monkeypatch.setattr(trail.ledger.index, "owes", lambda: True)
+    trail.settle()
+    assert len(checked) == len(entries)
+
+
+def test_what_came_in_after_a_first_load_is_checked_too(clone: Clone, entries: list[Entry]) -> None:
+    clone.forget()
+    trail = clone.trail
+    trail.sync()
+    newer = unsigned(clone, entries[1], parents=[entries[3].id], seq=5, status="better")
+    clone.tamper(lambda notes: notes[entries[1].commit].append(newer))
+    clone.trail.sync()
+    trail.settle()
+    assert any(line.startswith("MLO7011") for line in trail.problems())
+    assert len(trail.entries()) == len(entries)
+
+
+def edges_of(clone: Clone) -> int:
+    """The rows that the index has about inputs and outputs."""
+    with closing(sqlite3.connect(clone.folder / ".git/mlops/index.db")) as index:
+        return sum(index.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in ("inputs", "outputs"))
+
+
+def test_outputs_are_looked_up_by_the_first_who_asks_and_kept_up_from_then_on(
+    clone: Clone, entries: list[Entry]
+) -> None:
+    clone.forget()
+    assert clone.verdict().ok
+    assert edges_of(clone) == 0, "verifying asks for none"
+    output = next(iter(entries[2].outputs.values()))
+    found = clone.trail.with_output(output)
+    assert found is not None and found.outputs == entries[2].outputs
+    before = edges_of(clone)
+    assert before >= len(entries) - 1
+    added = clone.trail.append("result", **result("added"))
+    assert edges_of(clone) > before, "an own entry is taken in at once"
+    again = clone.trail.with_output(next(iter(added.outputs.values())))
+    assert again is not None
+
+
+def test_what_a_forged_entry_says_it_made_is_not_found(clone: Clone, entries: list[Entry]) -> None:
+    made = {"model": "dirhash:" + "7" * 64}
+    newer = unsigned(clone, entries[1], parents=[entries[3].id], seq=5, outputs=made)
+    clone.tamper(lambda notes: notes[entries[1].commit].append(newer))
+    clone.forget()
+    assert clone.trail.with_output(Digest(made["model"])) is None
+    assert not clone.verdict().ok
+    assert clone.trail.with_output(Digest(made["model"])) is None
 
 
 @pytest.fixture

@@ -154,6 +154,41 @@ def test_an_envelope_of_another_form_is_not_usual(change: Any) -> None:
     assert not usual(canonical(outer))
 
 
+def second_spellings() -> list[bytes]:
+    """The same entry in lines that a lax reader takes for it."""
+    line = line_with(status="d")
+    outer = json.loads(line)
+    text, keyid, sig = outer["dsse"]["payload"], "7" * 64, outer["dsse"]["signatures"][0]["sig"]
+    assert text.endswith("="), "its last group has unused bits"
+    last = text.rstrip("=")[-1]
+    unused = text.rstrip("=")[:-1] + chr(ord(last) + 1) + "=" * (len(text) - len(text.rstrip("=")))
+    spelled = {
+        text: (unused, text.rstrip("="), text + "=", "\\u0065" + text[1:], text + '","payload":"' + text),
+        keyid: ("\\u0037" + keyid[1:], keyid + '","keyid":"' + keyid),
+        sig: (sig.rstrip("=") if sig.endswith("=") else sig + "=", "\\u0059" + sig[1:]),
+    }
+    found = [line.replace(old.encode(), new.encode()) for old, several in spelled.items() for new in several]
+    return [*found, line + b" ", b" " + line, line.replace(b'"v":1', b'"v":1,"v":1'), line.replace(b'":{', b'": {', 1)]
+
+
+@pytest.mark.parametrize("line", second_spellings())
+def test_a_line_in_a_second_spelling_is_not_usual(line: bytes) -> None:
+    assert read_usual(line_with(status="d"), COMMIT, 7) is not None
+    assert strictly(line) is None
+    assert read_usual(line, COMMIT, 7) is None
+
+
+@pytest.mark.parametrize("depth", range(1, 9))
+@pytest.mark.parametrize("number", [2**53 - 1, 2**53, -(2**53)])
+def test_large_numbers_are_found_at_any_depth(depth: int, number: int) -> None:
+    nested: Any = number
+    for level in range(depth):
+        nested = [nested] if level % 2 else {"n": nested}
+    line = line_of(changed(facts={"n": nested}))
+    assert (strictly(line) is not None) == (number == 2**53 - 1)
+    assert usual(line) == (number == 2**53 - 1 and depth < 5), "what is nested deeper is left to the strict way"
+
+
 def test_both_ways_agree_about_lines_with_a_byte_changed() -> None:
     rng = random.Random(7)
     line, payload = line_with(), read_line(line_with()).payload
