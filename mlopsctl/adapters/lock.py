@@ -127,10 +127,11 @@ def _read(descriptor: int) -> Holder:
 
 
 def holder(path: Path) -> Holder | None:
-    """Who has the lock now; None where it is free."""
-    if not path.exists():
+    """Who has the lock now; None where it is free. Nothing is written, so that it can be asked of a read-only clone."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
         return None
-    descriptor = _open(path)
     try:
         return None if _try_lock(descriptor) else _read(descriptor)
     finally:

@@ -12,6 +12,7 @@ import typer
 
 from ..adapters.lock import locked
 from ..adapters.machine import this_machine
+from ..adapters.steps import StepJournal
 from ..adapters.times import lasting
 from ..apply import Walk, summary
 from ..errors import ApprovalError, GateError, MlopsError, StaleError, UsageError, worst
@@ -176,8 +177,9 @@ def _walk(project: Project, made: Plan, format: str, jobs: int | None, keep_goin
         return apply_report(made, events, documents, summary_line(counted), places(project.resources))
 
     reports(report)
-    if settled(made):
-        # Every step was looked at a moment ago and stands: going through them again would find the same.
+    if settled(made) and not StepJournal(project.state / "steps.jsonl").left():
+        # Every step was looked at a moment ago and stands: going through them again would find the same. Only what a
+        # killed command left running has to be ended all the same.
         printer.summary(summary(events, made))
         return codes
     with closing(printer), _workshop(project, made, printer, offline=offline) as workshop:

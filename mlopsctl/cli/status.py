@@ -13,9 +13,10 @@ from ..plan import Assessment, removal, survey
 from ..provider import Deployment, Probe, provider
 from ..releases import RELEASE
 from ..render.text import printable
-from ..types import Action, Address, Resource, is_unverified
+from ..types import Action, Address, Json, Resource, is_unverified
 from . import console
 from .announced import announcements
+from .at_work import at_work
 from .overrides import overrides
 from .project import Project, open_readable
 from .queue import queued
@@ -86,28 +87,35 @@ def status(
         if one.step.address in probes and (lines := announcements(project, one))
     }
 
+    working = at_work(project.state)
+
+    def document() -> dict[str, Json]:
+        from ..render.status import status_json
+
+        found = status_json(chosen, probes, _about(project), shared, ruled_out, announced)
+        return {**found, "at_work": working.as_json()} if working.lines() else found
+
     def report() -> Report:
         from ..render.reports import places, status_report
-        from ..render.status import details, state_of, status_json
+        from ..render.status import details, state_of
 
         rows = []
         for one in chosen:
             asked = probes.get(one.step.address)
             rows.append((one.step.address, state_of(one, asked), details(one, asked)))
-        document = status_json(chosen, probes, _about(project), shared, ruled_out, announced)
         title = f"{project.manifest.project.name}: {len(rows)} resources"
-        return status_report(title, rows, ruled_out, document, places(project.resources))
+        return status_report(title, rows, ruled_out, document(), places(project.resources))
 
     reports(report)
     if format == "json":
         import json
 
-        from ..render.status import status_json
-
-        console.out(json.dumps(status_json(chosen, probes, _about(project), shared, ruled_out, announced), indent=2))
+        console.out(json.dumps(document(), indent=2))
     if format != "text":
         return 0
     _print(chosen, probes, _about(project))
+    for line in working.lines():
+        console.out(printable(line))
     for record in queued(project.state):
         console.out(
             f"{record.address}: {record.kind} is done and not signed yet; the next apply with the role signs it"

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
+from tests.cli.contract import follows
+from tests.e2e.refusals import start, wait_for
 from tests.quickstart import must, shell, take_down
 
 
@@ -88,3 +91,24 @@ def test_a_deployment_that_left_the_manifest_is_shown_while_it_runs(project: Pat
         assert "deployments.local" not in must("mlopsctl status", project)
     finally:
         take_down(project)
+
+
+def test_what_is_under_way_is_shown_and_what_a_kill_left(project: Path) -> None:
+    (project / "train.py").write_text("import time\nprint('training', flush=True)\ntime.sleep(600)\n")
+    assert "at_work" not in json.loads(must("mlopsctl status --format json", project))
+    with start("mlopsctl apply -y", project) as process:
+        wait_for(process, "training")
+        said = must("mlopsctl status", project)
+        assert re.search(
+            rf"at work: 'mlopsctl apply', process {process.pid} on .*: train\.classifier for \d+ s", said
+        ), said
+        found = follows("status", must("mlopsctl status --format json", project))
+        assert found["at_work"]["by"]["pid"] == process.pid and found["at_work"]["steps"] == ["train.classifier"]
+        process.kill()
+        process.communicate(timeout=60)
+    said = must("mlopsctl status", project)
+    assert "interrupted: train.classifier; the next apply goes on from there" in said and "at work" not in said
+    found = follows("status", must("mlopsctl status --format json", project))
+    assert found["at_work"] == {"by": None, "steps": ["train.classifier"]}
+    must("git checkout -q train.py && mlopsctl apply -y", project)
+    assert "interrupted" not in must("mlopsctl status", project)
