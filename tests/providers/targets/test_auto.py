@@ -113,6 +113,17 @@ def test_the_median_of_turns_side_by_side_decides(monkeypatch: pytest.MonkeyPatc
     assert choice["why"].startswith("int8 took 0.30 of plain ONNX Runtime's time at batch 32 (")
 
 
+def test_a_busy_machine_flatters_no_challenger(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    fake(monkeypatch, tmp_path, {**ROUNDS, "onnxruntime": [5.0, 5.0, 1.0], "openvino": [1.1, 1.1, 1.1]})
+    found = run()
+    assert found.facts["choice"]["use"] == "onnxruntime"
+    assert found.facts["choice"]["candidates"]["openvino"]["share"] == "1.1"
+    assert (
+        "nothing that keeps to the bars is more than 5 % faster (openvino 1.10, tvm 9.00)"
+        in found.facts["choice"]["why"]
+    )
+
+
 def test_eight_bits_take_part_only_where_they_are_allowed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     timed = fake(monkeypatch, tmp_path, ROUNDS)
     assert run().facts["choice"]["use"] == "openvino"

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 from mlopsctl.adapters.store import hash_folder
@@ -75,6 +76,17 @@ def test_trees_are_refused_with_what_takes_them(bench: Bench, folder: Path) -> N
         bench.make(target, folder, ONNX)
     assert error.value.code == "MLO1433"
     assert "use: onnxruntime" in error.value.hint
+
+
+def test_weights_that_are_no_numbers_are_refused_with_their_node(bench: Bench, folder: Path) -> None:
+    write_digits_mlp(folder / "model.onnx")
+    model = onnx.load(folder / "model.onnx")
+    model.graph.initializer[0].raw_data = np.full(64 * 32, np.nan, np.float32).tobytes()
+    onnx.save(model, str(folder / "model.onnx"))
+    with pytest.raises(ProviderError) as error:
+        bench.make(target, folder, ONNX)
+    assert error.value.code == "MLO1430"
+    assert "node 'dense0' (Gemm)" in error.value.message
 
 
 def test_without_openvino_the_package_is_named(bench: Bench, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

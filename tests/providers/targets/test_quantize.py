@@ -147,6 +147,25 @@ def test_a_model_that_can_not_be_quantised_is_refused_with_its_node(made: Made, 
     assert "node 'dense0' (Gemm) has infinite weights" in error.value.message
 
 
+def test_an_old_opset_is_refused_with_its_node(made: Made, tmp_path: Path) -> None:
+    model = onnx.load(made.folder / "model.onnx")
+    model.opset_import[0].version = 12
+    onnx.save(model, str(tmp_path / "model.onnx"))
+    with pytest.raises(ProviderError) as error:
+        made.bench.make(target, tmp_path, ONNX, "old", quantize="dynamic")
+    assert error.value.code == "MLO1430"
+    assert "node 'dense0' (Gemm) is of opset 12 of ai.onnx; taken are 13 to " in error.value.message
+
+
+def test_weights_in_another_file_are_refused_with_their_node(made: Made, tmp_path: Path) -> None:
+    model = onnx.load(made.folder / "model.onnx")
+    onnx.save(model, str(tmp_path / "model.onnx"), save_as_external_data=True, location="w.bin", size_threshold=0)
+    with pytest.raises(ProviderError) as error:
+        made.bench.make(target, tmp_path, ONNX, "outside", quantize="int8")
+    assert error.value.code == "MLO1430"
+    assert "node 'dense0' (Gemm) keeps the weights 'w0' in another file" in error.value.message
+
+
 def test_other_targets_get_symmetric_8_bits_without_zero_points(made: Made, tmp_path: Path) -> None:
     ctx = made.bench.context("symmetric")
     inputs = made.bench.inputs(made.folder, ONNX)
