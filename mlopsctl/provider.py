@@ -54,6 +54,7 @@ PROVIDERS: Mapping[str, str] = {
     "targets/tvm": "mlopsctl.providers.targets.tvm",
     "targets/web": "mlopsctl.providers.targets.web",
     "targets/mcu": "mlopsctl.providers.targets.mcu",
+    "targets/asic": "mlopsctl.providers.targets.asic",
     "targets/fpga": "mlopsctl.providers.targets.fpga",
     "targets/program": "mlopsctl.providers.targets.program",
     "targets/command": "mlopsctl.providers.targets.command",
@@ -72,7 +73,9 @@ DEFAULT_USE: Mapping[str, str] = {
 USE_BY_KEY: Mapping[str, Mapping[str, str]] = {"train": {"import": "imported"}}
 """Keys that say by themselves which provider of the section is meant, where ``use:`` is left out."""
 
-USE_BY_WORD: Mapping[str, Mapping[tuple[str, str], str]] = {"targets": {("device", "fpga"): "fpga"}}
+USE_BY_WORD: Mapping[str, Mapping[tuple[str, str], str]] = {
+    "targets": {("device", "fpga"): "fpga", ("device", "asic"): "asic"}
+}
 """Keys that say it by their value."""
 
 

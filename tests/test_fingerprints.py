@@ -20,7 +20,7 @@ from mlopsctl.provider import changes_since, fingerprint, ingredients, provider
 from mlopsctl.types import Digest, Input, Json, Observed, Resource, TreeFile
 
 GOLDEN = Path(__file__).parent / "golden"
-MANIFESTS = tuple(GOLDEN / f"{name}.yaml" for name in ("mlops", "imported", "processors", "circuits"))
+MANIFESTS = tuple(GOLDEN / f"{name}.yaml" for name in ("mlops", "imported", "processors", "circuits", "cells"))
 RELEASES: dict[str, dict[str, str]] = json.loads((GOLDEN / "fingerprints.json").read_text())
 
 

@@ -24,6 +24,7 @@ _COMMAND = "providers/test_command.py::"
 _TRAIN = "providers/train/test_local.py::"
 _WRONG = "providers/train/test_goes_wrong.py::"
 _ORT = "providers/targets/test_onnxruntime.py::"
+_ASIC = "providers/targets/test_asic.py::"
 _FPGA = "providers/targets/test_fpga.py::"
 _TVM = "providers/targets/test_tvm.py::"
 _AUTO = "providers/targets/test_auto.py::"
@@ -222,6 +223,21 @@ EFFECTS: dict[str, str] = {
     "targets/onnxruntime.view": _GIVEN,
     "targets/openvino.model": _GIVEN,
     "targets/openvino.view": _GIVEN,
+    "targets/asic.model": _GIVEN,
+    "targets/asic.view": _GIVEN,
+    "targets/asic.device": _ASIC + "test_the_device_names_the_provider",
+    "targets/asic.cells": _ASIC + "test_cells_come_from_a_tracked_file_or_a_known_package",
+    "targets/asic.lanes": _ASIC + "test_the_netlist_answered_every_row_and_has_figures",
+    "targets/asic.frequency": _ASIC + "test_too_slow_a_netlist_blocks",
+    "targets/asic.calibration": _FPGA + "test_fewer_calibration_rows_give_other_scales",
+    "targets/asic.max_accuracy_drop": _ASIC + "test_the_drop_of_the_accuracy_is_judged_by_todays_bar",
+    "targets/asic.inconclusive": _ASIC + "test_the_drop_of_the_accuracy_is_judged_by_todays_bar",
+    **{
+        f"targets/asic.resources{part}": _FPGA + "test_tools_are_held_to_the_share_of_their_step"
+        for part in ("", ".cpu", ".memory", ".gpu")
+    },
+    "targets/asic.timeout": _FPGA + "test_a_tool_is_held_to_its_time_and_memory",
+    "targets/asic.memory": _FPGA + "test_a_tool_is_held_to_its_time_and_memory",
     "targets/fpga.model": _GIVEN,
     "targets/fpga.view": _GIVEN,
     "targets/fpga.device": _FPGA + "test_the_device_names_the_provider",

@@ -96,7 +96,7 @@ LATER_USES: Mapping[str, tuple[str, ...]] = {
     "data": (),
     "train": ("docker", "ray", "kubernetes"),
     "gates": ("behaviour", "importance", "robustness", "contract", "fairness"),
-    "targets": ("auto", "openvino", "tensorrt", "asic", "vela", "c"),
+    "targets": ("auto", "openvino", "tensorrt", "vela", "c"),
     "deployments": ("docker", "oci", "s3", "kubernetes", "edge", "library", "batch", "stream", "compose", "systemd"),
 }
 

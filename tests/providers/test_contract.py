@@ -48,6 +48,7 @@ targets:
   page: {{model: classifier, use: web}}
   packed: {{model: external, use: command, program: repack.py, digest: "{repack}"}}
   program: {{model: opaque, use: program}}
+  gates: {{model: external, device: asic, max_accuracy_drop: 0.5}}
   circuit: {{model: external, device: fpga, part: ice40-hx8k, max_accuracy_drop: 0.5}}
 deployments:
   local: {{target: cpu}}

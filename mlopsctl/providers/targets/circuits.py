@@ -168,7 +168,7 @@ def _whole(
         original,
         form,
         scheme,
-        f"use: {'fpga' if not hasattr(spec, 'cells') else 'asic'}",
+        f"device: {spec.device}",
         ctx,
         inputs=inputs,
         rows=spec.calibration,
