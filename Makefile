@@ -6,7 +6,7 @@ BIN := .venv/bin
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint bench schema reference lock clean venv venv-dev
+.PHONY: help demo test test-all lint bench schema reference operators lock clean venv venv-dev
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -55,6 +55,13 @@ schema: venv-dev ## write schemas/mlops.schema.json from the providers' Specs
 reference: venv-dev ## write docs/cli.md from the command line
 	$(BIN)/python -W ignore -m tests.docs.cli_reference > docs/cli.md.new
 	mv docs/cli.md.new docs/cli.md
+
+operators: venv-dev ## run the node tests of ONNX through the targets and write docs/operators.md (minutes)
+	@.ci/system-packages
+	@.ci/web-runtime
+	$(BIN)/python -W ignore -m tests.operators
+	$(BIN)/python -W ignore -m tests.docs.operator_table > docs/operators.md.new
+	mv docs/operators.md.new docs/operators.md
 
 # Neither file may name an index or a path: whoever installs uses the index that is set up on that machine.
 PIP_COMPILE = env -u PIP_FIND_LINKS -u PIP_EXTRA_INDEX_URL PIP_CONFIG_FILE=/dev/null $(BIN)/pip-compile --quiet \

@@ -35,7 +35,7 @@ def test_the_wheel_holds_what_the_repository_holds(wheel: Path) -> None:
             if path.is_file():
                 assert f"mlopsctl/_data/{path.relative_to(ROOT).as_posix()}" in inside
     for path in (ROOT / "mlopsctl").rglob("*"):
-        if path.suffix in (".py", ".md") and "_data" not in path.parts:
+        if path.suffix in (".py", ".md", ".html", ".css", ".js") and "_data" not in path.parts:
             assert path.relative_to(ROOT).as_posix() in inside
     assert not [name for name in inside if name.startswith(("tests/", "docs/", "bench/"))]
 
