@@ -289,7 +289,7 @@ def _bars(
     inputs, pinned = given.inputs, given.pinned
     # A rollback was judged when it was signed; what blocks today's model says nothing about the older one.
     blocked = () if given.held or site.elsewhere else _blockers(want, given.verdicts)
-    blocked += _untrusted(want, inputs)
+    blocked += _untrusted(want, inputs) + site.in_the_way(want)
     blocked += pinned.bars(changes=busy) if pinned and not site.elsewhere else ()
     blocked += world.withdrawn(inputs, None if busy else observed)
     blocked += (*world.lacks(want), *sealed(want, inputs, world)) if busy else ()

@@ -30,11 +30,22 @@ class Site(NamedTuple):
     called: str = ""
     """The name that it has now, where another branch renamed it."""
 
+    otherwise: str = ""
+    """What made the deployment that still runs under this name, where the manifest says another `use:` by now."""
+
     def not_managed(self) -> str:
         """Why nothing is done to the deployment from here, "" where it is managed from here."""
         if self.called:
             return f"not managed from here: it is called {self.called} now, and moved: can take that back"
         return f"not managed from here: branch {self.elsewhere} does that" if self.elsewhere else ""
+
+    def in_the_way(self, want: Resource) -> tuple[str, ...]:
+        """What has to be taken down before, because it would go on under the same name unseen."""
+        if not self.otherwise:
+            return ()
+        return (
+            f"what {self.otherwise} runs under this name: mlopsctl destroy --target {want.address.typed} ends it first",
+        )
 
     def quorum(self, want: Resource) -> Quorum | None:
         """Who must agree to a change: what the manifest asks for, and never less than the controls in force do."""

@@ -99,6 +99,8 @@ def _here(project: Project) -> list[tuple[Resource, Observed]]:
 
     world = ProjectWorld(project)
     declared = [want for want in project.resources if want.address.section == "deployments"]
+    # Where the manifest says another `use:` since, what runs is taken down by what made it.
+    declared = [want._replace(provider=world.sites.made_by_another(want) or want.provider) for want in declared]
     found = [(want, seen) for want in declared if (seen := world.read(want, None)) is not None]
     return found + list(world.undeclared(frozenset(want.address for want in declared)))
 

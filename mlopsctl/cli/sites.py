@@ -53,7 +53,22 @@ class Sites:
             self._announced(want),
             self.contested(want),
             self._called(want),
+            f"use: {other.partition('/')[2]}" if (other := self.made_by_another(want)) else "",
         )
+
+    def made_by_another(self, want: Resource) -> str:
+        """The provider of what still runs under this name, where it is not the manifest's; "" for none.
+
+        It would go on without anybody knowing of it, because a name has one provider.
+        """
+        if want.spec is None:
+            return ""
+        folders = [self._project.state / "deployments" / str(name) for name in self._project.names(want.address)]
+        if is_shared(want.provider) and any((folder / "config.json").is_file() for folder in folders):
+            return "deployments/local"
+        last = self._project.trail.latest(want.address, ("result", "destroy"))
+        made = str(last.ingredients.get("provider", "")) if last is not None and last.kind == "result" else ""
+        return made if made not in ("", want.provider) and is_shared(made) else ""
 
     def _declared_by(self, want: Resource, last: Entry | None) -> str:
         """The commit that declared what runs last, by the name that it has."""

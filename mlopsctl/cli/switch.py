@@ -41,8 +41,8 @@ def switching(deployment: str, verb: str, *, offline: bool = False) -> Iterator[
         sign_queued(project)
         with ProjectWorkshop(project, _note, offline=offline) as workshop:
             site = workshop.world.site(want, workshop.world.read(want, None))
-            if why := site.not_managed():
-                raise barred(want, (why,))
+            if why := ((site.not_managed(),) if site.not_managed() else site.in_the_way(want)):
+                raise barred(want, why)
             yield want, workshop
 
 

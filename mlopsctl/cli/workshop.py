@@ -155,6 +155,8 @@ class ProjectWorkshop:
         want = next((one for one in self.project.resources if one.address == address), None)
         if want is None:
             want = Resource(address, dict(self.project.trail.deployments())[address], None)
+        elif other := self.world.sites.made_by_another(want):
+            want = Resource(address, other, None)
         label = self._announcer.announce(want, inputs)
         if label:
             refuse_inputs(self.project.trail, inputs, f"what {address} would run")

@@ -53,7 +53,7 @@ from ...types import (
 )
 from ...versions import MOST, PATTERN
 from .answered import not_serving, put_back, unanswered
-from .command_home import LASTING, Pinned, attested, home_of, keep, known, name_at, named
+from .command_home import LASTING, Pinned, attested, home_of, keep, known, name_at, named, running
 from .controls import AFTER, BRANCH, GATES, VERSION, After, Approvals, artifact_and_guards, spelt_out
 from .local_home import Home
 
@@ -117,8 +117,8 @@ class Spec:
 
 def read(want: Resource, made_from: Digest | None, ctx: Context) -> Observed | None:
     """What the trail says was deployed last: a plan runs no program, so ``status`` alone asks the world."""
-    last = ctx.trail.latest(want.address, LASTING)
-    if last is None or last.kind == "destroy":
+    last = running(want.address, ctx)
+    if last is None:
         return None
     # What was adopted lies there under a label that somebody else gave it.
     label = str(last.facts.get("label") or last.facts.get("intent", ""))

@@ -16,6 +16,7 @@ from ...types import ADOPTION, Address, Digest, Entry, Json
 if TYPE_CHECKING:
     from .command import Spec
 
+PROVIDER = "deployments/command"
 LASTING = ("result", "destroy", ADOPTION)
 """Kinds of entries that say what a place runs, the newest of them for certain."""
 
@@ -99,6 +100,18 @@ def attested(outputs: Mapping[str, Digest], ctx: Context) -> tuple[Pinned, bytes
         ) from None
 
 
+def running(address: Address, ctx: Context) -> Entry | None:
+    """The entry of what a program made, or was found to run, and nobody took down since.
+
+    What else was taken down under the name, such as somebody's local server from before, was taken down elsewhere.
+    """
+    last, gone = ctx.trail.latest(address, ("result", ADOPTION)), ctx.trail.latest(address, ("destroy",))
+    if last is None or last.ingredients.get("provider", PROVIDER) != PROVIDER:
+        return None
+    ended = gone is not None and gone.seq > last.seq and gone.location == last.location
+    return None if ended else last
+
+
 def named(facts: Mapping[str, Json], address: Address) -> Address:
     """The name that a place knows: it keeps the one that it was deployed under first, whatever `moved:` says since."""
     return Address.parse(str(facts.get("named") or facts.get("address") or address))
@@ -106,8 +119,9 @@ def named(facts: Mapping[str, Json], address: Address) -> Address:
 
 def name_at(address: Address, place: str, ctx: Context, otherwise: Address | None = None) -> Address:
     """The name that what runs at a place has there; of a place without anything, the name of today."""
-    last: Entry | None = ctx.trail.latest(address, LASTING) if ctx.trail is not None else None
-    if last is None and otherwise is not None:
-        return otherwise
-    runs = last is not None and last.kind != "destroy" and str(last.facts.get("location") or "") == place
-    return named(last.facts, address) if last is not None and runs else address
+    if ctx.trail is None or ctx.trail.latest(address, LASTING) is None:
+        return otherwise or address
+    last = running(address, ctx)
+    return (
+        named(last.facts, address) if last is not None and str(last.facts.get("location") or "") == place else address
+    )
