@@ -163,6 +163,9 @@ def test_a_program_that_cannot_say_what_runs_is_asked_again_and_not_passed_over(
     mute = PROGRAM.replace(
         b'elif verb == "probe":\n',
         b'elif verb == "probe":\n    os.path.exists(shelf + "/mute") and sys.exit("no route")\n',
+    ).replace(
+        b"    shutil.copytree",
+        b'    os.path.exists(shelf + "/mute") and os.remove(shelf + "/mute")\n    shutil.copytree',
     )
     fresh = tmp_path / "fresh"
     fresh.mkdir()
@@ -174,6 +177,7 @@ def test_a_program_that_cannot_say_what_runs_is_asked_again_and_not_passed_over(
         (fresh / "mute").touch()
         must(APPLY, ours)
         assert on(fresh), "where nothing was deployed yet, nobody has to answer"
+    (fresh / "mute").touch()
     another_model(ours, 3.0)
     before = on(fresh)
     for verb in ("apply -y", "pin live", "destroy --all -y"):
@@ -183,7 +187,6 @@ def test_a_program_that_cannot_say_what_runs_is_asked_again_and_not_passed_over(
     assert "mlopsctl apply --replace deployments.live" in done.stdout
     must(f"{APPLY} --replace deployments.live", ours)
     assert on(fresh) != before
-    (fresh / "mute").unlink()
     must(f"{BEFORE}mlopsctl destroy --all -y", ours)
 
 
