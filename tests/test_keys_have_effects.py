@@ -138,6 +138,7 @@ EFFECTS: dict[str, str] = {
     "targets/mcu.view": _GIVEN,
     "targets/tvm.mcpu": _TVM + "test_a_processor_nobody_knows_is_refused_and_not_passed_over",
     "targets/tvm.device": "providers/targets/test_tvm_gpu.py::test_opencl_kernels_answer_every_row_on_the_processor",
+    "targets/tvm.fallback": "providers/targets/test_fallback.py::test_a_deployment_takes_the_first_that_can_be_had",
     "targets/tvm.batch": _TVM + "test_the_library_agrees_with_the_model_on_every_row",
     "targets/program.tolerance": _KEYS + "test_a_recorded_comparison_is_judged_by_todays_bars",
     "targets/program.min_agreement": _KEYS + "test_a_recorded_comparison_is_judged_by_todays_bars",

@@ -31,7 +31,8 @@ def api_of(arch: str) -> str:
 
 def nvidia() -> bool:
     """Whether an NVIDIA GPU is here, found by its device file alone."""
-    return _CARD.exists()
+    # The folder is listed, and the file not asked for: a remembered plan notices when a listing changes.
+    return _CARD.name in os.listdir(_CARD.parent)
 
 
 def lacking(arch: str) -> str:

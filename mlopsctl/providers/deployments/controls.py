@@ -51,18 +51,34 @@ def spelt_out(spec: Any) -> None:
         object.__setattr__(spec, "after", After(spec.after))
 
 
-def artifact_and_guards(spec: Any, specs: Specs) -> tuple[Need, ...]:
+def deployed(spec: Any, specs: Specs, *, served: bool = False) -> str:
+    """The target of a deployment, or the first of its ``fallback:`` that this machine has what it takes for.
+
+    What a machine has is found by looking for files. With ``served`` a target counts only where a server of ours loads it.
+    Where none can be had it is the target itself, whose own step says what is missing.
+    """
+    targets = specs.get("targets", {})
+    names = (spec.target, *getattr(targets.get(spec.target), "fallback", ()))
+    if len(names) == 1:
+        return str(spec.target)
+    lacks = ("lacks", "made_for") if served else ("lacks",)
+    fine = (name for name in names if not any(getattr(targets.get(name), lack, "") for lack in lacks))
+    return str(next(fine, spec.target))
+
+
+def artifact_and_guards(spec: Any, specs: Specs, *, served: bool = False) -> tuple[Need, ...]:
     """The target's artifact; as guards its gates, and the deployment that comes first. Raises ManifestError."""
     target = specs.get("targets", {}).get(spec.target)
+    chosen = deployed(spec, specs, served=served)
     model = spec.model or getattr(target, "model", "") or model_address("", specs).bare
     return (
-        Need("artifact", Address.of("targets", spec.target), "artifact"),
-        *(Need(GUARD, gate) for gate in _guards(spec, model, specs)),
+        Need("artifact", Address.of("targets", chosen), "artifact"),
+        *(Need(GUARD, gate) for gate in _guards(spec, model, specs, chosen)),
         *(Need(GUARD, other) for other in _first(spec, specs)),
     )
 
 
-def _guards(spec: Any, model: str, specs: Specs) -> Iterator[Address]:
+def _guards(spec: Any, model: str, specs: Specs, chosen: str) -> Iterator[Address]:
     """The gates that ``gates:`` names, else those whose model is this one and whose target is unset or equal."""
     if spec.gates == ():
         raise ManifestError(
@@ -82,7 +98,7 @@ def _guards(spec: Any, model: str, specs: Specs) -> Iterator[Address]:
                 )
             counts = named if spec.gates is not None else follows
         elif spec.gates is None:
-            counts = _of(gate, specs, model) and getattr(gate, "target", "") in ("", None, spec.target)
+            counts = _of(gate, specs, model) and getattr(gate, "target", "") in ("", None, spec.target, chosen)
         else:
             counts = named or (_of(gate, specs, model) and _always(gate))
         if counts:

@@ -36,7 +36,7 @@ from ...versions import MOST, PATTERN
 if TYPE_CHECKING:
     from ...serving.client import Answer
 
-from .controls import AFTER, BRANCH, GATES, VERSION, After, Approvals, artifact_and_guards, spelt_out
+from .controls import AFTER, BRANCH, GATES, VERSION, After, Approvals, artifact_and_guards, deployed, spelt_out
 from .local_home import Home, location, make_location, port_taken
 
 RESULT_VERSION = 1
@@ -105,18 +105,22 @@ def warnings(spec: Spec) -> tuple[str, ...]:
 
 def needs(spec: Spec, specs: Specs) -> tuple[Need, ...]:
     """As every deployment; raises ManifestError where the target is made for something else than a server here."""
-    if made_for := str(getattr(specs.get("targets", {}).get(spec.target), "made_for", "")):
+    chosen = deployed(spec, specs, served=True)
+    if made_for := str(getattr(specs.get("targets", {}).get(chosen), "made_for", "")):
         raise ManifestError(
-            f"targets.{spec.target} is made for {made_for}, which no server on this machine loads",
-            hint="name a target for this machine; what is made for other devices is handed over by use: command",
+            f"targets.{chosen} is made for {made_for}, which no server on this machine loads",
+            hint="name a target for this machine, or one as fallback: of that target; what is made for other devices is handed over by use: command",
             code="MLO1546",
         )
-    return artifact_and_guards(spec, specs)
+    return artifact_and_guards(spec, specs, served=True)
 
 
 def notes(want: Resource, inputs: Inputs) -> tuple[str, ...]:
-    """The warnings, beside the step that makes them true."""
-    return warnings(want.spec)
+    """The warnings, beside the step that makes them true; and which target stands in for the one that is named."""
+    instead = [str(item.need.address) for item in inputs if item.role == "artifact"]
+    own = str(Address.of("targets", want.spec.target))
+    stands_in = [f"{name} stands in for {own}" for name in instead if name != own]
+    return (*warnings(want.spec), *stands_in)
 
 
 def read(want: Resource, made_from: Digest | None, ctx: Context) -> Observed | None:

@@ -12,7 +12,7 @@ from ...adapters.artifact import (
     require_host,
     write_description,
 )
-from ...adapters.lineage import model_and_view
+from ...adapters.lineage import model_address, model_and_view
 from ...adapters.tools import require
 from ...budgets import Budget, Resources, budget, priority_field, resources_field
 from ...errors import ManifestError, ProviderError
@@ -21,7 +21,6 @@ from ...provider import (
     Inputs,
     Specs,
     diff_by_fingerprint,
-    no_notes,
     no_sources,
     nothing_to_remove,
     nothing_to_verify,
@@ -36,12 +35,11 @@ if TYPE_CHECKING:
     from .tvm_rows import Work
 
 RESULT_VERSION = 1
-LATER_KEYS = ("quantize", "fallback", "max_accuracy_drop", "tune")
+LATER_KEYS = ("quantize", "max_accuracy_drop", "tune")
 
 sources = no_sources
 read = read_from_trail
 diff = diff_by_fingerprint
-notes = no_notes
 verify = nothing_to_verify
 remove = nothing_to_remove
 
@@ -95,6 +93,19 @@ class Spec:
     timeout: float = run(600.0, doc="How long the compiler may work.", quantity="duration")
     memory: int = run(8 * 2**30, doc="The address space that the compiler may use.", quantity="size")
 
+    fallback: tuple[str, ...] = run(
+        (), doc="Targets that deployments take in its place, the first of them that this machine can make and run."
+    )
+
+    @property
+    def lacks(self) -> str:
+        """What this machine lacks to make the artifact and run it, found by looking for files; empty where nothing."""
+        from ...adapters.gpu import lacking
+        from ...adapters.tools import missing
+
+        without = [f"{tool.name} is not here: {tool.install}" for tool in missing(("tvm",))]
+        return without[0] if without else lacking(self.arch) if self.device == "gpu" else ""
+
     @property
     def made_for(self) -> str:
         """The other device that the artifact is for, in words; empty where a server of ours loads it."""
@@ -119,7 +130,29 @@ def needs(spec: Spec, specs: Specs) -> tuple[Need, ...]:
             hint="write device: gpu with arch: sm_90 (the GPU's compute capability), opencl or webgpu, or leave both out",
             code="MLO1440",
         )
+    unknown = [name for name in spec.fallback if name not in specs.get("targets", {})]
+    if unknown or len(set(spec.fallback)) != len(spec.fallback):
+        raise ManifestError(
+            f"fallback: names {', '.join(unknown)}, which are no targets" if unknown else "fallback: names one twice",
+            hint="name other targets of the same model, the preferred one first",
+            code="MLO1442",
+        )
+    for name in spec.fallback:
+        other = specs["targets"][name]
+        if other is spec or model_address(other.model, specs) != model_address(spec.model, specs):
+            raise ManifestError(
+                f"fallback: {name} is {'the target itself' if other is spec else 'made of another model'}",
+                hint="name other targets of the same model, the preferred one first",
+                code="MLO1442",
+            )
     return model_and_view(spec.model, spec.view, specs)
+
+
+def notes(want: Resource, inputs: Inputs) -> tuple[str, ...]:
+    """Why deployments take another target, where they do."""
+    if want.spec.fallback and (lacks := want.spec.lacks):
+        return (f"{lacks}; deployments take {', else '.join(want.spec.fallback)}",)
+    return ()
 
 
 def judge(want: Resource, seen: Observed, inputs: Inputs) -> Verdict:
