@@ -74,7 +74,7 @@ USE_BY_KEY: Mapping[str, Mapping[str, str]] = {"train": {"import": "imported"}}
 """Keys that say by themselves which provider of the section is meant, where ``use:`` is left out."""
 
 USE_BY_WORD: Mapping[str, Mapping[tuple[str, str], str]] = {
-    "targets": {("device", "fpga"): "fpga", ("device", "asic"): "asic"}
+    "targets": {("device", "fpga"): "fpga", ("device", "asic"): "asic", ("device", "gpu"): "tvm"},
 }
 """Keys that say it by their value."""
 

@@ -48,27 +48,36 @@ def write_image_net(path: Path) -> Path:
 
 
 def answers(model: Path, schedule: Any, x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    module, outputs = load(str(model), len(x))
+    found: np.ndarray[Any, Any] = call_kernels(module, outputs, {"x": x}, schedule)[0]
+    return found
+
+
+def call_kernels(module: Any, outputs: list[str], feeds: dict[str, Any], schedule: Any) -> list[Any]:
     """What the kernels answer on this processor, called in order by hand."""
     target = tvm.target.Target(TARGET)
-    module, outputs = load(str(model), len(x))
     program = lower(module, outputs, target, schedule)
     library = tvm.tirx.build(tvm.IRModule(program.kernels), target=target)
-    arena = np.zeros(program.arena // 8 + 64, np.float64)
-    whole = arena.view(np.uint8)[-arena.ctypes.data % 256 :]
-    weights = np.zeros(len(program.weights) // 8 + 64, np.float64)
-    fixed = weights.view(np.uint8)[-weights.ctypes.data % 256 :]
-    fixed[: len(program.weights)] = np.frombuffer(program.weights, np.uint8)
+    arena, weights = aligned(program.arena), aligned(len(program.weights))
+    weights[: len(program.weights)] = np.frombuffer(bytes(program.weights), np.uint8)
 
     def place(number: int) -> np.ndarray[Any, Any]:
         tensor = program.tensors[number]
-        base = fixed if tensor.kind == "weight" else whole
+        base = weights if tensor.kind == "weight" else arena
         part = base[tensor.offset : tensor.offset + tensor.bytes]
         return part.view(tensor.dtype).reshape(tensor.shape)
 
-    place(program.inputs[0][1])[:] = x
+    for name, number in program.inputs:
+        place(number)[...] = feeds[name]
     for step in program.steps:
         library[step.kernel](*(tvm.runtime.from_dlpack(place(number)) for number in step.arguments))
-    return place(program.outputs[0][1]).copy()
+    return [place(number).copy() for _, number in program.outputs]
+
+
+def aligned(size: int) -> np.ndarray[Any, Any]:
+    """Bytes that begin where TVM's kernels expect it."""
+    room = np.zeros(size + 512, np.uint8)
+    return room[-room.ctypes.data % 256 :]
 
 
 @pytest.mark.parametrize(

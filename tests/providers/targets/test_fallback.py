@@ -25,8 +25,8 @@ gates:
   of-server: {target: server, metric: accuracy, min: 0.5}
   of-other: {target: other, metric: accuracy, min: 0.5}
 targets:
-  gpu: {use: tvm, device: gpu, arch: sm_90, fallback: [other, server]}
-  other: {use: tvm, device: gpu, arch: webgpu}
+  gpu: {device: gpu, arch: sm_90, fallback: [other, server]}
+  other: {device: gpu, arch: webgpu}
   server: {}
 deployments:
   live: {target: gpu, use: USE}
@@ -88,7 +88,7 @@ def test_what_cannot_stand_in_is_refused(names: str) -> None:
     text = MANIFEST.replace("USE", "local").replace("[other, server]", names)
     text = text.replace("targets:\n", "targets:\n  foreign: {model: second}\n")
     text = text.replace("train:\n", "train:\n  second: {run: python train.py}\n").replace(
-        "{use: tvm", "{model: small, use: tvm"
+        "{device: gpu", "{model: small, device: gpu"
     )
     text = text.replace("server: {}", "server: {model: small}").replace(
         "{target: gpu, use", "{model: small, target: gpu, use"
