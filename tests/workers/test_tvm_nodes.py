@@ -25,7 +25,6 @@ OPERATORS = [
     "Clip",
     "Concat",
     "Conv",
-    "ConvTranspose",
     "Div",
     "Erf",
     "Exp",
