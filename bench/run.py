@@ -22,7 +22,7 @@ ROUNDS = 20
 CHANGED = "mlopsctl validate, changed manifest"
 REMEMBERED, WORKED_OUT = "mlopsctl plan, nothing to do, remembered", "mlopsctl plan, nothing to do, worked out"
 # Benchmarks of their own, which print their ratios themselves.
-OTHERS = ("targets.py", "server.py", "trail.py", "queries.py", "plan.py", "scheduler.py")
+OTHERS = ("targets.py", "hardware.py", "server.py", "trail.py", "queries.py", "plan.py", "scheduler.py")
 
 
 @dataclass(frozen=True)
