@@ -22,6 +22,8 @@ PIPELINE, LOCK, PARAMS = "dvc.yaml", "dvc.lock", "params.yaml"
 _KNOWN = frozenset((
     "cmd", "wdir", "deps", "outs", "metrics", "plots", "params", "vars", "frozen", "always_changed", "desc", "meta",
 ))  # fmt: skip
+_SECTIONS = frozenset(("stages", "vars", "params", "metrics", "plots"))
+"""What dvc.yaml may hold beside stages that is said otherwise here, or is about showing figures."""
 _PLAIN_VALUE = re.compile(r"[\w./:@%+=,-]+")
 MOST = 1000
 """Stages that one definition may stand for."""
@@ -76,6 +78,9 @@ def read_stages(tree: Tree) -> tuple[list[DvcStage], list[str], dict[str, str]]:
         values = _values(tree, document.get("vars"), "")
     except NotUnderstood as error:
         return [], [str(error)], {}
+    unknown += [
+        f"{PIPELINE}: its '{key}' has no counterpart here" for key in sorted(set(map(str, document)) - _SECTIONS)
+    ]
     found = []
     block = root.get("stages")
     for name, definition in (document.get("stages") or {}).items():

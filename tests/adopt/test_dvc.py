@@ -89,6 +89,14 @@ stages:
     assert spec(manifest, "train.grid-0-1-true").run[0] == "python a.py 0.1 true"
 
 
+def test_sections_without_a_counterpart_are_listed(tmp_path: Path) -> None:
+    pipeline = "stages: {a: {cmd: python a.py, outs: [x]}}\nplots: [x]\nartifacts: {m: {path: x}}\ndatasets: []\n"
+    found, _ = proposed(tmp_path, {"dvc.yaml": pipeline, "a.py": ""})
+    assert found.proposal.unknown == tuple(
+        f"dvc.yaml: its '{key}' has no counterpart here" for key in ("artifacts", "datasets")
+    )
+
+
 def test_a_stage_runs_in_its_folder_and_finds_its_files_from_there(tmp_path: Path) -> None:
     pipeline = """\
 stages:
