@@ -66,10 +66,10 @@ def report(name: str, place: Path) -> int:
         missed += told(line, again <= AUTO_LIMIT)
     if name == NAMED:
         made = bench.make(onnxruntime, model, kind, "int8", quantize="int8")
-        ratio = min(compared(plain, made.outputs["artifact"], place, batch) for batch in (1, 32))
+        ratio = max(compared(plain, made.outputs["artifact"], place, batch) for batch in (1, 32))
         metrics: Any = made.facts["metrics"]
         drop = float(metrics["drop"]["value"])
-        line = f"{name}, int8: {1 / ratio:.2f} x as fast as plain, accuracy {metrics['artifact']['value']}"
+        line = f"{name}, int8, the slower batch: {1 / ratio:.2f} x as fast as plain, accuracy {metrics['artifact']['value']}"
         line += f", the model's {metrics['original']['value']}, drop {drop:.4f} {metrics['drop']['ci']}"
         missed += told(line, ratio <= INT8_LIMIT and drop <= DROP_LIMIT)
     return missed
