@@ -20,7 +20,8 @@ from .errors import MlopsError, RebuiltError, StaleError
 from .looks import final_rows
 from .order import Ready, keys
 from .plan import Assessment, assess, removal
-from .provider import Context, provider, with_meaning
+from .provider import Context, with_meaning
+from .registry import provider
 from .restoring import Restorer
 from .selection import is_named
 from .slots import EVERYTHING, Machine, Slots, demand, together

@@ -8,7 +8,8 @@ from typing import NamedTuple, Protocol
 from .adapters.times import lasting
 from .approvals import People, Quorum, able, count, others_made, release_digest, removal_digest, waits
 from .canonical import digest_of, plain
-from .provider import DEFAULT_USE, Inputs, provider, result_fields
+from .provider import Inputs, result_fields
+from .registry import DEFAULT_USE, provider
 from .site import Site
 from .types import Address, Digest, Entry, Resource, Rule, Verdict
 

@@ -12,16 +12,9 @@ from .drift import looked
 from .errors import MlopsError
 from .holds import Hold
 from .looks import looks, nth_model, refuse_looks, sealed
-from .provider import (
-    MEANING,
-    Inputs,
-    changes_since,
-    fingerprint,
-    ingredients,
-    known_ingredients,
-    provider,
-)
+from .provider import MEANING, Inputs, changes_since, fingerprint, ingredients, known_ingredients
 from .reasons import in_words, is_unknown
+from .registry import provider
 from .renames import forgotten, renamed
 from .selection import chosen, is_named
 from .site import Site

@@ -1,7 +1,6 @@
-"""The seam: what every provider answers, the usual answers, and the registry.
+"""The seam: what every provider answers, and the usual answers.
 
-A provider is a module with the names of ``Provider``. A new one is one file and one line in ``PROVIDERS``;
-the module is imported only when a manifest names it.
+A provider is a module with the names of ``Provider``; ``registry.py`` names it.
 """
 
 from __future__ import annotations
@@ -12,11 +11,11 @@ import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cache
-from importlib import import_module
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, NamedTuple, Protocol
 
 from .canonical import digest_of, plain
+from .registry import provider
 from .types import (
     GUARD,
     Action,
@@ -37,58 +36,6 @@ from .types import (
     TreeFile,
     Verdict,
 )
-
-PROVIDERS: Mapping[str, str] = {
-    "data/dvc": "mlopsctl.providers.data.dvc",
-    "data/command": "mlopsctl.providers.data.command",
-    "train/local": "mlopsctl.providers.train.local",
-    "train/command": "mlopsctl.providers.train.command",
-    "train/imported": "mlopsctl.providers.train.imported",
-    "gates/metric": "mlopsctl.providers.gates.metric",
-    "gates/scan": "mlopsctl.providers.gates.scan",
-    "gates/table": "mlopsctl.providers.gates.table",
-    "gates/command": "mlopsctl.providers.gates.command",
-    "targets/onnxruntime": "mlopsctl.providers.targets.onnxruntime",
-    "targets/auto": "mlopsctl.providers.targets.auto",
-    "targets/openvino": "mlopsctl.providers.targets.openvino",
-    "targets/tvm": "mlopsctl.providers.targets.tvm",
-    "targets/web": "mlopsctl.providers.targets.web",
-    "targets/mcu": "mlopsctl.providers.targets.mcu",
-    "targets/asic": "mlopsctl.providers.targets.asic",
-    "targets/fpga": "mlopsctl.providers.targets.fpga",
-    "targets/program": "mlopsctl.providers.targets.program",
-    "targets/command": "mlopsctl.providers.targets.command",
-    "deployments/local": "mlopsctl.providers.deployments.local",
-    "deployments/command": "mlopsctl.providers.deployments.command",
-}
-
-DEFAULT_USE: Mapping[str, str] = {
-    "data": "dvc",
-    "train": "local",
-    "gates": "metric",
-    "targets": "onnxruntime",
-    "deployments": "local",
-}
-
-USE_BY_KEY: Mapping[str, Mapping[str, str]] = {"train": {"import": "imported"}}
-"""Keys that say by themselves which provider of the section is meant, where ``use:`` is left out."""
-
-USE_BY_WORD: Mapping[str, Mapping[tuple[str, str], str]] = {
-    "targets": {("device", "fpga"): "fpga", ("device", "asic"): "asic", ("device", "gpu"): "tvm"},
-}
-"""Keys that say it by their value."""
-
-
-def implied_use(section: str, value_of: Callable[[str], Any], keys: Collection[str]) -> str:
-    """The provider that is meant where ``use:`` is left out."""
-    for key, word in USE_BY_KEY.get(section, {}).items():
-        if key in keys:
-            return word
-    for (key, value), word in USE_BY_WORD.get(section, {}).items():
-        if key in keys and value_of(key) == value:
-            return word
-    return DEFAULT_USE[section]
-
 
 Specs = Mapping[str, Mapping[str, Any]]
 """All specs of a manifest: section, then name."""
@@ -259,12 +206,6 @@ class Deployment(Provider, Protocol):
 
     def move(self, old: Address, new: Address, ctx: Context) -> str:
         """Gives what runs another name in this clone, while it runs; where it runs. Done again, it changes nothing."""
-
-
-@cache
-def provider(name: str) -> Provider:
-    """The provider registered as ``section/use``. Raises KeyError for an unknown name."""
-    return cast(Provider, import_module(PROVIDERS[name]))
 
 
 # --- Spec fields -------------------------------------------------------------------------------------------

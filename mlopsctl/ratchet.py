@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from .canonical import plain
-from .provider import declared_fields, provider
+from .provider import declared_fields
+from .registry import provider
 from .types import GUARD, Address, Json, Need, Resource
 
 VERSION = 1

@@ -13,7 +13,8 @@ from typing import NamedTuple
 from .crew import Crew
 from .errors import EvidenceError, RebuiltError
 from .plan import Assessment, assess
-from .provider import MEANING, Context, provider
+from .provider import MEANING, Context
+from .registry import provider
 from .slots import Demand, demand
 from .types import (
     COMPARED,

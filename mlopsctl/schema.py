@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from .manifest.conform import EXAMPLES, MAPPINGS, PATTERNS, key_of, required, spec_fields, type_of, union_members
 from .manifest.load import API_VERSION, NAME, ProjectSpec
-from .provider import DEFAULT_USE, PROVIDERS, USE_BY_KEY, USE_BY_WORD, provider
+from .registry import DEFAULT_USE, PROVIDERS, USE_BY_KEY, USE_BY_WORD, provider
 from .types import SECTIONS, Json
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"

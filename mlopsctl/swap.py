@@ -8,7 +8,8 @@ from typing import cast
 
 from .errors import StaleError
 from .intents import INTENT
-from .provider import Context, Deployment, Inputs, provider
+from .provider import Context, Deployment, Inputs
+from .registry import provider
 from .types import ADOPTION, Mark, Observed, Outcome, Resource
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from .canonical import plain
-from .provider import Inputs, provider
+from .provider import Inputs
+from .registry import provider
 from .selection import is_named
 from .types import Address, Entry, Json, LeftOut, Observed, Resource, Sample, Selection, Status, Verdict
 

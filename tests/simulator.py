@@ -17,7 +17,8 @@ from mlopsctl.canonical import digest_of
 from mlopsctl.holds import KINDS, Hold, holds
 from mlopsctl.looks import Release
 from mlopsctl.plan import make_plan
-from mlopsctl.provider import Context, Inputs, provider
+from mlopsctl.provider import Context, Inputs
+from mlopsctl.registry import provider
 from mlopsctl.site import Site
 from mlopsctl.soak import KINDS as SOAK
 from mlopsctl.soak import Running, running

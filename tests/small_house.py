@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import pytest
 
-from mlopsctl import provider, schema
+from mlopsctl import registry, schema
 from mlopsctl.manifest import load as manifest
 from mlopsctl.provider import Specs, policy, result
 from mlopsctl.provider import run as running
@@ -118,8 +118,8 @@ def small_house() -> Iterator[None]:
             module.__dict__.update(Spec=spec, needs=needs, RESULT_VERSION=1)
             patch.setitem(sys.modules, module.__name__, module)
             names[name] = module.__name__
-        for user in (provider, manifest, schema):
+        for user in (registry, manifest, schema):
             patch.setattr(user, "PROVIDERS", names)
-        provider.provider.cache_clear()
+        registry.provider.cache_clear()
         yield
-    provider.provider.cache_clear()
+    registry.provider.cache_clear()

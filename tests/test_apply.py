@@ -18,10 +18,10 @@ from tests.simulator import PROVIDERS, Simulator, need, resource
 
 @pytest.fixture(autouse=True)
 def _simple_providers(monkeypatch: pytest.MonkeyPatch) -> None:
-    from mlopsctl import provider as seam
+    from mlopsctl import registry
 
-    monkeypatch.setattr(seam, "PROVIDERS", PROVIDERS)
-    seam.provider.cache_clear()
+    monkeypatch.setattr(registry, "PROVIDERS", PROVIDERS)
+    registry.provider.cache_clear()
 
 
 @pytest.fixture

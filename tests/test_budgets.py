@@ -13,8 +13,9 @@ from mlopsctl.adapters.process import run_logged
 from mlopsctl.apply import Walk
 from mlopsctl.budgets import Budget, Deadline
 from mlopsctl.errors import ProviderError
-from mlopsctl.provider import PROVIDERS as REGISTRY
-from mlopsctl.provider import Context, Inputs, provider
+from mlopsctl.provider import Context, Inputs
+from mlopsctl.registry import PROVIDERS as REGISTRY
+from mlopsctl.registry import provider
 from mlopsctl.types import Address, Outcome, Resource
 from tests import simple
 from tests.simulator import PROVIDERS, Simulator, resource

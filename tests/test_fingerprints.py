@@ -16,7 +16,8 @@ import pytest
 from mlopsctl import __version__
 from mlopsctl.gitobjects import object_id
 from mlopsctl.manifest import load_manifest
-from mlopsctl.provider import changes_since, fingerprint, ingredients, provider
+from mlopsctl.provider import changes_since, fingerprint, ingredients
+from mlopsctl.registry import provider
 from mlopsctl.types import Digest, Input, Json, Observed, Resource, TreeFile
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -178,7 +179,7 @@ def test_this_release_is_in_the_list() -> None:
 
 
 def test_every_provider_is_in_the_golden_manifest() -> None:
-    from mlopsctl.provider import PROVIDERS
+    from mlopsctl.registry import PROVIDERS
 
     resources = [want for path in MANIFESTS for want in load_manifest(path.read_bytes()).resources]
     assert {want.provider for want in resources} == set(PROVIDERS)

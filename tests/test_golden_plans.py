@@ -377,7 +377,7 @@ def with_warnings(project: Simulator) -> Shown:
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Simulator:
-    monkeypatch.setattr("mlopsctl.provider.PROVIDERS", PROVIDERS)
+    monkeypatch.setattr("mlopsctl.registry.PROVIDERS", PROVIDERS)
     # A case may change these two for itself.
     monkeypatch.setattr(simple, "diff", simple.diff)
     monkeypatch.setattr(simple, "SWITCHES", False, raising=False)

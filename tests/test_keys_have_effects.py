@@ -15,7 +15,8 @@ import pytest
 
 from mlopsctl.manifest import ProjectSpec
 from mlopsctl.manifest.conform import key_of, spec_fields, type_of, union_members
-from mlopsctl.provider import PROVIDERS, provider, result_fields
+from mlopsctl.provider import result_fields
+from mlopsctl.registry import PROVIDERS, provider
 
 TESTS = Path(__file__).parent
 

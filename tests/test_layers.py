@@ -37,3 +37,8 @@ def test_a_breach_is_seen(tmp_path: Path) -> None:
     assert done.returncode != 0
     assert "mlopsctl.types -> mlopsctl.plan" in done.stdout
     assert "mlopsctl.homeless" in done.stdout
+
+
+def test_no_module_is_longer_than_anybody_reads() -> None:
+    lengths = {str(path): len(path.read_text("utf-8").splitlines()) for path in (ROOT / "mlopsctl").rglob("*.py")}
+    assert {path: lines for path, lines in lengths.items() if lines > 500} == {}

@@ -20,10 +20,10 @@ from tests.simulator import PROVIDERS, Simulator, need, resource
 
 @pytest.fixture(autouse=True)
 def _simple_providers(monkeypatch: pytest.MonkeyPatch) -> None:
-    from mlopsctl import provider as seam
+    from mlopsctl import registry
 
-    monkeypatch.setattr(seam, "PROVIDERS", PROVIDERS)
-    seam.provider.cache_clear()
+    monkeypatch.setattr(registry, "PROVIDERS", PROVIDERS)
+    registry.provider.cache_clear()
 
 
 @pytest.fixture
@@ -184,9 +184,9 @@ def test_a_needed_output_that_upstream_lacks_is_an_error(project: Simulator) -> 
 
 @given(st.text(max_size=20), st.text(max_size=20))
 def test_equal_ingredients_and_only_those_have_equal_fingerprints(one: str, other: str) -> None:
-    from mlopsctl import provider as seam
+    from mlopsctl import registry
 
-    seam.provider.cache_clear()
+    registry.provider.cache_clear()
 
     def of(text: str) -> str:
         want = resource("data.rows", text=text)

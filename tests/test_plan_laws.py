@@ -23,13 +23,13 @@ from tests.simulator import PROVIDERS, Simulator, need, resource
 
 @pytest.fixture(autouse=True)
 def _simple_providers() -> Iterator[None]:
-    from mlopsctl import provider as seam
+    from mlopsctl import registry
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(seam, "PROVIDERS", PROVIDERS)
-        seam.provider.cache_clear()
+        patch.setattr(registry, "PROVIDERS", PROVIDERS)
+        registry.provider.cache_clear()
         yield
-    seam.provider.cache_clear()
+    registry.provider.cache_clear()
 
 
 class Node(NamedTuple):

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from mlopsctl.canonical import plain
-from mlopsctl.provider import PROVIDERS, declared_fields, provider
+from mlopsctl.provider import declared_fields
 from mlopsctl.ratchet import Controls, as_in_force, control_fields, controls, is_looser, weakenings
+from mlopsctl.registry import PROVIDERS, provider
 from mlopsctl.types import GUARD, Address, Need, Resource
 
 DEPLOYMENT, GATE = Address("deployments", "live"), Address("gates", "g")

@@ -22,10 +22,10 @@ SCAN = resource("gates.scan", need("model", "train.model"), text="looked at")
 
 @pytest.fixture(autouse=True)
 def _simple_providers(monkeypatch: pytest.MonkeyPatch) -> None:
-    from mlopsctl import provider as seam
+    from mlopsctl import registry
 
-    monkeypatch.setattr(seam, "PROVIDERS", PROVIDERS)
-    seam.provider.cache_clear()
+    monkeypatch.setattr(registry, "PROVIDERS", PROVIDERS)
+    registry.provider.cache_clear()
 
 
 def model(reproducible: str) -> Resource:

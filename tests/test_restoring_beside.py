@@ -28,10 +28,10 @@ OTHER = resource("train.other", text="other")
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Simulator:
-    from mlopsctl import provider as seam
+    from mlopsctl import registry
 
-    monkeypatch.setattr(seam, "PROVIDERS", PROVIDERS)
-    seam.provider.cache_clear()
+    monkeypatch.setattr(registry, "PROVIDERS", PROVIDERS)
+    registry.provider.cache_clear()
     return Simulator(tmp_path)
 
 

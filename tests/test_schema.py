@@ -17,7 +17,7 @@ from mlopsctl import schema
 from mlopsctl.errors import ManifestError
 from mlopsctl.manifest import load_manifest
 from mlopsctl.manifest.conform import key_of, spec_fields, type_of
-from mlopsctl.provider import PROVIDERS, provider
+from mlopsctl.registry import PROVIDERS, provider
 from tests.small_house import small_house
 
 SHIPPED = Path(__file__).parent.parent / "schemas" / "mlops.schema.json"

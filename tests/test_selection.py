@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mlopsctl.errors import UsageError
-from mlopsctl.provider import PROVIDERS as REGISTRY
+from mlopsctl.registry import PROVIDERS as REGISTRY
 from mlopsctl.selection import chosen
 from mlopsctl.types import Action, Address, Selection
 from tests.simulator import PROVIDERS, Simulator, need, resource

@@ -19,7 +19,7 @@ WANT = resource("deployments.live", need("artifact", "train.m"), text="live")
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Simulator:
-    monkeypatch.setattr("mlopsctl.provider.PROVIDERS", simulator.PROVIDERS)
+    monkeypatch.setattr("mlopsctl.registry.PROVIDERS", simulator.PROVIDERS)
     return Simulator(tmp_path)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mlopsctl.apply import Walk
-from mlopsctl.provider import PROVIDERS as REGISTRY
+from mlopsctl.registry import PROVIDERS as REGISTRY
 from mlopsctl.types import Action, Address, Entry, Resource, Status, Step, Verdict
 from tests.simulator import PROVIDERS, Simulator, need, resource
 

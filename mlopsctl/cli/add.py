@@ -13,7 +13,7 @@ from ..adapters.files import reader, write_atomically
 from ..errors import ManifestError, UsageError
 from ..manifest import Manifest, check_views, load_manifest
 from ..manifest.edit import insert
-from ..provider import DEFAULT_USE, PROVIDERS
+from ..registry import DEFAULT_USE, PROVIDERS
 from . import console
 from .validate import nearest
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from ..canonical import digest_of
 from ..errors import ApprovalError, GateError, MlopsError, StaleError, UsageError
-from ..provider import Context, Inputs, ingredients, provider
+from ..provider import Context, Inputs, ingredients
+from ..registry import provider
 from ..soak import comes_after
 from ..types import (
     ADOPTION,

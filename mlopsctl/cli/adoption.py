@@ -8,7 +8,8 @@ from pathlib import Path
 from ..adapters.origin import UNVERIFIED
 from ..errors import MlopsError, ProviderError
 from ..plan import Assessment, survey
-from ..provider import provider, with_meaning
+from ..provider import with_meaning
+from ..registry import provider
 from ..selection import chosen
 from ..types import GUARD, Action, Json, Observed, Outcome, Resource, Selection
 from . import console

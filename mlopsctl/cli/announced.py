@@ -10,7 +10,8 @@ from ..adapters import watch
 from ..adapters.times import lasting
 from ..intents import KINDS, LOOKED_AT, Intent, standing
 from ..plan import Assessment
-from ..provider import Deployment, provider
+from ..provider import Deployment
+from ..registry import provider
 from ..types import Address
 from .project import Project
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from ..adapters.store import LocalStore
 from ..errors import ManifestError, UsageError
-from ..provider import Context, Tree, provider
+from ..provider import Context, Tree
+from ..registry import provider
 from ..types import Address, Digest, Entry, Input, Json, Observed, Outcome, Resource, Status, Verdict
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import typer
 from ..adapters.git import find_repo
 from ..errors import EvidenceError, MlopsError, UsageError
 from ..plan import Assessment, survey
-from ..provider import provider
+from ..registry import provider
 from . import console
 from .options import Format, check_format
 from .project import Project, open_project

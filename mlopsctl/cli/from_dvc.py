@@ -24,7 +24,8 @@ from ..apply import Walk
 from ..canonical import digest_of
 from ..errors import MlopsError, ProviderError
 from ..manifest import load_manifest
-from ..provider import Tree, provider, result_fields
+from ..provider import Tree, result_fields
+from ..registry import provider
 from ..types import Address, Json, Resource, Selection
 from . import console
 from .adoption import adopt_result, standing

@@ -20,8 +20,9 @@ from ..budgets import share_of
 from ..errors import GateError, MlopsError, UsageError
 from ..looks import looks, nth_model, refuse_looks
 from ..plan import survey
-from ..provider import MEANING, Context, Inputs, fingerprint, ingredients, provider, with_meaning
+from ..provider import MEANING, Context, Inputs, fingerprint, ingredients, with_meaning
 from ..providers.gates.exposure import refuse_seen_rows
+from ..registry import provider
 from ..types import Digest, Input, Json, Observed, Outcome, Resource, Status, Verdict
 from . import console
 from .given import specs_of

@@ -13,7 +13,8 @@ from ..adapters.store import LocalStore
 from ..audit.code import without_secrets
 from ..errors import MlopsError, NotSharedError
 from ..holds import Hold
-from ..provider import NO_SCRATCH, Context, Deployment, Probe, Trail, Tree, provider
+from ..provider import NO_SCRATCH, Context, Deployment, Probe, Trail, Tree
+from ..registry import provider
 from ..render.text import printable
 from ..types import Address, Resource
 from . import console

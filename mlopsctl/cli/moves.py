@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import cast
 
 from ..audit.called import SHARED
-from ..provider import Context, Deployment, provider
+from ..provider import Context, Deployment
+from ..registry import provider
 from ..selection import is_named
 from ..swap import swapping
 from ..types import Action, Plan, Resource

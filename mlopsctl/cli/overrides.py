@@ -8,7 +8,8 @@ from typing import cast
 from ..audit.order import builds_on
 from ..audit.trail import TrailLog
 from ..holds import KINDS, Hold, holds
-from ..provider import Context, Deployment, provider
+from ..provider import Context, Deployment
+from ..registry import provider
 from ..types import Entry, Resource
 
 

@@ -7,7 +7,8 @@ from typing import Annotated, cast
 import typer
 
 from ..errors import ApprovalError, MlopsError, StaleError, UsageError
-from ..provider import Deployment, Inputs, provider
+from ..provider import Deployment, Inputs
+from ..registry import provider
 from ..soak import comes_after
 from ..swap import swapping
 from ..types import Entry, Resource, Verdict

@@ -128,7 +128,7 @@ def _unusable(path: Path, why: str) -> ProviderError:
 
 def _deployed(name: str, table: Table) -> Answers:
     """A deployment of this project, through its endpoint."""
-    from ..provider import provider
+    from ..registry import provider
     from .project import open_project
 
     project = open_project()

@@ -15,7 +15,8 @@ from ..adopt.repository import Found
 from ..adopt.visible import Visible
 from ..errors import MlopsError
 from ..manifest import Manifest
-from ..provider import Context, Trail, Tree, provider, with_meaning
+from ..provider import Context, Trail, Tree, with_meaning
+from ..registry import provider
 from ..types import Address, Digest, Input, Observed, Resource
 from . import console
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ..errors import MlopsError
-from ..provider import provider
+from ..registry import provider
 from ..types import Entry, Resource
 from . import console
 from .project import Project

@@ -32,7 +32,7 @@ def serve(
       mlopsctl serve model.onnx --to 127.0.0.1:8080
     """
     from ..providers.deployments.listeners import port_holder
-    from ..providers.deployments.local import TO
+    from ..providers.deployments.local_serve import TO
 
     match = re.fullmatch(TO, to)
     if match is None or int(match["port"]) > 65535:

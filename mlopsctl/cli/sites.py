@@ -14,8 +14,9 @@ from ..audit.contest import LOOKED_AT, heads
 from ..canonical import canonical, digest_of
 from ..errors import EvidenceError
 from ..gitobjects import build_trees, object_id
-from ..provider import Context, Deployment, provider
+from ..provider import Context, Deployment
 from ..ratchet import Controls, controls, deployment_fields, weakenings
+from ..registry import provider
 from ..site import Site
 from ..types import Address, Entry, Json, Observed, Resource, TreeFile
 from .announced import foreign_intents, is_shared

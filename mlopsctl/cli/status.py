@@ -10,7 +10,8 @@ import typer
 from ..audit.sharing import waiting
 from ..looks import nth_model
 from ..plan import Assessment, removal, survey
-from ..provider import Deployment, Probe, provider
+from ..provider import Deployment, Probe
+from ..registry import provider
 from ..releases import RELEASE
 from ..render.text import printable
 from ..types import Action, Address, Json, Resource, is_unverified

@@ -12,8 +12,9 @@ from ..adapters.ci import under_review
 from ..adapters.lock import locked
 from ..controls import controls_on, same_settings, unapproved
 from ..errors import EvidenceError, GateError, MlopsError
-from ..provider import Deployment, Inputs, fingerprint, ingredients, provider
+from ..provider import Deployment, Inputs, fingerprint, ingredients
 from ..ratchet import Controls, as_in_force
+from ..registry import provider
 from ..soak import artifact_of
 from ..swap import swapping
 from ..types import GUARD, Address, Digest, Entry, Observed, Outcome, Resource, Verdict

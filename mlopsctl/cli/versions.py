@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ..plan import Assessment
-from ..provider import provider, result_fields
+from ..provider import result_fields
+from ..registry import provider
 from ..releases import RELEASE, numbered
 from ..types import GUARD, Address, Digest, Entry, Input, Need, Observed, Resource, Verdict
 from ..versions import MOST, Version, artifact_of, asked

@@ -19,7 +19,8 @@ from ..audit.code import CodeTree, code_tree, without_secrets
 from ..controls import settings
 from ..errors import MlopsError
 from ..personal import claims
-from ..provider import Context, Deployment, Inputs, provider
+from ..provider import Context, Deployment, Inputs
+from ..registry import provider
 from ..releases import RELEASE, following
 from ..resources import title_of
 from ..types import Address, Digest, Json, Observed, Outcome, Resource, TreeFile

@@ -16,7 +16,8 @@ from ..audit.winners import results, swapped, swapped_input
 from ..errors import EvidenceError, MlopsError
 from ..holds import Hold
 from ..looks import Release
-from ..provider import Context, Deployment, Inputs, Specs, provider
+from ..provider import Context, Deployment, Inputs, Specs
+from ..registry import provider
 from ..site import Site
 from ..slots import Machine, demand, lacks
 from ..soak import KINDS as SOAK

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple, TypeAlias, cast
 from ..canonical import digest_of, plain
 from ..errors import ManifestError, MlopsError
 from ..personal import struck
-from ..provider import PROVIDERS, implied_use, policy, provider, result_fields
+from ..provider import policy, result_fields
+from ..registry import PROVIDERS, implied_use, provider
 from ..types import SECTIONS, Address, Digest, Resource, Where
 from .conform import conform, fields_of, matches
 from .each import MARK, Families, Family, Read, Scalar, bind, family, filled, read_files, refuse_marks

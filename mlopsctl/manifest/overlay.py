@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, get_args, get_origin
 
 from ..errors import ManifestError, UsageError
-from ..provider import PROVIDERS, implied_use, provider
+from ..registry import PROVIDERS, implied_use, provider
 from ..types import SECTIONS
 from .conform import MAPPINGS, fields_of, type_of, union_members
 from .each import Read

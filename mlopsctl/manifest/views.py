@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..errors import ManifestError
-from ..provider import provider
+from ..registry import provider
 from ..types import Need, Resource
 from .findings import MOST
 

@@ -12,7 +12,7 @@ from mlopsctl.adapters.git import WorkTree, find_repo
 from mlopsctl.adopt.repository import Found, read_repository
 from mlopsctl.adopt.text import manifest_text
 from mlopsctl.manifest import Manifest, load_manifest
-from mlopsctl.provider import provider
+from mlopsctl.registry import provider
 
 
 def repository(folder: Path, files: Mapping[str, str]) -> WorkTree:

@@ -12,7 +12,7 @@ from typing import cast
 
 import pytest
 
-from mlopsctl import provider as seam
+from mlopsctl import registry
 from mlopsctl.manifest import load_manifest
 from mlopsctl.provider import Provider, fingerprint, ingredients
 from mlopsctl.types import Action, Digest, Outcome, Resource, Status, TreeFile
@@ -53,10 +53,10 @@ def rows(monkeypatch: pytest.MonkeyPatch) -> Iterator[Provider]:
     module.__package__ = name.rpartition(".")[0]
     monkeypatch.setitem(sys.modules, name, module)
     exec(compile(MODULE.body, str(MODULE), "exec", dont_inherit=True), module.__dict__)
-    monkeypatch.setattr(seam, "PROVIDERS", {**seam.PROVIDERS, **line})
-    monkeypatch.setattr("mlopsctl.manifest.load.PROVIDERS", seam.PROVIDERS)
+    monkeypatch.setattr(registry, "PROVIDERS", {**registry.PROVIDERS, **line})
+    monkeypatch.setattr("mlopsctl.manifest.load.PROVIDERS", registry.PROVIDERS)
     yield cast(Provider, module)
-    seam.provider.cache_clear()
+    registry.provider.cache_clear()
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from jsonschema import Draft202012Validator
 from mlopsctl.errors import ManifestError
 from mlopsctl.manifest import load_manifest
 from mlopsctl.manifest.yaml_positions import decode, read_yaml
-from mlopsctl.provider import PROVIDERS, provider
+from mlopsctl.registry import PROVIDERS, provider
 from mlopsctl.types import GUARD
 from tests.manifest.test_load import MINIMAL
 from tests.test_schema import ODD, changed, places, schema_findings

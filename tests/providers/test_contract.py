@@ -18,7 +18,8 @@ from mlopsctl.cli.project import Project, open_project
 from mlopsctl.cli.workshop import ProjectWorkshop
 from mlopsctl.plan import Assessment, survey
 from mlopsctl.planned import pending
-from mlopsctl.provider import PROVIDERS, Deployment, Provider, fingerprint, ingredients, provider
+from mlopsctl.provider import Deployment, Provider, fingerprint, ingredients
+from mlopsctl.registry import PROVIDERS, provider
 from mlopsctl.types import Action, Resource, Selection, Verdict
 from tests.quickstart import make_quickstart, must, take_down
 

@@ -19,7 +19,7 @@ from mlopsctl.adapters.table import read_table
 from mlopsctl.budgets import Resources
 from mlopsctl.errors import ProviderError
 from mlopsctl.manifest import load_manifest
-from mlopsctl.provider import Context, Trail, Tree, provider
+from mlopsctl.provider import Context, Trail, Tree
 from mlopsctl.providers.data import command as data_command
 from mlopsctl.providers.data import dvc
 from mlopsctl.providers.data.split import Split
@@ -28,6 +28,7 @@ from mlopsctl.providers.gates import command as gate_command
 from mlopsctl.providers.gates import scan
 from mlopsctl.providers.targets import command as target_command
 from mlopsctl.providers.train import command as train_command
+from mlopsctl.registry import provider
 from mlopsctl.types import Address, Digest, Need, Observed, Outcome, Resource, Status
 from tests.adapters.onnx_models import linear
 from tests.adapters.test_inference import endless

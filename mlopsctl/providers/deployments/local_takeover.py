@@ -19,7 +19,8 @@ from ...serving.files import write_json
 from ...serving.processes import is_alive, stop
 from ...types import Address, Outcome, Resource
 from .listeners import Listener, bound_to, listeners
-from .local import _artifact, _home, _listen, apply
+from .local import _artifact, _home, apply
+from .local_serve import listen
 
 if TYPE_CHECKING:
     from ...adapters.table import Table
@@ -160,7 +161,7 @@ def _module(process: Listener) -> str:
 
 def _same_place(want: Resource, bound: str, port: int) -> None:
     """Raises UsageError where ours would listen elsewhere than what runs: clients would look for it in vain."""
-    host, wanted = _listen(want.spec.to)
+    host, wanted = listen(want.spec.to)
     host = "127.0.0.1" if host == "localhost" else host
     if host != bound or wanted not in (0, port):
         there = f"[{bound}]:{port}" if ":" in bound else f"{bound}:{port}"

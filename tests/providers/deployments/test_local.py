@@ -19,7 +19,7 @@ from mlopsctl.adapters.store import LocalStore
 from mlopsctl.errors import EvidenceError, ProviderError
 from mlopsctl.manifest import load_manifest
 from mlopsctl.provider import Context, Tree, fingerprint, ingredients
-from mlopsctl.providers.deployments import local
+from mlopsctl.providers.deployments import local, local_serve
 from mlopsctl.providers.deployments.local_home import Home, location
 from mlopsctl.serving.processes import is_alive, stop
 from mlopsctl.types import GUARD, Action, Address, Digest, Entry, Input, Need, Observed, Resource
@@ -329,7 +329,7 @@ def test_what_never_answered_leaves_the_old_one_running(bench: Bench, monkeypatc
         raise ProviderError("it does not answer as it should", hint="", code="MLO1509")
 
     with monkeypatch.context() as patched:
-        patched.setattr(local, "_ask_once", no_answer)
+        patched.setattr(local_serve, "_ask_once", no_answer)
         with pytest.raises(ProviderError, match="does not answer"):
             bench.apply(want, bench.target(2.0))
     deadline = time.monotonic() + 10

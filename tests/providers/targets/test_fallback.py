@@ -10,7 +10,7 @@ import pytest
 from mlopsctl.adapters import gpu, tools
 from mlopsctl.errors import ManifestError
 from mlopsctl.manifest import load_manifest
-from mlopsctl.provider import provider
+from mlopsctl.registry import provider
 from mlopsctl.types import Input
 
 MANIFEST = """\
