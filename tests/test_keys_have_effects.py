@@ -135,6 +135,10 @@ EFFECTS: dict[str, str] = {
             ("memory", "test_a_tool_gets_as_long_as_its_timeout_and_no_more_memory"),
         )
     },
+    **{
+        f"targets/mcu.resources{part}": "adapters/test_toolrun.py::test_a_tool_gets_the_share_of_its_step"
+        for part in ("", ".cpu", ".memory", ".gpu")
+    },
     "targets/mcu.model": _GIVEN,
     "targets/mcu.view": _GIVEN,
     "targets/tvm.mcpu": _TVM + "test_a_processor_nobody_knows_is_refused_and_not_passed_over",

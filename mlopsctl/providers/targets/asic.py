@@ -22,12 +22,12 @@ from ...provider import (
     no_notes,
     nothing_to_remove,
     nothing_to_verify,
-    policy,
     read_from_trail,
     result,
     run,
 )
 from ...types import Json, Need, Observed, Outcome, Resource, Status, TreeFile, Verdict
+from .fields import calibration_field, drop_field, inconclusive_field, view_field
 
 if TYPE_CHECKING:
     from ...adapters.asic import Gates
@@ -64,25 +64,10 @@ class Spec:
     frequency: int = result(
         50_000_000, doc="What the netlist must run at, and what mapping works towards.", quantity="frequency"
     )
-    view: Literal["train", "val", "test", "all"] = result(
-        "test", doc="The rows on which artifact and model are compared."
-    )
-    calibration: int = result(
-        512,
-        doc="How many training rows the 8-bit scales are calibrated on; never rows of the test view.",
-        minimum=1,
-        maximum=100_000,
-    )
-    max_accuracy_drop: float = policy(
-        0.01,
-        doc="By how much the artifact's accuracy (of a number: r2) may be below the model's; the whole interval counts.",
-        minimum=0,
-        maximum=1,
-        looser="higher",
-    )
-    inconclusive: Literal["block", "warn"] = policy(
-        "block", doc="Whether an interval that holds max_accuracy_drop blocks.", looser=("block", "warn")
-    )
+    view: Literal["train", "val", "test", "all"] = view_field()
+    calibration: int = calibration_field()
+    max_accuracy_drop: float = drop_field()
+    inconclusive: Literal["block", "warn"] = inconclusive_field()
     budget: Budget | None = budget()  # noqa: RUF009 - a dataclass field
     priority: int = priority_field()
     resources: Resources | None = resources_field()  # noqa: RUF009

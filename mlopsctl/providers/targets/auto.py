@@ -24,12 +24,19 @@ from ...provider import (
     no_sources,
     nothing_to_remove,
     nothing_to_verify,
-    policy,
     read_from_trail,
     result,
     run,
 )
 from ...types import Json, Need, Observed, Outcome, Resource, Status, Verdict
+from .fields import (
+    agreement_field,
+    calibration_field,
+    drop_field,
+    inconclusive_field,
+    tolerance_field,
+    view_field,
+)
 
 RESULT_VERSION = 1
 LATER_KEYS = ("device", "fallback", "part", "lanes", "tune")
@@ -56,43 +63,15 @@ class Spec:
     model: str = run("", doc="The model to compile; may be left out where only one exists.", ref="train")
     arch: Literal["x86-64"] = result("x86-64", doc="The processor architecture.")
     batch: int = result(1, doc="How many rows a call has when the candidates are timed.", minimum=1, maximum=4096)
-    view: Literal["train", "val", "test", "all"] = result(
-        "test", doc="The rows on which each candidate is compared with the model."
-    )
-    tolerance: float = policy(
-        1e-4,
-        doc="The largest difference of any output number of a candidate in 32 bits, as a share of max(1, |original|).",
-        minimum=0,
-        looser="higher",
-    )
-    min_agreement: float = policy(
-        1.0,
-        doc="The least share of rows that get the same answer of a candidate in 32 bits.",
-        minimum=0,
-        maximum=1,
-        looser="lower",
-    )
+    view: Literal["train", "val", "test", "all"] = view_field()
+    tolerance: float = tolerance_field()
+    min_agreement: float = agreement_field()
     quantize: Literal["none", "allowed"] = result(
         "none", doc="Whether candidates in 8 bits take part.", looser=("none", "allowed")
     )
-    calibration: int = result(
-        512,
-        doc="How many training rows int8 is calibrated on; never rows of the test view.",
-        minimum=1,
-        maximum=100_000,
-    )
-    max_accuracy_drop: float = policy(
-        0.01,
-        doc="By how much a quantised candidate's accuracy (of a number: r2) may be below the model's; the whole interval counts.",
-        minimum=0,
-        maximum=1,
-        looser="higher",
-    )
-    inconclusive: Literal["block", "warn"] = policy(
-        "block",
-        doc="Whether a quantised candidate whose interval holds max_accuracy_drop is out.",
-        looser=("block", "warn"),
-    )
+    calibration: int = calibration_field()
+    max_accuracy_drop: float = drop_field()
+    inconclusive: Literal["block", "warn"] = inconclusive_field()
     budget: Budget | None = budget()  # noqa: RUF009 - a dataclass field
     priority: int = priority_field()
     resources: Resources | None = resources_field()  # noqa: RUF009

@@ -9,7 +9,7 @@ from ...adapters.artifact import known
 from ...adapters.lineage import model_and_view
 from ...adapters.quantisation import calibration_need, judge_accuracy_drop
 from ...adapters.tools import require
-from ...budgets import Budget, budget, priority_field
+from ...budgets import Budget, Resources, budget, priority_field, resources_field
 from ...errors import ProviderError
 from ...provider import (
     Context,
@@ -26,9 +26,10 @@ from ...provider import (
     run,
 )
 from ...types import Need, Observed, Outcome, Resource, Status, Verdict
+from .fields import calibration_field, drop_field, inconclusive_field, view_field
 
 RESULT_VERSION = 1
-LATER_KEYS = ("device", "arch", "quantize", "fallback", "resources", "part", "lanes")
+LATER_KEYS = ("device", "arch", "quantize", "fallback", "part", "lanes")
 
 sources = no_sources
 read = read_from_trail
@@ -49,27 +50,10 @@ class Spec:
     prefix: str = result(
         "model", doc="What the names of the C functions begin with.", pattern="^[a-z][a-z0-9_]*$", max_length=32
     )
-    view: Literal["train", "val", "test", "all"] = result(
-        "test", doc="The rows on which artifact and model are compared."
-    )
-    calibration: int = result(
-        512,
-        doc="How many training rows the scales of a float model are calibrated on; never rows of the test view.",
-        minimum=1,
-        maximum=100_000,
-    )
-    max_accuracy_drop: float = policy(
-        0.01,
-        doc="By how much the artifact's accuracy (of a number: r2) may be below the model's; the whole interval counts.",
-        minimum=0,
-        maximum=1,
-        looser="higher",
-    )
-    inconclusive: Literal["block", "warn"] = policy(
-        "block",
-        doc="Whether an artifact whose interval holds max_accuracy_drop blocks what it is for.",
-        looser=("block", "warn"),
-    )
+    view: Literal["train", "val", "test", "all"] = view_field()
+    calibration: int = calibration_field()
+    max_accuracy_drop: float = drop_field()
+    inconclusive: Literal["block", "warn"] = inconclusive_field()
     flash: int | None = policy(
         None, doc="The most flash that code and tables may take.", quantity="size", looser="higher"
     )
@@ -78,6 +62,7 @@ class Spec:
     )
     budget: Budget | None = budget()  # noqa: RUF009 - a dataclass field
     priority: int = priority_field()
+    resources: Resources | None = resources_field()  # noqa: RUF009
     timeout: float = run(600.0, doc="How long each tool may work.", quantity="duration")
     memory: int = run(8 * 2**30, doc="The address space that each tool may use.", quantity="size")
 

@@ -32,12 +32,19 @@ from ...provider import (
     no_sources,
     nothing_to_remove,
     nothing_to_verify,
-    policy,
     read_from_trail,
     result,
     run,
 )
 from ...types import Json, Need, Observed, Outcome, Resource, Verdict
+from .fields import (
+    agreement_field,
+    calibration_field,
+    drop_field,
+    inconclusive_field,
+    tolerance_field,
+    view_field,
+)
 
 RESULT_VERSION = 1
 LATER_KEYS = ("device", "fallback", "batch")
@@ -56,41 +63,17 @@ class Spec:
 
     model: str = run("", doc="The model to compile; may be left out where only one exists.", ref="train")
     arch: Literal["x86-64"] = result("x86-64", doc="The processor architecture.")
-    view: Literal["train", "val", "test", "all"] = result(
-        "test", doc="The rows on which artifact and model are compared."
-    )
-    tolerance: float = policy(
-        1e-4,
-        doc="The largest difference of any output number, as a share of max(1, |original|).",
-        minimum=0,
-        looser="higher",
-    )
-    min_agreement: float = policy(
-        1.0, doc="The least share of rows that get the same answer.", minimum=0, maximum=1, looser="lower"
-    )
+    view: Literal["train", "val", "test", "all"] = view_field()
+    tolerance: float = tolerance_field()
+    min_agreement: float = agreement_field()
     quantize: Literal["none", "int8", "dynamic"] = result(
         "none",
         doc="int8: weights and values in 8 bits, scales calibrated on training rows; dynamic: scales found at each call.",
         looser=("none", "dynamic", "int8"),
     )
-    calibration: int = result(
-        512,
-        doc="How many training rows int8 is calibrated on; never rows of the test view.",
-        minimum=1,
-        maximum=100_000,
-    )
-    max_accuracy_drop: float = policy(
-        0.01,
-        doc="By how much a quantised artifact's accuracy (of a number: r2) may be below the model's; the whole interval counts.",
-        minimum=0,
-        maximum=1,
-        looser="higher",
-    )
-    inconclusive: Literal["block", "warn"] = policy(
-        "block",
-        doc="Whether a quantised artifact whose interval holds max_accuracy_drop blocks what it is for.",
-        looser=("block", "warn"),
-    )
+    calibration: int = calibration_field()
+    max_accuracy_drop: float = drop_field()
+    inconclusive: Literal["block", "warn"] = inconclusive_field()
     budget: Budget | None = budget()  # noqa: RUF009 - a dataclass field
     priority: int = priority_field()
     resources: Resources | None = resources_field()  # noqa: RUF009

@@ -29,12 +29,11 @@ from ...provider import (
     no_sources,
     nothing_to_remove,
     nothing_to_verify,
-    policy,
     read_from_trail,
-    result,
     run,
 )
 from ...types import Json, Need, Observed, Outcome, Resource, Verdict
+from .fields import agreement_field, tolerance_field, view_field
 
 if TYPE_CHECKING:
     import numpy as np
@@ -66,18 +65,9 @@ class Spec:
     """An opaque model (its training step has ``predict:``) and the program that answers for it."""
 
     model: str = run("", doc="The model to pack; may be left out where only one exists.", ref="train")
-    view: Literal["train", "val", "test", "all"] = result(
-        "test", doc="The rows on which artifact and model are compared."
-    )
-    tolerance: float = policy(
-        1e-4,
-        doc="The largest difference of any output number, as a share of max(1, |original|).",
-        minimum=0,
-        looser="higher",
-    )
-    min_agreement: float = policy(
-        1.0, doc="The least share of rows that get the same answer.", minimum=0, maximum=1, looser="lower"
-    )
+    view: Literal["train", "val", "test", "all"] = view_field()
+    tolerance: float = tolerance_field()
+    min_agreement: float = agreement_field()
     budget: Budget | None = budget()  # noqa: RUF009 - a dataclass field
     priority: int = priority_field()
     resources: Resources | None = resources_field()  # noqa: RUF009

@@ -24,12 +24,12 @@ from ...provider import (
     no_sources,
     nothing_to_remove,
     nothing_to_verify,
-    policy,
     read_from_trail,
     result,
     run,
 )
 from ...types import Need, Observed, Outcome, Resource, Verdict
+from .fields import agreement_field, tolerance_field, view_field
 
 if TYPE_CHECKING:
     from .tvm_rows import Work
@@ -75,18 +75,9 @@ class Spec:
         pattern="^[a-z0-9_.-]+$",
     )
     batch: int = result(1, doc="How many rows one call of the library takes.", minimum=1, maximum=4096)
-    view: Literal["train", "val", "test", "all"] = result(
-        "test", doc="The rows on which artifact and model are compared."
-    )
-    tolerance: float = policy(
-        1e-4,
-        doc="The largest difference of any output number, as a share of max(1, |original|).",
-        minimum=0,
-        looser="higher",
-    )
-    min_agreement: float = policy(
-        1.0, doc="The least share of rows that get the same answer.", minimum=0, maximum=1, looser="lower"
-    )
+    view: Literal["train", "val", "test", "all"] = view_field()
+    tolerance: float = tolerance_field()
+    min_agreement: float = agreement_field()
     budget: Budget | None = budget()  # noqa: RUF009 - a dataclass field
     priority: int = priority_field()
     resources: Resources | None = resources_field()  # noqa: RUF009

@@ -23,12 +23,11 @@ from ...provider import (
     no_sources,
     nothing_to_remove,
     nothing_to_verify,
-    policy,
     read_from_trail,
-    result,
     run,
 )
 from ...types import Json, Need, Observed, Outcome, Resource, Verdict
+from .fields import agreement_field, tolerance_field, view_field
 
 if TYPE_CHECKING:
     from ...adapters.artifact import Known
@@ -52,16 +51,9 @@ class Spec:
     """A web page that runs the model in the reader's browser, without a server and without a network."""
 
     model: str = run("", doc="The model to put into the page; may be left out where only one exists.", ref="train")
-    view: Literal["train", "val", "test", "all"] = result("test", doc="The rows on which page and model are compared.")
-    tolerance: float = policy(
-        1e-4,
-        doc="The largest difference of any output number, as a share of max(1, |original|).",
-        minimum=0,
-        looser="higher",
-    )
-    min_agreement: float = policy(
-        1.0, doc="The least share of rows that get the same answer.", minimum=0, maximum=1, looser="lower"
-    )
+    view: Literal["train", "val", "test", "all"] = view_field()
+    tolerance: float = tolerance_field()
+    min_agreement: float = agreement_field()
     budget: Budget | None = budget()  # noqa: RUF009 - a dataclass field
     priority: int = priority_field()
     timeout: float = run(600.0, doc="How long optimising may take, and the browser.", quantity="duration")
