@@ -136,7 +136,7 @@ EFFECTS: dict[str, str] = {
         )
     },
     **{
-        f"targets/mcu.resources{part}": "adapters/test_toolrun.py::test_a_tool_gets_the_share_of_its_step"
+        f"targets/mcu.resources{part}": _FPGA + "test_tools_are_held_to_the_share_of_their_step"
         for part in ("", ".cpu", ".memory", ".gpu")
     },
     "targets/mcu.model": _GIVEN,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import ProviderError
-from .toolrun import run_tool, version_of
-from .tools import find
+from .hardware import Workbench, command
 
 COMPILER, EMULATOR = "arm-none-eabi-gcc", "qemu-system-arm"
 SIZE = "arm-none-eabi-size"
@@ -23,8 +23,7 @@ _FLAGS = (
     "-Wextra",
     "-Werror",
 )
-_BUILD_HINT = "report it with the model: the C that mlopsctl writes has no errors and no warnings"
-_RUN_HINT = "raise timeout:, or make the model smaller; the log of the emulator is in the words above"
+_CHECK = ("startup.c", "check.c", "host.h", "layout.ld")
 
 
 class Board(NamedTuple):
@@ -58,25 +57,20 @@ class Footprint(NamedTuple):
     stack: int
 
 
-def compile_model(folder: Path, scratch: Path, mcpu: str, *, seconds: float) -> Footprint:
+def compile_model(folder: Path, bench: Workbench, mcpu: str) -> Footprint:
     """Compiles ``model.c`` of ``folder`` to ``model.o`` beside it, and says what it takes of a device.
 
-    What the compiler's own helpers take (products of 64 bits, soft floats) is counted; the caller's buffers are not.
-    Raises ProviderError where the compiler refuses.
+    What the compiler's own helpers take (products of 64 bits, soft floats) is counted; the caller's buffers are not. The
+    folder lies in the bench's. Raises ProviderError where the compiler refuses.
     """
-    log = scratch / "build.log"
-    made = scratch / "footprint"
+    made = bench.folder / "footprint"
     made.mkdir(exist_ok=True)
-    compiler = str(find(COMPILER))
-    here = [compiler, f"-mcpu={mcpu}", *_FLAGS, f"-ffile-prefix-map={folder}=."]
-    told = {"seconds": seconds, "log": log, "doing": "compiling the model's C", "code": "MLO1460", "hint": _BUILD_HINT}
-    run_tool([*here, "-fstack-usage", "-c", str(folder / "model.c"), "-o", "model.o"], made, **told)  # type: ignore[arg-type]
-    whole = [compiler, f"-mcpu={mcpu}", "-mthumb", "-nostdlib", "-r", "-o", "whole.o", "model.o", "-lgcc"]
-    run_tool(whole, made, **told)  # type: ignore[arg-type]
-    measured = scratch / "size.log"
-    measured.unlink(missing_ok=True)
-    run_tool([str(find(SIZE)), "whole.o"], made, **{**told, "log": measured})  # type: ignore[arg-type]
-    text, data, bss = (int(word) for word in measured.read_text("utf-8").splitlines()[-1].split()[:3])
+    here = [command(COMPILER), f"-mcpu={mcpu}", *_FLAGS, f"-ffile-prefix-map={folder}=."]
+    bench.run([*here, "-fstack-usage", "-c", str(folder / "model.c"), "-o", str(made / "model.o")])
+    whole = [command(COMPILER), f"-mcpu={mcpu}", "-mthumb", "-nostdlib", "-r", "-o", str(made / "whole.o")]
+    bench.run([*whole, str(made / "model.o"), "-lgcc"])
+    sizes = bench.run([command(SIZE), str(made / "whole.o")]).splitlines()[-1].split()
+    text, data, bss = (int(word) for word in sizes[:3])
     (folder / "model.o").write_bytes((made / "model.o").read_bytes())
     return Footprint(text + data, data + bss, _stack(made / "model.su"))
 
@@ -92,39 +86,27 @@ def _stack(usage: Path) -> int:
     return own + max(inner, default=0)
 
 
-def emulate(
-    folder: Path, firmware: Path, scratch: Path, mcpu: str, prefix: str, *, features: int, results: int, seconds: float,
-    memory: int,
-) -> Path:  # fmt: skip
-    """Links ``model.o`` of ``folder`` with the program ``firmware`` and runs it on the emulated board over
-    ``scratch/run/rows.bin``; returns the file of its answers, in the form that ``check.c`` says.
+def emulate(artifact: Path, check: Path, bench: Workbench, mcpu: str, prefix: str, sizes: Mapping[str, int]) -> Path:
+    """Links ``model.o`` of ``artifact`` with the program in ``check`` and runs it on the emulated board over ``rows.bin`` of
+    the bench's folder; returns the file of its answers, in the form that ``check.c`` says.
 
-    Raises ProviderError where it can not be built, fails, or does not end.
+    ``sizes`` are the constants that ``check.c`` is compiled with. Raises ProviderError where it can not be built, fails, or
+    does not end.
     """
-    from .process import clean_env
-    from .sandbox import make_sandbox
-
-    board, work = BOARDS[mcpu], scratch / "run"
-    log = scratch / "firmware.log"
-    sizes = {"FLASH": hex(board.flash), "RAM": hex(board.ram), "FLASH_SIZE": board.size, "RAM_SIZE": board.size}
-    argv = [str(find(COMPILER)), f"-mcpu={mcpu}", *_FLAGS, "-nostdlib", "-I", str(folder), "-I", str(firmware)]
-    argv += [f"-DPREFIX={prefix}", f"-DFEATURES={features}", f"-DRESULTS={results}", "-T", str(firmware / "layout.ld")]
-    argv += [f"-Wl,--defsym={name}={value}" for name, value in sizes.items()]
-    argv += [
-        str(folder / "model.o"),
-        str(firmware / "startup.c"),
-        str(firmware / "check.c"),
-        "-lgcc",
-        "-o",
-        "check.elf",
-    ]
-    hint = f"a model whose tables and memory together exceed {board.size} does not fit this board"
-    run_tool(argv, work, seconds=seconds, log=log, doing="linking the check", code="MLO1461", hint=hint)
-    answers = work / "answers.bin"
+    board = BOARDS[mcpu]
+    for name in _CHECK:
+        shutil.copyfile(check / name, bench.folder / name)
+    for name in ("model.o", "model.h"):
+        shutil.copyfile(artifact / name, bench.folder / name)
+    places = {"FLASH": hex(board.flash), "RAM": hex(board.ram), "FLASH_SIZE": board.size, "RAM_SIZE": board.size}
+    argv = [command(COMPILER), f"-mcpu={mcpu}", *_FLAGS, "-nostdlib", f"-DPREFIX={prefix}", "-T", "layout.ld"]
+    argv += [f"-D{name}={value}" for name, value in sizes.items()]
+    argv += [f"-Wl,--defsym={name}={value}" for name, value in places.items()]
+    bench.run([*argv, "model.o", "startup.c", "check.c", "-lgcc", "-o", "check.elf"])
+    answers = bench.folder / "answers.bin"
     answers.unlink(missing_ok=True)
-    sandbox = make_sandbox(read=[], write=[work], hidden=[], path=clean_env()["PATH"], memory=memory)
     machine = [
-        str(find(EMULATOR)),
+        command(EMULATOR),
         "-M",
         board.machine,
         "-nographic",
@@ -136,13 +118,11 @@ def emulate(
         "none",
     ]
     machine += ["-icount", "shift=0", "-semihosting-config", "enable=on,target=native", "-kernel", "check.elf"]
-    doing = f"running the model on {board.machine}"
-    run_tool(machine, work, seconds=seconds, log=log, doing=doing, code="MLO1461", hint=_RUN_HINT, confined=sandbox)
+    bench.run(machine)
     if not answers.is_file():
-        raise ProviderError(f"{doing}: no answers were written", hint=_RUN_HINT, code="MLO1461")
+        raise ProviderError(
+            f"{board.machine} wrote no answers",
+            hint=f"a model whose tables and memory together exceed {board.size} does not fit this board",
+            code="MLO1451",
+        )
     return answers
-
-
-def versions(scratch: Path, *names: str) -> dict[str, str]:
-    """The versions of the tools by name."""
-    return {name: version_of(str(find(name)), scratch) for name in names}

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...adapters.artifact import evidence, known, unrun, write_description
-from ...adapters.firmware import COMPILER, EMULATOR, NANOSECONDS_A_TICK, compile_model, emulate, versions
+from ...adapters.firmware import COMPILER, EMULATOR, NANOSECONDS_A_TICK, compile_model, emulate
+from ...adapters.hardware import Workbench, command, versions
 from ...adapters.quantisation import Scheme, quantise
 from ...adapters.tools import TOOLS, missing
 from ...errors import ProviderError
@@ -47,7 +48,8 @@ def make(original: Path, spec: Spec, inputs: Inputs, ctx: Context) -> Outcome:
     work.mkdir()
     ctx.tell(f"writing C for {spec.mcpu}")
     emitted = _emit(form, rows.feeds, artifact, work, spec)
-    footprint = compile_model(artifact, ctx.scratch, spec.mcpu, seconds=spec.timeout)
+    bench = Workbench(ctx.scratch, spec.timeout, spec.memory, ctx.scratch / "tools.log")
+    footprint = compile_model(artifact, bench, spec.mcpu)
     figures |= {"mcpu": spec.mcpu, **footprint._asdict()}
     figures |= {"operations": emitted["operations"], "exact": emitted["exact"]}
     ports = {"inputs": description["inputs"], "outputs": description["outputs"]}
@@ -61,14 +63,14 @@ def make(original: Path, spec: Spec, inputs: Inputs, ctx: Context) -> Outcome:
         prefix=spec.prefix,
         **ports,
     )
-    made_with |= versions(ctx.scratch, COMPILER)
+    made_with |= versions(bench, _asked(COMPILER))
     place = {"runtime": RUNTIME, "device": "mcu", "arch": spec.mcpu, **ports}
     if missing((EMULATOR,)):
         why = f"{EMULATOR} is not here to run it: {TOOLS[EMULATOR].install}"
         facts = unrun(artifact, model.digest, proof="compiled", why=why, figures=figures, **place)
         return Outcome({"artifact": artifact}, facts, made_with)
     ctx.tell(f"running it on an emulated board for {table.rows} rows")
-    judged = _run(form, emitted, artifact, work, spec, ctx)
+    judged = _run(form, emitted, artifact, bench._replace(folder=work), spec)
     figures |= {"bit_exact_rows": judged["equal"], "instructions": judged["instructions"]}
     found = _compared(original, description, rows, data.facts, work / "outputs.npz")
     facts = evidence(
@@ -81,7 +83,7 @@ def make(original: Path, spec: Spec, inputs: Inputs, ctx: Context) -> Outcome:
         figures=figures,
         **place,
     )
-    return Outcome({"artifact": artifact}, facts, {**made_with, **versions(ctx.scratch, EMULATOR)})
+    return Outcome({"artifact": artifact}, facts, {**made_with, **versions(bench, _asked(EMULATOR))})
 
 
 def _in_whole_numbers(
@@ -138,23 +140,18 @@ def _ask(form: Path, request: Mapping[str, Any], work: Path, spec: Spec, task: s
     return answer
 
 
-def _run(
-    form: Path, emitted: Mapping[str, Any], artifact: Path, work: Path, spec: Spec, ctx: Context
-) -> dict[str, Any]:
+def _asked(tool: str) -> dict[str, list[str]]:
+    return {tool: [command(tool), "--version"]}
+
+
+def _run(form: Path, emitted: Mapping[str, Any], artifact: Path, bench: Workbench, spec: Spec) -> dict[str, Any]:
     """Emulates the firmware over all rows. Raises ProviderError unless every bit is that of the reference."""
     from ...integer import c
 
-    answers = emulate(
-        artifact,
-        Path(c.__file__).parent / "firmware",
-        ctx.scratch,
-        spec.mcpu,
-        spec.prefix,
-        features=emitted["features"],
-        results=emitted["results"],
-        seconds=spec.timeout,
-        memory=spec.memory,
-    )
+    work = bench.folder
+    check = Path(c.__file__).parent / "firmware"
+    sizes = {"FEATURES": emitted["features"], "RESULTS": emitted["results"]}
+    answers = emulate(artifact, check, bench, spec.mcpu, spec.prefix, sizes)
     request = {"do": "judge", "answers": str(answers), "outputs": str(work / "outputs.npz")}
     judged = _ask(form, request, work, spec, "comparing the firmware's answers")
     if judged["equal"] != judged["rows"]:
