@@ -29,8 +29,9 @@ def place(tmp_path: Path) -> Path:
 
 
 def test_an_artifact_is_made_compared_and_not_signed_without_a_key(place: Path) -> None:
+    nobody = f"XDG_CONFIG_HOME={place}/nobody HOME={place}/nobody"
     line = "mlopsctl compile model.onnx --target onnxruntime --data rows.csv --label y --format json 2>err"
-    (row,) = follows("report-targets", must(line, place))["targets"]
+    (row,) = follows("report-targets", must(f"{nobody} {line}", place))["targets"]
     assert (row["target"], row["proof"], row["rows"], row["agreement"]) == ("onnxruntime", "device-run", 40, 1)
     assert row["metric"]["n"] == 40 and row["verdict"]["status"] == "passed" and row["signed"] is None
     assert "not signed: there is no signing key here" in (place / "err").read_text()

@@ -433,7 +433,7 @@ def test_a_halt_whose_reason_no_entry_can_hold_stops_no_apply_afterwards(live: P
 def test_one_that_cannot_say_how_it_is_stops_no_halt_of_others(
     project: Path, shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tests.shelf.PROGRAM", PROGRAM.replace(b'{"state": state}', b'{"state": "odd"}'))
+    monkeypatch.setattr("tests.shelf.PROGRAM", PROGRAM.replace(b'"halted" if closed', b'"odd" if closed'))
     second = tmp_path / "second"
     second.mkdir()
     declare(project, one=block(shelf), two=block(second))

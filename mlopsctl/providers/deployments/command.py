@@ -23,6 +23,7 @@ from ...provider import (
     Context,
     Inputs,
     Probe,
+    Specs,
     always_fine,
     fingerprint,
     ingredients,
@@ -45,6 +46,7 @@ from ...types import (
     Input,
     Json,
     Mark,
+    Need,
     Observed,
     Outcome,
     Reason,
@@ -78,7 +80,6 @@ judge = always_fine
 notes = no_notes
 verify = nothing_to_verify
 attest = labelled
-needs = artifact_and_guards
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,11 @@ class Spec:
 
     def __post_init__(self) -> None:
         spelt_out(self)
+
+
+def needs(spec: Spec, specs: Specs) -> tuple[Need, ...]:
+    """The target's artifact, and what has to be well before it is deployed."""
+    return artifact_and_guards(spec, specs)
 
 
 def read(want: Resource, made_from: Digest | None, ctx: Context) -> Observed | None:
