@@ -157,13 +157,20 @@ def unrun(
     }
 
 
+def never_compared(facts: Mapping[str, Json]) -> Verdict | None:
+    """The verdict on an artifact that was not run, with the reason that was recorded; None where it was."""
+    if not facts.get("not_assessed"):
+        return None
+    return Verdict(Status.NOT_ASSESSED, f"{facts['proof']}, never compared: {facts['not_assessed']}")
+
+
 def judge_agreement(facts: Mapping[str, Json], *, tolerance: float, min_agreement: float) -> Verdict:
     """Whether a recorded comparison is good enough for the bars as they stand now; it is never made again for them.
 
     An artifact that was not run is ``not_assessed``, with the reason that was recorded.
     """
-    if facts.get("not_assessed"):
-        return Verdict(Status.NOT_ASSESSED, f"{facts['proof']}, never compared: {facts['not_assessed']}")
+    if never := never_compared(facts):
+        return never
     try:
         share, scaled = float(facts["agreement"]), float(facts["max_scaled_diff"])
         rows = f"all {facts['n']} rows agree" if share == 1 else f"{share:.4%} of {facts['n']} rows agree"

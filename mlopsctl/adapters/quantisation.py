@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from ..errors import EvidenceError, ManifestError, ProviderError
 from ..measures.words import metrics_words
 from ..types import Input, Json, Need, Status, Verdict
+from .artifact import never_compared
 from .lineage import Specs, data_address, model_address
 from .model_fit import Limits, refuse
 
@@ -127,10 +128,13 @@ def check_bounds(spec: Any, *, usual: Any, both: bool = False) -> None:
 
 
 def judge_accuracy_drop(facts: Mapping[str, Json], most: float, *, warn: bool) -> Verdict:
-    """Passed where the whole interval of the recorded drop is at most ``most``, failed where it is wholly more.
+    """Passed where the whole interval of the recorded drop is at most ``most``, failed where it is wholly more, and
+    ``not_assessed`` where the artifact was not run.
 
     Nothing is measured again for another bar; ``warn`` lets an inconclusive drop pass.
     """
+    if never := never_compared(facts):
+        return never
     found: Any = facts.get("metrics") or {}
     try:
         rows = f"{float(facts['agreement']):.2%} of {facts['n']} rows get the same answer ({facts['proof']})"

@@ -109,8 +109,6 @@ def judge(want: Resource, seen: Observed, inputs: Inputs) -> Verdict:
             "take fewer lanes: or another seed:, or ask for a lower frequency:",
             blocks=True,
         )
-    if seen.facts.get("not_assessed"):
-        return Verdict(Status.NOT_ASSESSED, f"{seen.facts['proof']}, never compared: {seen.facts['not_assessed']}")
     return judge_accuracy_drop(seen.facts, spec.max_accuracy_drop, warn=spec.inconclusive == "warn")
 
 

@@ -88,8 +88,6 @@ def judge(want: Resource, seen: Observed, inputs: Inputs) -> Verdict:
         if most is not None and took is not None and took > most:
             hint = f"make the model smaller, choose a larger device, or raise {word}:"
             return Verdict(Status.FAILED, f"{took:,} bytes of {word}, allowed are {most:,}", hint, blocks=True)
-    if seen.facts.get("not_assessed"):
-        return Verdict(Status.NOT_ASSESSED, f"compiled, never compared: {seen.facts['not_assessed']}")
     return judge_accuracy_drop(seen.facts, spec.max_accuracy_drop, warn=spec.inconclusive == "warn")
 
 
